@@ -1,0 +1,63 @@
+"""Every expected failure, and the exit code that each one becomes.
+
+An error says what is wrong and what to do next; both are required, so that no message can forget the second.
+The command line prints `str(error)` in one line and exits with `error.exit_code`. Library code only raises.
+"""
+
+
+class MemcliError(Exception):
+    """An expected failure. `what` is the finding; `do` is the next thing to type or to change."""
+
+    exit_code = 1
+
+    def __init__(self, what: str, *, do: str) -> None:
+        super().__init__(f"{what.rstrip('.')}. {do.rstrip('.')}.")
+        self.what, self.do = what, do
+
+
+class UsageError(MemcliError):
+    """The request itself is wrong: an unknown name, an impossible setting, a budget too small."""
+
+    exit_code = 2
+
+
+class DataError(MemcliError):
+    """A data set is missing, unreadable, or does not fit the memory."""
+
+    exit_code = 3
+
+
+class MemoryFileError(MemcliError):
+    """A memory file is damaged, hostile, or of a newer format."""
+
+    exit_code = 4
+
+
+class LimitError(MemcliError):
+    """A limit on memory, disk or the size of a recall would be exceeded."""
+
+    exit_code = 5
+
+
+class DivergedError(MemcliError):
+    """Training produced non-finite numbers, and retries at a lower rate did too."""
+
+    exit_code = 6
+
+
+class GateError(MemcliError):
+    """A quality gate, such as `eval --min-accuracy`, was not met."""
+
+    exit_code = 7
+
+
+class ExistsError(MemcliError):
+    """An output exists already, or is locked by another run."""
+
+    exit_code = 8
+
+
+class Interrupted(MemcliError):
+    """A run was stopped by a signal after its state was saved; the same command with --resume continues it."""
+
+    exit_code = 75

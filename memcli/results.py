@@ -1,0 +1,45 @@
+"""What runs measured, as data: trials, and the mean, standard deviation and count derived from them. No torch."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Stat:
+    """Mean, sample standard deviation and count of some measurements (std 0 for one)."""
+
+    mean: float
+    std: float
+    n: int
+
+    @classmethod
+    def of(cls, values: list[float]) -> "Stat":
+        n = len(values)
+        mean = sum(values) / n
+        return cls(mean, math.sqrt(sum((value - mean) ** 2 for value in values) / max(n - 1, 1)), n)
+
+    def to_json(self) -> dict[str, float]:
+        return {"mean": self.mean, "std": self.std, "n": self.n}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One network trained once: its name, its training data ("memory", "random", "full"), test accuracy in [0, 1]."""
+
+    network: str
+    trained_on: str
+    accuracy: float
+    steps: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """The trials of one evaluation."""
+
+    trials: tuple[Trial, ...]
+
+    def accuracy(self, network: str, trained_on: str) -> Stat | None:
+        """Statistics of the test accuracy of `network` over its trials, or None where there is none."""
+        values = [trial.accuracy for trial in self.trials if (trial.network, trial.trained_on) == (network, trained_on)]
+        return Stat.of(values) if values else None

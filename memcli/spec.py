@@ -1,0 +1,196 @@
+"""What a data set, a memory and a training recipe are, in plain numbers. No torch, so that `inspect` is instant."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from memcli.errors import UsageError
+from memcli.text import printable
+
+BYTES_PER_FLOAT = {"float32": 4, "float16": 2}  # the storage types, and what one stored number costs
+MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
+_SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """All that a network or a memory must know of a data set.
+
+    Images are float32, (pixel / 255 - mean) / std per channel, of shape (channels, height, width).
+    """
+
+    name: str
+    channels: int
+    height: int
+    width: int
+    classes: tuple[str, ...]  # names; their order is the order of the labels
+    mean: tuple[float, ...]  # per channel, of pixels in [0, 1]
+    std: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for side, value, most in (
+            ("channels", self.channels, MAX_CHANNELS),
+            ("height", self.height, MAX_SIDE),
+            ("width", self.width, MAX_SIDE),
+            ("classes", len(self.classes), MAX_CLASSES),
+        ):
+            if not 1 <= value <= most:
+                raise UsageError(f"a data set with {side} {value} cannot be used", do=f"{side} must be 1 to {most}")
+        if len(set(self.classes)) != len(self.classes):
+            raise UsageError("two classes have the same name", do="Rename one of them")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise UsageError("mean and std need one number per channel", do=f"Give {self.channels} of each")
+        if not all(math.isfinite(value) for value in self.mean) or not all(
+            math.isfinite(value) and value > 0 for value in self.std
+        ):
+            raise UsageError("mean and std must be finite, and std positive", do="Correct the data set's statistics")
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.channels, self.height, self.width
+
+    @property
+    def floats_per_image(self) -> int:
+        return self.channels * self.height * self.width
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        return cls(**{**data, **{key: tuple(data[key]) for key in ("classes", "mean", "std")}})
+
+
+@dataclass(frozen=True)
+class MemorySpec:
+    """The shape and the cost of a memory: K bases of (C, H/s, W/s) and R addressing matrices of (classes, K) [RTP]."""
+
+    data: DataSpec
+    bases: int  # K
+    scale: int  # s: bases are stored smaller by this factor, and enlarged on recall
+    rows: int  # R: images recalled per class
+    storage: str = "float32"
+
+    def __post_init__(self) -> None:
+        for what, value in (("bases", self.bases), ("scale", self.scale), ("rows", self.rows)):
+            if value < 1:
+                raise UsageError(f"{what} is {value}", do=f"Give --{what} 1 or more")
+        if self.data.height % self.scale or self.data.width % self.scale:
+            raise UsageError(
+                f"scale {self.scale} does not divide {self.data.height}x{self.data.width} images",
+                do="Choose a --scale that divides both sides",
+            )
+        if self.storage not in BYTES_PER_FLOAT:
+            raise UsageError(
+                f"unknown storage {printable(self.storage)!r}", do=f"Choose --storage from {', '.join(BYTES_PER_FLOAT)}"
+            )
+
+    @property
+    def base_shape(self) -> tuple[int, int, int]:
+        return self.data.channels, self.data.height // self.scale, self.data.width // self.scale
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The stored tensors' shapes by name: bases (K, C, h, w), addresses (R, classes, K)."""
+        return {"bases": (self.bases, *self.base_shape), "addresses": (self.rows, len(self.data.classes), self.bases)}
+
+    @property
+    def floats(self) -> int:
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of payload on disk, the header not counted."""
+        return self.floats * BYTES_PER_FLOAT[self.storage]
+
+    @property
+    def ipc(self) -> float:
+        """Images per class that as many floats would hold as raw pixels."""
+        return self.floats / (len(self.data.classes) * self.data.floats_per_image)
+
+    @property
+    def recalled(self) -> int:
+        """Images in the whole recall: R for each class."""
+        return self.rows * len(self.data.classes)
+
+    def size(self) -> dict[str, float]:
+        """The figures that stand beside every accuracy."""
+        return {
+            "floats": self.floats,
+            "bytes": self.bytes,
+            "bits_per_class": 8 * self.bytes / len(self.data.classes),
+            "recalled_per_class": self.rows,
+            "ipc": self.ipc,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        return {"bases": self.bases, "scale": self.scale, "rows": self.rows, "storage": self.storage}
+
+    @classmethod
+    def from_budget(
+        cls,
+        data: DataSpec,
+        *,
+        floats: int,
+        bases: int | None = None,
+        scale: int | None = None,
+        rows: int | None = None,
+        storage: str = "float32",
+    ) -> Self:
+        """The memory that spends at most `floats` numbers; K, s and R are chosen where they are not given.
+
+        s is 2 where it divides both sides, else 1; two fifths of the budget go to bases; the rest buys rows.
+        Raises UsageError where not even one basis and one row fit.
+        """
+        if scale is None:
+            scale = 2 if data.height % 2 == 0 and data.width % 2 == 0 and min(data.height, data.width) >= 4 else 1
+        unit = cls(data, 1, scale, 1, storage)  # one basis and one row, and the checks of scale and storage
+        per_basis, per_address = math.prod(unit.base_shape), len(data.classes)
+        most_bases = floats // (per_basis + per_address * (rows or 1))
+        if bases is None:
+            wanted = most_bases if rows else round(_SHARE_OF_BASES * floats / per_basis)
+            bases = min(max(wanted, 1), most_bases)
+        if most_bases < 1 or bases > most_bases:
+            least = max(bases, 1) * (per_basis + per_address * (rows or 1))
+            raise UsageError(
+                f"a budget of {floats} floats is too small for {max(bases, 1)} bases of "
+                f"{'x'.join(map(str, unit.base_shape))} and {rows or 1} rows, which need {least}",
+                do="Give a larger --ipc or --budget, a larger --scale, or fewer --bases or --rows",
+            )
+        if rows is None:
+            rows = (floats - bases * per_basis) // (per_address * bases)
+        return cls(data, bases, scale, rows, storage)
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """How a network is trained: stored in every memory file, so that `retrain` with no flags repeats it."""
+
+    network: str = "convnet"
+    steps: int = 100
+    batch: int = 100  # images a step, spread evenly over the classes
+    lr: float = 0.01
+    momentum: float = 0.9
+
+    def __post_init__(self) -> None:
+        for what in ("steps", "batch"):
+            value = getattr(self, what)
+            if not (isinstance(value, int) and 1 <= value <= 10_000_000):
+                raise UsageError(f"{what} is {value!r}", do=f"Give {what} as a whole number, 1 or more")
+        if not (math.isfinite(self.lr) and self.lr > 0 and 0 <= self.momentum < 1):
+            raise UsageError(
+                f"rate {self.lr} with momentum {self.momentum} cannot train",
+                do="Give a positive finite rate and a momentum in [0, 1)",
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        unknown = set(data) - {field.name for field in fields(cls)}
+        if unknown:
+            raise UsageError(
+                f"unknown training settings {printable(str(sorted(unknown)))}", do="Upgrade memcli to read them"
+            )
+        return cls(**data)

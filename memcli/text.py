@@ -1,0 +1,48 @@
+"""Text that comes from outside: escaping it before it is printed, and parsing `name:key=value` descriptions."""
+
+import unicodedata
+
+from memcli.errors import UsageError
+
+_UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, bidi marks, surrogates, line separators
+
+
+def printable(text: str, limit: int = 200) -> str:
+    """`text` with control, bidirectional and unassigned characters written as escapes, cut at `limit` characters."""
+    shown = "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in _UNSAFE_CATEGORIES
+        else character
+        for character in text[:limit]
+    )
+    return shown + "…" if len(text) > limit else shown
+
+
+def parse_call(text: str) -> tuple[str, dict[str, str]]:
+    """Split `name:key=value,key=value` into its name and settings: `"mlp"` -> `("mlp", {})`.
+
+    Raises UsageError where a setting is not of the form key=value, or is given twice.
+    """
+    name, _, rest = text.partition(":")
+    settings: dict[str, str] = {}
+    for part in rest.split(",") if rest else []:
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (key and equals and value):
+            raise UsageError(
+                f"{printable(part)!r} in {printable(text)!r} is not a setting", do="Write NAME:key=value,key=value"
+            )
+        if key in settings:
+            raise UsageError(f"{printable(key)!r} is given twice in {printable(text)!r}", do="Give each setting once")
+        settings[key] = value
+    return name, settings
+
+
+def whole_number(value: str, what: str, *, least: int = 1, most: int = 1_000_000) -> int:
+    """`value` as an integer in [least, most], or UsageError naming `what`."""
+    try:
+        number = int(value)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        raise UsageError(f"{what} is {printable(value)!r}", do=f"Give a whole number from {least} to {most}")
+    return number

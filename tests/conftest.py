@@ -1,0 +1,32 @@
+"""Fixtures for all tests: no test may touch a global random generator, and real data is found by MEMCLI_DATA."""
+
+import os
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+
+torch.set_num_threads(min(torch.get_num_threads(), 2))
+
+
+@pytest.fixture(autouse=True)
+def global_generators_untouched() -> Iterator[None]:
+    """Fail any test in which a global generator of torch, numpy or random has moved."""
+    before = torch.random.get_rng_state(), random.getstate(), numpy.random.get_state()[1].tobytes()
+    yield
+    after = torch.random.get_rng_state(), random.getstate(), numpy.random.get_state()[1].tobytes()
+    assert torch.equal(before[0], after[0]), "torch's global generator was used: take one from memcli.seeds"
+    assert before[1:] == after[1:], "a global generator of random or numpy was used: take one from memcli.seeds"
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets named by MEMCLI_DATA (default ../shared/data)."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("MEMCLI_DATA", default))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: MEMCLI_DATA names no folder ({folder})")
+    return folder
