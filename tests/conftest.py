@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy
 import pytest
+import rich.style  # noqa: F401 - it draws from `random` when it is first imported, which no test should be blamed for
 import torch
 
 torch.set_num_threads(min(torch.get_num_threads(), 2))

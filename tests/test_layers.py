@@ -7,10 +7,12 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "memcli"
 LAYERS = (
-    {"errors", "progress", "text"},
+    {"errors", "progress"},
+    {"text"},
     {"seeds", "spec", "results", "atomic"},
-    {"memory", "sources", "networks", "engine", "tensorfile", "recipe"},
-    {"artifact", "objectives", "training", "exporters", "runfolder"},
+    {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling"},
+    {"artifact", "objectives", "training", "exporters", "runfolder", "starts"},
+    {"outer"},
     {"distill", "recall", "retrain", "evaluate"},
     {"cli"},
 )

@@ -1,0 +1,86 @@
+"""Write docs/cli.md, the reference of the command line, from the application itself.
+
+python docs/make_cli.py
+"""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from typer.main import get_command
+
+from memcli import errors
+from memcli.cli import _boundary
+from memcli.cli.app import EPILOG, app
+from memcli.exporters import EXPORTERS
+from memcli.networks import names
+from memcli.sources import schemes
+
+PAGE = Path(__file__).with_name("cli.md")
+SIGNALS = {
+    _boundary.SIGINT: "Interrupted by Ctrl-C (SIGINT).",
+    _boundary.SIGPIPE: "The reader of the output left, as `| head -1` does (SIGPIPE).",
+    _boundary.SIGTERM: "Ended by SIGTERM; unfinished files are removed.",
+}
+
+
+def page() -> str:
+    """The whole page, from the commands in the order of their registration."""
+    parts = [
+        "# The command line",
+        "Made by `python docs/make_cli.py` from the program itself; edit that, not this.",
+        EPILOG,
+        "Options that may be repeated hold several values, separated by spaces, in the environment.",
+        *(part for name, command in get_command(app).commands.items() for part in _command(name, command)),
+        "## Sources",
+        "What `--data` and SOURCE may be. A path alone is guessed, and the guess is noted.",
+        _table(("source", "what"), [(f"`{scheme}:`", about) for scheme, about in schemes()]),
+        "## Networks",
+        _table(("network", "what"), [(f"`{usage}`", about) for _, usage, about in names()]),
+        "## Formats",
+        _table(("format", "what"), [(f"`{name}`", _first_line(kind)) for name, kind in EXPORTERS.items()]),
+        "## Exit codes",
+        _table(("code", "meaning"), [(str(code), meaning) for code, meaning in _exit_codes()]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str, command: Any) -> list[str]:
+    about, _, example = command.help.partition("Example: ")
+    usage = " ".join(["memcli", name, *(p.metavar for p in command.params if p.param_type_name == "argument")])
+    json_keys = getattr(sys.modules[command.callback.__module__], "JSON", {})
+    parts = [f"## {usage} [OPTIONS]", " ".join(about.split())]
+    if example:
+        parts.append(f"```\n{' '.join(example.split())}\n```")
+    rows = [_option(param) for param in command.params if param.param_type_name == "option"]
+    parts.append(_table(("option", "default", "meaning"), rows))
+    if json_keys:
+        keys = [(f"`{key}`", meaning) for key, meaning in json_keys.items()]
+        parts += ["Keys of `--json`:", _table(("key", "meaning"), keys)]
+    return parts
+
+
+def _option(param: Any) -> tuple[str, str, str]:
+    value = "" if param.is_flag else f" {param.metavar or param.display_type(None).strip('<>').upper()}"
+    default = "required" if param.required else "" if param.default in (None, "") else f"`{param.default}`"
+    default = "" if param.is_flag else default
+    return f"`{', '.join(sorted(param.opts, key=len))}{value}`", default, param.help or ""
+
+
+def _exit_codes() -> list[tuple[int, str]]:
+    expected = {each.exit_code: _first_line(each) for each in errors.MemcliError.__subclasses__()}
+    bug = "A bug: the traceback, the versions, and how to report it."
+    return sorted({0: "Done.", _boundary.BUG: bug, **expected, **SIGNALS}.items())
+
+
+def _first_line(thing: object) -> str:
+    return (thing.__doc__ or "").strip().splitlines()[0]
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    cells = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,73 @@
+"""The checks of a memory file, in the order of docs/format.md: most of them before any tensor is read. No torch."""
+
+import math
+from dataclasses import dataclass
+
+import numpy
+
+from memcli import tensorfile
+from memcli.artifact.manifest import Manifest
+from memcli.errors import LimitError
+from memcli.tensorfile import FILE_BYTES, HEADER_BYTES, Header, damaged
+from memcli.text import printable
+
+DTYPES = {"float32": "F32", "float16": "F16"}  # by MemorySpec.storage
+_NUMPY = {"F32": "<f4", "F16": "<f2"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a reader is willing to handle. A small file may ask for a large recall: it is refused by its header."""
+
+    file_bytes: int = FILE_BYTES
+    header_bytes: int = HEADER_BYTES
+    recall_bytes: int = 8 * 2**30  # the images of the whole recall and their label vectors, as float32
+    images: int = 10**7
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def accept(header: Header, limits: Limits) -> Manifest:
+    """The manifest of a header whose tensors agree with it, and whose recall is within `limits`.
+
+    Raises MemoryFileError where it is not a valid memory, LimitError where its recall is too large.
+    """
+    manifest = Manifest.from_json(header.manifest)
+    spec, found = manifest.spec, header.tensors
+    missing, extra = sorted(set(spec.shapes) - set(found)), sorted(set(found) - set(spec.shapes))
+    if missing:
+        raise damaged(f"the tensors {', '.join(missing)} are missing")
+    if extra:
+        raise damaged(f"there are tensors that no memory has: {printable(', '.join(extra))}")
+    for name, shape in spec.shapes.items():
+        entry = found[name]
+        if entry.dtype != DTYPES[spec.storage]:
+            raise damaged(f"{name} is {entry.dtype}, where storage {spec.storage} means {DTYPES[spec.storage]}")
+        if len(entry.shape) != len(shape):
+            raise damaged(f"{name} has {len(entry.shape)} dimensions, not {len(shape)}")
+        if entry.shape != shape:
+            raise damaged(f"{name} is of shape {entry.shape}, where the manifest means {shape}")
+    recall_bytes = 4 * spec.recalled * (math.prod(spec.data.shape) + len(spec.data.classes))
+    for what, value, most in (
+        ("images", spec.recalled, limits.images),
+        ("bytes", recall_bytes, limits.recall_bytes),
+    ):
+        if value > most:
+            raise LimitError(
+                f"its recall of {value} {what} is over the limit of {most}", do="Raise the limit if you trust the file"
+            )
+    return manifest
+
+
+def verify(header: Header, payload: bytes) -> str:
+    """The checksum of the payload, after a check that every number is finite and that the manifest agrees.
+
+    Raises MemoryFileError.
+    """
+    for name, entry in header.tensors.items():
+        if not numpy.isfinite(numpy.frombuffer(payload[entry.begin : entry.end], _NUMPY[entry.dtype])).all():
+            raise damaged(f"{name} holds numbers that are not finite")
+    tensorfile.verify(header, payload)
+    sha256: str = header.manifest["sha256"]
+    return sha256

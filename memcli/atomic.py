@@ -1,0 +1,162 @@
+"""Writing files and folders whole or not at all, and refusing what should not be replaced. No torch.
+
+A reader sees the old content or the new one, never a part of it, also after kill -9 or a full disk. What is left
+after kill -9 is at most a temporary sibling, `.NAME.<16 hex digits>.tmp`, that no reader takes for an output.
+"""
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from memcli.errors import ExistsError, LimitError, UsageError
+from memcli.text import printable
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG}
+
+
+def check_output(path: str | Path, force: bool) -> Path:
+    """The regular file that writing to `path` would create or replace, its symbolic links resolved.
+
+    Raises UsageError where it is anything but a regular file (even with `force`) or its folder is missing, and
+    ExistsError where it exists and `force` is not set. To be called before long work begins.
+    """
+    return _checked(path, force, stat.S_ISREG, "a regular file")
+
+
+def check_folder(path: str | Path, force: bool) -> Path:
+    """The same for a folder. The current folder and those above it are never replaced (UsageError)."""
+    target = _checked(path, force, stat.S_ISDIR, "a folder")
+    if target.exists() and Path.cwd().is_relative_to(target):
+        raise UsageError(f"{printable(str(path))} holds the current folder", do="Choose another -o")
+    return target
+
+
+def write_bytes(path: str | Path, data: bytes, *, force: bool) -> None:
+    """Write `data` to `path`, whole and on disk when this returns; the mode bits of a replaced file are kept.
+
+    Raises as `check_output` does, UsageError where permission is missing, and LimitError where the disk is full or
+    fails; the old file is then intact and nothing is left beside it.
+    """
+    target = check_output(path, force)
+    with explained(target):
+        temporary = _beside(target)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the kernel applies the umask
+        try:
+            try:
+                with suppress(FileNotFoundError):
+                    os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
+                _write_all(descriptor, data)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, target)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+
+
+@contextmanager
+def new_folder(path: str | Path, *, force: bool) -> Iterator[Path]:
+    """Yield an empty temporary folder that becomes `path` when the block ends, or is removed where it raises.
+
+    An existing folder is replaced only with `force`: it is moved aside, and deleted after the new one is in place.
+    Raises as `check_folder` does, and LimitError where the disk fills up, also inside the block.
+    """
+    target = check_folder(path, force)
+    temporary = _beside(target)
+    with explained(target):
+        os.mkdir(temporary)
+    try:
+        with explained(target, only=FULL):
+            yield temporary
+        check_folder(path, force)  # again: it may have appeared while the block ran
+        with explained(target):
+            _swap(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def explained(target: Path, only: set[int] | None = None) -> Iterator[None]:
+    """Turn an OSError of the block (one of the codes `only`, where given) into the error that a user should see."""
+    try:
+        yield
+    except OSError as error:
+        code, shown = error.errno, printable(str(target))
+        if only is not None and code not in only:
+            raise
+        if code in FULL:
+            raise LimitError(
+                f"no space to write {shown} ({error.strerror})", do="Free some disk space, or choose another -o"
+            ) from error
+        if code in REFUSED:
+            raise UsageError(f"{shown} cannot be written ({error.strerror})", do="Choose another -o") from error
+        raise LimitError(
+            f"writing {shown} failed ({error.strerror})", do="Check the disk, or choose another -o"
+        ) from error
+
+
+def _checked(path: str | Path, force: bool, wanted: Callable[[int], bool], noun: str) -> Path:
+    target, shown = Path(os.path.realpath(path)), printable(str(path))
+    try:
+        with explained(target, only=REFUSED):
+            mode = os.stat(target).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if target.parent.is_dir():
+            return target
+        parent = printable(str(target.parent))
+        raise UsageError(f"there is no folder {parent}", do="Create it first, or choose another -o") from None
+    if not wanted(mode):
+        raise UsageError(f"{shown} exists and is not {noun}", do="Choose another -o")
+    if not force:
+        raise ExistsError(f"{shown} exists", do="Add --force to replace it, or choose another -o")
+    return target
+
+
+def _beside(target: Path) -> Path:
+    """A new hidden name in the folder of `target`, and so on the same file system."""
+    head = target.name[:50]  # at most 200 bytes of UTF-8: a name of full length still gets a temporary sibling
+    return target.with_name(f".{head}.{secrets.token_hex(8)}.tmp")
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data).cast("B")
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot sync a folder, and say so with EINVAL
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Rename `new` to `target`; what was there is moved aside first, put back on failure, and deleted at the end."""
+    if not target.exists():
+        os.rename(new, target)
+        _sync_folder(target.parent)
+        return
+    old = _beside(target)
+    os.rename(target, old)
+    try:
+        os.rename(new, target)
+    except BaseException:
+        os.rename(old, target)
+        raise
+    _sync_folder(target.parent)
+    shutil.rmtree(old)

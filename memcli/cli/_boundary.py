@@ -1,0 +1,109 @@
+"""The one place where an exception becomes a message and an exit code."""
+
+import errno
+import os
+import platform
+import signal
+import sys
+import traceback
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from memcli import __version__
+from memcli.errors import LimitError, MemcliError
+from memcli.text import printable
+
+BUG, USAGE, SIGINT, SIGPIPE, SIGTERM = 1, 2, 130, 141, 143  # signals as a shell reports them: 128 + number
+_MESSAGE_LIMIT = 2000  # characters of a message that are shown
+_OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SMALLER = "Use a smaller --batch, fewer images or a machine with more memory"
+
+
+class Boundary(TyperGroup):
+    """The group of all commands. Whatever leaves a command leaves the process as an exit code of DESIGN section 5."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        # Not standalone: Typer then raises its errors instead of drawing a box around them. Ctrl-C it turns into 130.
+        try:
+            code = super().main(*args, **{"prog_name": "memcli", **extra, "standalone_mode": False})
+            sys.stdout.flush()  # here and not at the interpreter's end, where a closed pipe would be reported
+        except SystemExit as leaving:
+            # Typer answers a closed pipe with exit 1, without a word.
+            code = _closed_pipe() if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
+        except BrokenPipeError:
+            code = _closed_pipe()
+        except Exception as error:
+            code = report(error)
+        sys.exit(code)
+
+
+def report(error: Exception) -> int:
+    """Say on stderr what went wrong, in one line unless it is a bug, and return the exit code."""
+    expected = as_expected(error)
+    if expected is not None:
+        say_error(str(expected))
+        return expected.exit_code
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        message = error.format_message().rstrip(".")
+        hint = f" Try '{context.command_path} --help'." if context is not None else ""
+        say_error(message + ("" if message.endswith("?") else ".") + hint)
+        return USAGE
+    torch = sys.modules.get("torch")
+    versions = f"memcli {__version__}, Python {platform.python_version()}"
+    versions += f", torch {torch.__version__}, " if torch else ", "
+    typer.echo("".join(traceback.format_exception(error)), err=True)
+    typer.echo(versions + platform.platform(), err=True)
+    say_error("this is a bug in memcli. Please open an issue with the text above and the command that you typed.")
+    return BUG
+
+
+def as_expected(error: Exception) -> MemcliError | None:
+    """`error` as a MemcliError where it is one, or where the machine ran out of memory or disk; else None."""
+    if isinstance(error, MemcliError):
+        return error
+    torch = sys.modules.get("torch")
+    if torch and isinstance(error, torch.OutOfMemoryError):
+        return LimitError("the device ran out of memory", do=_SMALLER + ", or --device cpu")
+    # torch has no class of its own for the CPU's allocator
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+        return LimitError("the machine ran out of memory", do=_SMALLER)
+    if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
+        where = f" at {printable(str(error.filename))}" if error.filename else ""
+        return LimitError(f"there is no space left{where}", do="Free some, or choose another --output")
+    return None
+
+
+def say_error(message: str) -> None:
+    """`message` on stderr as one line that holds no control characters and is no markup."""
+    typer.echo(f"memcli: error: {printable(' '.join(message.split()), _MESSAGE_LIMIT)}", err=True)
+
+
+def prepare_process() -> None:
+    """What a process needs once: SIGTERM and streams that no command has to think of.
+
+    SIGTERM ends the process as an exception does, so that unfinished files are removed. Text that the terminal's
+    encoding lacks is escaped, and a stream that was closed (`>&-`) takes everything and keeps nothing.
+    """
+
+    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(SIGTERM)
+
+    signal.signal(signal.SIGTERM, leave)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open to the end
+        else:
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _closed_pipe() -> int:
+    """The reader of our output has left, as `| head -1` does. Nothing more can be said; Python must not try either."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    return SIGPIPE

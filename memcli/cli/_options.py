@@ -1,0 +1,51 @@
+"""The options that several commands share: the same word for the same thing everywhere. No torch here."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from memcli.artifact.validation import Limits
+
+# The panels of --help.
+OUTPUT, DATA, TRAINING, COMPUTING, LIMITS, MESSAGES = "Output", "Data", "Training", "Computing", "Limits", "Messages"
+
+
+def option(panel: str, *names: str, help: str, **more: Any) -> Any:
+    """A typer.Option in a panel. The variable's name is not shown: the rule for it stands under `memcli --help`."""
+    return typer.Option(*names, help=help, rich_help_panel=panel, show_envvar=False, **more)
+
+
+MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="A memory file.", show_default=False)]
+
+Output = Annotated[Path, option(OUTPUT, "--output", "-o", metavar="PATH", help="Where to write.")]
+Force = Annotated[bool, option(OUTPUT, "--force", help="Replace the output where it exists.")]
+Json = Annotated[bool, option(OUTPUT, "--json", help="Print one JSON object.")]
+
+Seed = Annotated[
+    int, option(COMPUTING, "--seed", min=0, max=2**32 - 1, metavar="N", help="The root of all random choices.")
+]
+Device = Annotated[
+    str, option(COMPUTING, "--device", metavar="NAME", help="auto, cpu, cuda or cuda:N; auto takes a GPU if any.")
+]
+MaxImages = Annotated[
+    int, option(LIMITS, "--max-images", min=1, metavar="N", help="Refuse a memory that would recall more images.")
+]
+MaxRecall = Annotated[
+    float,
+    option(LIMITS, "--max-recall", min=0, max=2**20, metavar="GIB", help="Refuse a memory whose recall is larger."),
+]
+MAX_IMAGES, MAX_RECALL = 10_000_000, 8.0  # the defaults of these two
+
+Quiet = Annotated[bool, option(MESSAGES, "--quiet", "-q", help="No progress and no notes.")]
+Verbose = Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Every report of progress on its own line.")]
+
+Download = Annotated[bool, option(DATA, "--download", help="Allow --data to be downloaded where it is missing.")]
+
+
+def limits(max_images: int, max_recall: float) -> "Limits":
+    """What a command is willing to read; `max_recall` in GiB."""
+    from memcli.artifact.validation import Limits
+
+    return Limits(images=max_images, recall_bytes=int(max_recall * 2**30))

@@ -1,0 +1,48 @@
+"""What a command prints on stdout: one JSON object, or the same figures as lines for people."""
+
+import json
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from memcli.text import printable
+
+_GAP = "  "
+_LEAST_WIDTH = 40  # columns that values get even on a very narrow terminal
+
+
+def emit(result: dict[str, Any], lines: Sequence[tuple[str, str]], *, as_json: bool) -> None:
+    """Print `result` as one JSON object, or else `lines` of (name, value), aligned.
+
+    On a terminal a long value is continued below itself; elsewhere each is one line. Values may come from a file:
+    they are escaped here, and never read as markup.
+    """
+    if as_json:
+        typer.echo(json.dumps(result, allow_nan=False))
+        return
+    shown = [(printable(name), printable(value, 1000)) for name, value in lines]
+    indent = max(len(name) for name, _ in shown)
+    if sys.stdout.isatty():
+        width = max(shutil.get_terminal_size().columns - indent - len(_GAP), _LEAST_WIDTH)
+        shown = [
+            (name, f"\n{' ' * indent}{_GAP}".join(textwrap.wrap(value, width, break_on_hyphens=False)))
+            for name, value in shown
+        ]
+    typer.echo("\n".join(f"{name:<{indent}}{_GAP}{value}" for name, value in shown))
+
+
+def size_lines(size: dict[str, float]) -> list[tuple[str, str]]:
+    """The figures that stand beside every accuracy, for people."""
+    recalls = f"{size['recalled_per_class']:,} images per class, from the floats of {size['ipc']:.3g} images per class"
+    return [
+        ("size", f"{size['bytes']:,} bytes, {size['floats']:,} floats, {size['bits_per_class']:,.0f} bits per class"),
+        ("recalls", recalls),
+    ]
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.2f} %"

@@ -1,0 +1,52 @@
+"""The application: one line registers one command."""
+
+from typing import Annotated
+
+import typer
+
+from memcli import __version__
+from memcli.cli import distill, evaluate, inspect, recall, retrain
+from memcli.cli._boundary import Boundary, prepare_process
+
+EPILOG = (
+    "Data goes to stdout, everything else to stderr. Every option can also be set in the environment, as "
+    "MEMCLI_COMMAND_OPTION: MEMCLI_EVAL_RUNS=5. An option that is typed wins."
+)
+
+app = typer.Typer(
+    name="memcli",
+    cls=Boundary,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"auto_envvar_prefix": "MEMCLI", "help_option_names": ["-h", "--help"]},
+    epilog=EPILOG,
+)
+app.command("distill")(distill.command)
+app.command("recall")(recall.command)
+app.command("retrain")(retrain.command)
+app.command("eval")(evaluate.command)
+app.command("inspect")(inspect.command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"memcli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, show_envvar=False, help="Print the version and leave."
+        ),
+    ] = False,
+) -> None:
+    """Compress a labelled image data set into a small file of memories, and train networks from it."""
+
+
+def main() -> None:
+    """The console script `memcli`."""
+    prepare_process()
+    app()

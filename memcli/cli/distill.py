@@ -1,0 +1,209 @@
+"""`memcli distill`: learn a memory of a data set."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memcli.cli._options import (
+    COMPUTING,
+    DATA,
+    OUTPUT,
+    TRAINING,
+    Device,
+    Download,
+    Force,
+    Json,
+    Output,
+    Quiet,
+    Seed,
+    Verbose,
+    option,
+)
+from memcli.cli._output import emit, percent, size_lines
+from memcli.cli._progress import duration, reporting
+from memcli.cli._signals import asked_to_stop
+from memcli.cli._units import seconds, size_in_bytes
+from memcli.errors import DivergedError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from memcli.distill import Distilled
+    from memcli.spec import DataSpec, MemorySpec
+
+SIZE = "Size"  # a panel of --help
+
+JSON = {
+    "memory": "the path of the memory file",
+    "sha256": "the checksum of its tensors",
+    "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
+    "validation": "`{accuracy}`: of a network retrained from the file, on the validation part, a fraction of 1",
+    "steps": "outer steps that were made",
+    "seconds": "the time that distillation took",
+}
+
+
+def command(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="Labelled images: SCHEME:REST or a path.", show_default=False)
+    ],
+    *,
+    output: Output,
+    force: Force = False,
+    json: Json = False,
+    resume: Annotated[
+        bool, option(OUTPUT, "--resume", help="Continue the run in the folder beside the output.")
+    ] = False,
+    dry_run: Annotated[
+        bool, option(OUTPUT, "--dry-run", help="Show settings, size, time and memory needed; write nothing.")
+    ] = False,
+    download: Download = False,
+    image_size: Annotated[
+        int | None, option(DATA, "--image-size", metavar="N", help="Fit images to N x N, for sources that can.")
+    ] = None,
+    ipc: Annotated[
+        float | None, option(SIZE, "--ipc", metavar="X", help="Budget: the floats of X images per class; default 1.")
+    ] = None,
+    budget: Annotated[
+        str | None, option(SIZE, "--budget", metavar="SIZE", help="Budget: bytes of payload, such as 30KB.")
+    ] = None,
+    bases: Annotated[
+        int | None, option(SIZE, "--bases", metavar="K", help="Bases shared by all classes; default: from the budget.")
+    ] = None,
+    scale: Annotated[
+        int | None, option(SIZE, "--scale", metavar="S", help="Store bases smaller by S; default 2 where it divides.")
+    ] = None,
+    rows: Annotated[
+        int | None, option(SIZE, "--rows", metavar="R", help="Recalled images per class; default: all that fit.")
+    ] = None,
+    storage: Annotated[str, option(SIZE, "--storage", metavar="TYPE", help="float32 or float16.")] = "float32",
+    recipe: Annotated[
+        str, option(TRAINING, "--recipe", metavar="NAME", help="quick, paper, or a .toml file.")
+    ] = "quick",
+    steps: Annotated[
+        int | None, option(TRAINING, "--steps", metavar="N", min=1, help="Outer steps; default: the recipe's.")
+    ] = None,
+    time_budget: Annotated[
+        str | None, option(COMPUTING, "--time-budget", metavar="TIME", help="Stop after this time, such as 90s or 5m.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Learn a memory: a few bases and addresses that recall a training set.
+
+    Example: memcli distill imagefolder:./shoes -o shoes.safetensors --ipc 1 --time-budget 5m
+    """
+    from memcli import atomic, runfolder
+    from memcli.artifact import files
+    from memcli.cli._device import resolve
+    from memcli.distill import distill, estimate
+    from memcli.recall import preview
+    from memcli.recipe import load_recipe
+    from memcli.sources import open_source
+
+    atomic.check_output(output, force)
+    plan, place = load_recipe(recipe), resolve(device)
+    limit = seconds(time_budget) if time_budget is not None else None
+    with reporting(quiet=quiet, verbose=verbose) as progress:
+        opened = open_source(source, download=download, image_size=image_size)
+        for note in opened.notes:
+            progress.note(note)
+        spec = _fitted(opened.spec, ipc=ipc, budget=budget, bases=bases, scale=scale, rows=rows, storage=storage)
+        resolved = {"recipe": plan.to_json(), "memory": spec.to_json(), "seed": seed, "data": opened.spec.to_json()}
+        if dry_run:
+            needed = estimate(opened, spec, plan, seed=seed, device=place, steps=steps, time_budget=limit)
+            emit({**resolved, "size": spec.size(), **needed}, _plan_lines(resolved, spec, needed), as_json=json)
+            return
+        resolved["fingerprint"] = opened.fingerprint
+        with (
+            runfolder.opened(output, resolved, resume=resume, force=force) as run,
+            asked_to_stop(progress) as interrupted,
+        ):
+            for name in run.damaged:
+                progress.note(f"{name} was damaged and is left out; an older checkpoint is continued")
+            run.status("running")
+            try:
+                found = distill(
+                    opened,
+                    spec,
+                    plan,
+                    seed=seed,
+                    device=place,
+                    steps=steps,
+                    time_budget=limit,
+                    progress=progress,
+                    run=run,
+                    interrupted=interrupted,
+                )
+            except Interrupted as error:
+                run.status("interrupted", reason=error.what, exit_code=error.exit_code)
+                raise
+            except Exception as error:
+                run.status("failed", reason=str(error))
+                raise
+            sha256 = files.write(output, found.artifact, force=force)
+            preview(found.artifact.memory, run.path / "preview.png", force=True)
+            run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
+    emit(_result(output, sha256, found), _lines(output, found), as_json=json)
+    if found.diverged:
+        raise DivergedError("training diverged", do=f"The best memory before that is in {output}; lower the rates")
+
+
+def _fitted(
+    data: "DataSpec",
+    *,
+    ipc: float | None,
+    budget: str | None,
+    bases: int | None,
+    scale: int | None,
+    rows: int | None,
+    storage: str,
+) -> "MemorySpec":
+    """The memory that the budget buys."""
+    from memcli.spec import BYTES_PER_FLOAT, MemorySpec
+
+    if ipc is not None and budget is not None:
+        raise UsageError("both --ipc and --budget are given", do="Give one of them")
+    if ipc is not None and not 0 < ipc <= 1_000_000:
+        raise UsageError(f"--ipc is {ipc:g}", do="Give a positive number of images per class")
+    if budget is not None:
+        floats = size_in_bytes(budget) // BYTES_PER_FLOAT.get(storage, 4)
+    else:
+        floats = int((1 if ipc is None else ipc) * len(data.classes) * data.floats_per_image)
+    return MemorySpec.from_budget(data, floats=floats, bases=bases, scale=scale, rows=rows, storage=storage)
+
+
+def _result(output: Path, sha256: str, found: "Distilled") -> dict[str, Any]:
+    return {
+        "memory": str(output),
+        "sha256": sha256,
+        "size": found.artifact.manifest.spec.size(),
+        "validation": {"accuracy": found.validation},
+        "steps": found.steps,
+        "seconds": found.seconds,
+    }
+
+
+def _lines(output: Path, found: "Distilled") -> list[tuple[str, str]]:
+    spec = found.artifact.manifest.spec
+    return [
+        ("memory", str(output)),
+        *size_lines(spec.size()),
+        ("validation", f"{percent(found.validation)} after retraining {found.artifact.manifest.retrain.network}"),
+        ("distilled", f"{found.steps} outer steps in {duration(found.seconds)}"),
+        ("next", f"memcli eval {output} --data SOURCE"),
+    ]
+
+
+def _plan_lines(resolved: dict[str, Any], spec: "MemorySpec", needed: dict[str, float]) -> list[tuple[str, str]]:
+    data = f"{resolved['data']['name']}, {'x'.join(map(str, spec.data.shape))}, {len(spec.data.classes)} classes"
+    settings = [(f"recipe.{key}", str(value)) for key, value in resolved["recipe"].items()]
+    return [
+        ("data", data),
+        ("memory", f"{spec.bases} bases of {'x'.join(map(str, spec.base_shape))}, {spec.rows} rows, {spec.storage}"),
+        *size_lines(spec.size()),
+        *settings,
+        ("time", f"about {duration(needed['seconds'])}, {needed['seconds_per_step']:.2g} s a step"),
+        ("working set", f"about {needed['peak_bytes'] / 2**20:,.0f} MiB"),
+    ]

@@ -1,0 +1,71 @@
+"""`memcli inspect`: what a memory file holds. It never imports torch."""
+
+from memcli.cli._options import MAX_IMAGES, MAX_RECALL, Json, MaxImages, MaxRecall, MemoryFile, limits
+from memcli.cli._output import emit, size_lines
+
+JSON = {
+    "format": "the version of the file's format",
+    "data": "the data set: name, channels, height, width, classes, mean, std",
+    "memory": "the memory: bases, scale, rows, storage",
+    "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
+    "recipe": "how it was distilled",
+    "seed": "the seed of that",
+    "retrain": "how networks are trained on it",
+    "results": "what was measured when it was made",
+    "provenance": "source, fingerprint, licence and versions",
+    "sha256": "the checksum of its tensors",
+    "file_bytes": "the size of the file",
+}
+
+
+def command(
+    file: MemoryFile, *, json: Json = False, max_images: MaxImages = MAX_IMAGES, max_recall: MaxRecall = MAX_RECALL
+) -> None:
+    """Check a memory file and say what it holds.
+
+    Example: memcli inspect shoes.safetensors
+    """
+    from memcli.artifact.inspection import inspect
+
+    found = inspect(file, limits(max_images, max_recall))
+    manifest = found.manifest
+    stored, spec = manifest.to_json(), manifest.spec
+    data = spec.data
+    result = {
+        "format": stored["format"],
+        "data": stored["data"],
+        "memory": stored["memory"],
+        "size": spec.size(),
+        "recipe": manifest.recipe,
+        "seed": manifest.seed,
+        "retrain": stored["retrain"],
+        "results": manifest.results,
+        "provenance": manifest.provenance,
+        "sha256": found.sha256,
+        "file_bytes": found.file_bytes,
+    }
+    lines = [
+        ("file", f"{file}, {found.file_bytes:,} bytes, format {stored['format']}, valid"),
+        (
+            "data",
+            f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}",
+        ),
+        ("memory", f"{spec.bases} bases at scale {spec.scale}, {spec.rows} rows, stored as {spec.storage}"),
+        *size_lines(spec.size()),
+        *_lines("recipe", manifest.recipe),
+        ("seed", str(manifest.seed)),
+        *_lines("retrain", stored["retrain"]),
+        *_lines("results", manifest.results),
+        *_lines("provenance", manifest.provenance),
+        ("sha256", found.sha256),
+    ]
+    emit(result, lines, as_json=json)
+
+
+def _lines(name: str, values: dict[str, object]) -> list[tuple[str, str]]:
+    """Nested settings as one line each: `recipe.outer.lr  0.02`."""
+    lines: list[tuple[str, str]] = []
+    for key, value in values.items():
+        full = f"{name}.{key}"
+        lines += _lines(full, value) if isinstance(value, dict) else [(full, str(value))]
+    return lines

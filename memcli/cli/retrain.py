@@ -1,0 +1,105 @@
+"""`memcli retrain`: train a network from a memory file alone."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+
+from memcli.cli._data import open_aligned
+from memcli.cli._device import resolve
+from memcli.cli._options import (
+    DATA,
+    MAX_IMAGES,
+    MAX_RECALL,
+    TRAINING,
+    Device,
+    Download,
+    Force,
+    Json,
+    MaxImages,
+    MaxRecall,
+    MemoryFile,
+    Output,
+    Quiet,
+    Seed,
+    Verbose,
+    limits,
+    option,
+)
+from memcli.cli._output import emit, percent
+from memcli.cli._progress import duration, reporting
+
+JSON = {
+    "output": "the path that was written",
+    "network": "what was trained",
+    "steps": "the steps of SGD",
+    "seconds": "the time that training took",
+    "sha256": "the checksum of the weights",
+    "accuracy": "with --data: the accuracy on the test split, a fraction of 1",
+}
+
+
+def command(
+    file: MemoryFile,
+    *,
+    output: Output,
+    force: Force = False,
+    json: Json = False,
+    data: Annotated[
+        str | None, option(DATA, "--data", metavar="SOURCE", help="Also measure the network on this test split.")
+    ] = None,
+    download: Download = False,
+    network: Annotated[
+        str | None, option(TRAINING, "--network", metavar="NAME", help="What to train; default: as the file says.")
+    ] = None,
+    steps: Annotated[
+        int | None, option(TRAINING, "--steps", metavar="N", help="Steps of SGD; default: as the file says.")
+    ] = None,
+    batch: Annotated[
+        int | None, option(TRAINING, "--batch", metavar="N", help="Images a step; default: as the file says.")
+    ] = None,
+    lr: Annotated[
+        float | None, option(TRAINING, "--lr", metavar="RATE", help="Rate of SGD; default: as the file says.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    max_images: MaxImages = MAX_IMAGES,
+    max_recall: MaxRecall = MAX_RECALL,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train a network on what a memory recalls, and save its weights. The data set is not needed.
+
+    Example: memcli retrain shoes.safetensors -o net.safetensors --network resnet18
+    """
+    from memcli import atomic
+    from memcli.artifact import files, inspection
+    from memcli.retrain import retrain, save
+    from memcli.training import accuracy
+
+    atomic.check_output(output, force)
+    given: dict[str, Any] = {"network": network, "steps": steps, "batch": batch, "lr": lr}
+    with reporting(quiet=quiet, verbose=verbose) as progress:
+        bounds = limits(max_images, max_recall)
+        sha256 = inspection.inspect(file, bounds).sha256
+        artifact = files.read(file, bounds)
+        recipe = replace(
+            artifact.manifest.retrain, **{name: value for name, value in given.items() if value is not None}
+        )
+        source = open_aligned(data, artifact.memory.spec.data, download, progress) if data is not None else None
+        trained = retrain(artifact, recipe=recipe, seed=seed, device=resolve(device), progress=progress)
+        result: dict[str, Any] = {
+            "output": str(output),
+            "network": recipe.network,
+            "steps": trained.steps,
+            "seconds": trained.seconds,
+        }
+        lines = [
+            ("output", str(output)),
+            ("network", recipe.network),
+            ("trained", f"{trained.steps} steps of {recipe.batch} images in {duration(trained.seconds)}"),
+        ]
+        if source is not None:
+            reached = accuracy(trained.network, source.split("test"), trained.data)
+            result["accuracy"] = reached
+            lines.append(("accuracy", f"{percent(reached)} of the test split"))
+        result["sha256"] = save(output, trained, memory_sha256=sha256, force=force)
+    emit(result, lines, as_json=json)

@@ -1,0 +1,142 @@
+"""How good a memory is: networks trained on it, and on real images for comparison, measured on the test split.
+
+The test split is read here and nowhere else.
+"""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from memcli.artifact.files import Artifact
+from memcli.errors import DataError, GateError, UsageError
+from memcli.memory import Memory
+from memcli.networks import build
+from memcli.progress import Progress, Silent
+from memcli.results import Report, Trial
+from memcli.seeds import derive, generator
+from memcli.sources.base import LabelledImages, Source
+from memcli.spec import DataSpec, MemorySpec, TrainRecipe
+from memcli.text import printable
+from memcli.training import Batch, accuracy, real_batches, recalled_batches, train
+
+BASELINES = ("random", "full")
+
+
+def evaluate(
+    artifact: Artifact,
+    source_aligned: Source,
+    *,
+    networks: tuple[str, ...] = (),
+    runs: int = 5,
+    baselines: frozenset[str] = frozenset(),
+    seed: int = 0,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+    recipe: TrainRecipe | None = None,
+    full_epochs: int = 10,
+) -> Report:
+    """Train `runs` fresh networks of every kind on the memory and on each baseline; measure the whole test split.
+
+    `networks` defaults to the recipe's own, and `recipe` to the file's. Run i starts from the same initial weights
+    whatever it is trained on. Baselines:
+
+    - "random": ceil(ipc) real training images of every class, drawn anew in every run, by the same recipe. ipc is what
+      the memory's floats would hold as raw images; rounding up favours the baseline.
+    - "full": all training images by the same optimiser, rate and batch, for `full_epochs` epochs.
+
+    Raises UsageError for impossible requests, DataError where the source was not aligned to the memory, and what
+    training raises.
+    """
+    recipe, device, progress = recipe or artifact.manifest.retrain, device or torch.device("cpu"), progress or Silent()
+    unknown = sorted(baselines - set(BASELINES))
+    if unknown:
+        raise UsageError(f"there is no baseline {printable(unknown[0])!r}", do=f"Choose from {', '.join(BASELINES)}")
+    for what, value in (("runs", runs), ("full epochs", full_epochs)):
+        if value < 1:
+            raise UsageError(f"{what} is {value}", do="Give 1 or more")
+    memory = artifact.memory.to(device)
+    data = memory.spec.data
+    if (source_aligned.classes, source_aligned.shape) != (data.classes, data.shape):
+        raise DataError("the source has other classes or another shape than the memory", do="Align the source first")
+    kinds = ("memory", *(name for name in BASELINES if name in baselines))
+    names = tuple(dict.fromkeys(networks)) or (recipe.network,)
+    for name in names:
+        build(name, data, seed=seed)  # a name that is wrong is told before hours of training, not after
+    test = source_aligned.split("test")
+    trials = []
+    for name in names:
+        for run in range(runs):
+            run_seed = derive(seed, "evaluation run", run)
+            trainings = _trainings(kinds, memory, source_aligned, recipe, seed=run_seed, full_epochs=full_epochs)
+            for kind, training, batch in trainings:
+                began = time.monotonic()
+                network = build(name, data, seed=run_seed).to(device)
+                title = f"{name}, {kind}, run {run + 1} of {runs}"
+                train(network, replace(training, network=name), batch, progress, seed=run_seed, title=title)
+                reached = accuracy(network, test, data)
+                trials.append(Trial(name, kind, reached, training.steps, time.monotonic() - began))
+    return Report(tuple(trials))
+
+
+def _trainings(
+    kinds: tuple[str, ...], memory: Memory, source: Source, recipe: TrainRecipe, *, seed: int, full_epochs: int
+) -> Iterator[tuple[str, TrainRecipe, Batch]]:
+    """For each kind of training data: its name, the recipe with its own number of steps, and the minibatches."""
+    data = memory.spec.data
+    for kind in kinds:
+        if kind == "memory":
+            yield kind, recipe, recalled_batches(memory, recipe.batch, seed)
+        elif kind == "random":
+            images = random_subset(source.split("train"), data, real_images_per_class(memory.spec), seed)
+            yield kind, recipe, real_batches(images, data, recipe.batch, seed)
+        else:
+            images = source.split("train")
+            steps = full_epochs * math.ceil(len(images) / recipe.batch)
+            yield kind, replace(recipe, steps=steps), real_batches(images, data, recipe.batch, seed)
+
+
+def real_images_per_class(spec: MemorySpec) -> int:
+    """Real images per class that the floats of a memory pay for, rounded up to a whole image: 0.999 -> 1."""
+    return -(-spec.floats // (len(spec.data.classes) * spec.data.floats_per_image))
+
+
+def random_subset(images: LabelledImages, spec: DataSpec, per_class: int, seed: int) -> LabelledImages:
+    """`per_class` images of every class drawn by `seed`; all of a class that has fewer."""
+    order = torch.randperm(len(images), generator=generator(seed, "random subset"))
+    labels = images.labels[order]
+    chosen = [order[labels == label][:per_class] for label in range(len(spec.classes))]
+    return images.subset(torch.cat(chosen))
+
+
+def require(report: Report, least: float) -> None:
+    """Raise GateError where a network trained on the memory is, on average, below the accuracy `least` in [0, 1]."""
+    for network in _networks(report):
+        found = report.accuracy(network, "memory")
+        if found is not None and found.mean < least:
+            raise GateError(
+                f"{printable(network)} reached an accuracy of {found.mean:.4f}, below {least:.4f}",
+                do="Distil longer or with a larger budget, or lower --min-accuracy",
+            )
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The keys `results` and `baselines` of `memcli eval --json`; a baseline that was not run is not there."""
+    kinds = {trial.trained_on for trial in report.trials}
+    return {
+        "results": _figures(report, "memory"),
+        "baselines": {kind: _figures(report, kind) for kind in BASELINES if kind in kinds},
+    }
+
+
+def _figures(report: Report, trained_on: str) -> list[dict[str, Any]]:
+    found = ((network, report.accuracy(network, trained_on)) for network in _networks(report))
+    return [{"network": network, "accuracy": stat.to_json()} for network, stat in found if stat is not None]
+
+
+def _networks(report: Report) -> list[str]:
+    """The networks of the report in the order of their first trials."""
+    return list(dict.fromkeys(trial.network for trial in report.trials))

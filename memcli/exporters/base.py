@@ -1,0 +1,42 @@
+"""What every format of a recalled training set has in common."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from memcli.spec import DataSpec
+
+MIXTURE = -1  # the hard label of an image whose label vector is not one-hot
+
+
+@dataclass(frozen=True)
+class RecalledChunk:
+    """Some of the recalled images, on the CPU. An exporter writes a chunk and lets it go."""
+
+    images: Tensor  # (n, C, H, W) float32, pixels in units of [0, 1], not clipped
+    rows: Tensor  # (n,) int64, the addressing row of each image
+    labels: Tensor  # (n, classes) float32, the label vector of each image
+
+    def hard_labels(self) -> Tensor:
+        """(n,) int64: the class of each one-hot label, and MIXTURE for every other label."""
+        one_hot = (self.labels.count_nonzero(1) == 1) & (self.labels.amax(1) == 1)
+        return torch.where(one_hot, self.labels.argmax(1), MIXTURE)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+class Exporter(ABC):
+    """One file format.
+
+    An exporter holds one chunk at a time, so that its memory does not grow with the number of images. Its output
+    appears under `path` only when it is complete, and the same chunks give the same bytes.
+    """
+
+    @abstractmethod
+    def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
+        """Write the `total` images of `chunks` to `path`. Raises ExistsError where it exists and `force` is False."""

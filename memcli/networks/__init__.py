@@ -1,0 +1,56 @@
+"""Networks by name: `build("convnet:width=64", data, seed=0)`. One file per family, one line each below."""
+
+from torch import nn
+
+from memcli.errors import UsageError
+from memcli.networks import alexnet, convnet, mlp, resnet, torchvision_models, vgg
+from memcli.networks.base import Classifier, Network
+from memcli.seeds import isolated
+from memcli.spec import DataSpec
+from memcli.text import printable
+
+__all__ = ["Classifier", "build", "names", "stateless"]
+
+_NETWORKS: dict[str, Network] = {
+    network.name: network
+    for network in (
+        convnet.NETWORK,
+        mlp.NETWORK,
+        alexnet.NETWORK,
+        vgg.NETWORK,
+        resnet.NETWORK,
+        torchvision_models.NETWORK,
+    )
+}
+_RANDOM_LAYERS = ("Dropout", "StochasticDepth")  # by name, since torchvision is imported only when it is asked for
+
+
+def build(name: str, data: DataSpec, *, seed: int, purpose: str = "network", step: int = 0) -> nn.Module:
+    """A fresh network on the CPU, in training mode: images (n, C, H, W) -> logits (n, classes).
+
+    Its initial weights are a function of (name, data, seed, purpose, step) only, drawn by torch.nn's own initialisers.
+    Raises UsageError for an unknown network or setting, and for images that the network cannot take.
+    """
+    family = name.partition(":")[0]
+    if family not in _NETWORKS:
+        known = ", ".join(network.usage for network in _NETWORKS.values())
+        raise UsageError(f"there is no network {printable(family)!r}", do=f"Choose from {known}")
+    network = _NETWORKS[family]
+    settings = network.read(name)
+    with isolated(seed, purpose, step):
+        return network.make(data, **settings)
+
+
+def names() -> list[tuple[str, str, str]]:
+    """For the documentation: every network's name, how to write it with its settings, and what it is."""
+    return [(network.name, network.usage, network.summary) for network in _NETWORKS.values()]
+
+
+def stateless(network: nn.Module) -> bool:
+    """Whether a training step is a pure function of parameters and images: no buffers, nothing drawn at random."""
+    drawn = any(
+        kind in type(module).__name__ and getattr(module, "p", 0) > 0
+        for module in network.modules()
+        for kind in _RANDOM_LAYERS
+    )
+    return not drawn and next(network.buffers(), None) is None

@@ -1,0 +1,35 @@
+"""AlexNet for small images: the variant that data set condensation compares across architectures.
+
+Krizhevsky et al., NeurIPS 2012; narrowed and without strides, dropout or hidden linear layers as in Zhao et al.,
+ICLR 2021.
+"""
+
+from torch import nn
+
+from memcli.networks.base import Classifier, Network, require_side
+from memcli.networks.blocks import multiple_above, widened
+from memcli.spec import DataSpec
+
+_UNIT = 8  # three pools halve the sides three times
+
+
+def make(data: DataSpec) -> nn.Module:
+    """Five convolutions (5x5, 5x5, then 3x3) and three 2x2 max-pools.
+
+    The first convolution pads more where a side is no multiple of 8 (28 becomes 32).
+    """
+    require_side(data, _UNIT, "alexnet")
+    padding = 2 + widened(data.height, _UNIT), 2 + widened(data.width, _UNIT)
+    features = nn.Sequential(
+        *(nn.Conv2d(data.channels, 128, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(128, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(192, 256, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(256, 192, 3, padding=1), nn.ReLU()),
+        *(nn.Conv2d(192, 192, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        nn.Flatten(),
+    )
+    pixels = (multiple_above(data.height, _UNIT) // _UNIT) * (multiple_above(data.width, _UNIT) // _UNIT)
+    return Classifier(features, 192 * pixels, len(data.classes))
+
+
+NETWORK = Network("alexnet", "five convolutions and max-pools, no norm: AlexNet for small images", make)

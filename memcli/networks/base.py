@@ -1,0 +1,95 @@
+"""What a network family is: its name, its settings, and how to make one for a data set."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from memcli.errors import UsageError
+from memcli.spec import DataSpec
+from memcli.text import parse_call, printable, whole_number
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A setting that is a whole number from 1 to `most`. The limit keeps a hostile file from asking for gigabytes."""
+
+    default: int
+    most: int
+
+    def read(self, value: str, what: str) -> int:
+        return whole_number(value, what, most=self.most)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """A setting that is one word of a few."""
+
+    default: str
+    words: tuple[str, ...]
+
+    def read(self, value: str, what: str) -> str:
+        if value not in self.words:
+            raise UsageError(f"{what} is {printable(value)!r}", do=f"Choose from {', '.join(self.words)}")
+        return value
+
+
+@dataclass(frozen=True)
+class Network:
+    """One family of networks. `make(data, **settings)` builds one with torch's own initialisers.
+
+    Where `free` names a setting, all that follows the colon is its value: `torchvision:resnet50`.
+    """
+
+    name: str
+    summary: str
+    make: Callable[..., nn.Module]
+    settings: Mapping[str, Whole | OneOf] = field(default_factory=dict)
+    free: str = ""
+
+    @property
+    def usage(self) -> str:
+        """How to write it: `convnet[:width=128,depth=3,norm=instance]`."""
+        if self.free:
+            return f"{self.name}:{self.free.upper()}"
+        pairs = ",".join(f"{key}={setting.default}" for key, setting in self.settings.items())
+        return f"{self.name}[:{pairs}]" if pairs else self.name
+
+    def read(self, text: str) -> dict[str, Any]:
+        """The settings of the description `text`, defaults filled in. UsageError where one is unknown or impossible."""
+        if self.free:
+            return {self.free: text.partition(":")[2]}
+        given = parse_call(text)[1]
+        unknown = [key for key in given if key not in self.settings]
+        if unknown:
+            raise UsageError(f"{self.name} has no setting {printable(unknown[0])!r}", do=f"Write {self.usage}")
+        return {
+            key: setting.read(given[key], f"{key} of {self.name}") if key in given else setting.default
+            for key, setting in self.settings.items()
+        }
+
+
+class Classifier(nn.Module):
+    """Features, then one linear layer: images (n, C, H, W) -> logits (n, classes).
+
+    `features` may also be called alone, by objectives that work on the features of the last layer but one.
+    """
+
+    def __init__(self, features: nn.Module, width: int, classes: int) -> None:
+        """`width`: how many numbers the features of one image are."""
+        super().__init__()
+        self.features = features  # (n, C, H, W) -> (n, width)
+        self.head = nn.Linear(width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.head(self.features(images))
+
+
+def require_side(data: DataSpec, least: int, name: str) -> None:
+    """Raise UsageError where an image of `data` is smaller than least x least pixels."""
+    if min(data.height, data.width) < least:
+        raise UsageError(
+            f"{name} needs images of at least {least}x{least} pixels, and these are {data.height}x{data.width}",
+            do="Choose --network convnet:depth=1 or mlp",
+        )

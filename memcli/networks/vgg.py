@@ -1,0 +1,36 @@
+"""VGG-11 (Simonyan & Zisserman, ICLR 2015, configuration A) with one linear layer in the place of three."""
+
+from torch import nn
+
+from memcli.networks.base import Classifier, Network, require_side
+from memcli.networks.blocks import NORM, can_halve, norm_layer
+from memcli.spec import DataSpec
+
+_STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))  # output channels of the convolutions before each pool
+
+
+def make(data: DataSpec, *, norm: str) -> nn.Module:
+    """Eight 3x3 convolutions in five stages, each followed by a 2x2 max-pool.
+
+    A pool but the last is left out where it would leave a side of less than 2 (a norm of 1x1 images is zero), so
+    images of 8x8 see pools after stages 1, 2 and 5.
+    """
+    require_side(data, 8, "vgg11")
+    layers: list[nn.Module] = []
+    channels, height, width = data.shape
+    for index, stage in enumerate(_STAGES, start=1):
+        for wider in stage:
+            layers += [nn.Conv2d(channels, wider, 3, padding=1), norm_layer(norm, wider), nn.ReLU()]
+            channels = wider
+        if index == len(_STAGES) or can_halve(height, width):
+            layers.append(nn.MaxPool2d(2))
+            height, width = height // 2, width // 2
+    return Classifier(nn.Sequential(*layers, nn.Flatten()), channels * height * width, len(data.classes))
+
+
+NETWORK = Network(
+    "vgg11",
+    "eight convolutions in five stages with max-pools: VGG-11 for small images",
+    make,
+    {"norm": NORM},
+)

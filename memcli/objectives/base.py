@@ -1,0 +1,47 @@
+"""The interface of objectives, and the real minibatches that they measure a memory against."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from memcli import seeds
+from memcli.memory import Memory
+from memcli.sources.base import LabelledImages
+from memcli.spec import DataSpec
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One look at a memory: its loss, and the loss's gradient with respect to the memory's two tensors."""
+
+    loss: Tensor  # scalar
+    bases: Tensor  # gradient, (K, C, h, w)
+    addresses: Tensor  # gradient, (R, classes, K)
+
+
+class RealImages:
+    """Class-balanced minibatches of real images, pure in (seed, step)."""
+
+    def __init__(self, images: LabelledImages, spec: DataSpec, device: torch.device) -> None:
+        self._images, self._spec, self._device = images, spec, device
+        self._by_class = images.labels.argsort(stable=True)  # (N,): indices, class after class
+        self._counts = images.labels.bincount(minlength=len(spec.classes))  # (classes,)
+        self._starts = self._counts.cumsum(0) - self._counts  # (classes,)
+
+    def batch(self, per_class: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """Normalised images (classes · per_class, C, H, W) and labels, drawn with replacement, on the device."""
+        draws = torch.rand(len(self._counts), per_class, generator=seeds.generator(seed, "real", step))
+        offsets = (draws * self._counts.unsqueeze(1)).long()  # (classes, per_class), below the counts
+        chosen = self._by_class[self._starts.unsqueeze(1) + offsets].flatten()
+        images = self._images.normalised(self._spec, chosen)
+        return images.to(self._device), self._images.labels[chosen].to(self._device)
+
+
+class Objective(ABC):
+    """A measure of memories with a gradient. It owns no optimiser, and every draw is pure in (seed, step)."""
+
+    @abstractmethod
+    def step(self, memory: Memory, real: RealImages, seed: int, step: int) -> Outcome:
+        """The loss of `memory` in outer step `step`, and its gradient."""

@@ -1,0 +1,124 @@
+"""The outer loop's state: the memory that moves, its optimiser, and the best memory so far."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memcli.errors import DivergedError
+from memcli.memory import Memory
+from memcli.objectives import Outcome
+from memcli.recipe import Outer
+
+_LAST_RATE = 0.1  # the share of the rate that is left at the end of its decay
+_RETREATS = 4  # returns to the best memory, each at half the rate, before a run is given up
+
+
+class OuterLoop:
+    """A memory under optimisation. All that a later process needs to go on is in `tensors()` and `counters()`."""
+
+    def __init__(self, start: Memory, settings: Outer) -> None:
+        self.memory = _copy(start)
+        self.best, self.best_accuracy = start, -math.inf
+        self.step = 0  # outer steps done
+        self.loss = math.nan  # of the last step
+        self.elapsed = 0.0  # seconds spent so far, over all processes
+        self._settings, self._retreats = settings, 0
+        self._optimiser = self._fresh_optimiser()
+
+    @property
+    def draw(self) -> int:
+        """The number that this step's random draws are made from: the step, but never again a draw that failed."""
+        return self.step + 1_000_000_007 * self._retreats
+
+    def move(self, outcome: Outcome, finished: float) -> None:
+        """One outer step along `outcome`'s gradient; `finished` is the share of the run that is over.
+
+        A loss or gradient that is not finite moves nothing: the best memory is taken up again at half the rate.
+        Raises DivergedError where that has happened too often.
+        """
+        gradients = (outcome.bases, outcome.addresses)
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+        self.loss, size = outcome.loss.item(), norm.item()
+        if not (math.isfinite(self.loss) and math.isfinite(size)):
+            return self._retreat()
+        shrink = min(1.0, self._settings.clip / max(size, 1e-12))
+        self.memory.bases.grad, self.memory.addresses.grad = (gradient * shrink for gradient in gradients)
+        for group in self._optimiser.param_groups:
+            group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self._retreats
+        self._optimiser.step()
+        self.step += 1
+        return None
+
+    def consider(self, accuracy: float) -> None:
+        """Keep the present memory as the best one if `accuracy` says so."""
+        if accuracy > self.best_accuracy:
+            self.best_accuracy = accuracy
+            self.best = _copy(self.memory)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The state's tensors by name."""
+        found = {"best.bases": self.best.bases, "best.addresses": self.best.addresses}
+        for name, leaf in self._leaves().items():
+            found[name] = leaf.detach()
+            found |= {f"{name}.{key}": value for key, value in self._optimiser.state[leaf].items()}
+        return found
+
+    def counters(self) -> dict[str, Any]:
+        """The state's numbers by name, as JSON can hold them."""
+        return {
+            "step": self.step,
+            "elapsed": self.elapsed,
+            "retreats": self._retreats,
+            "loss": self.loss if math.isfinite(self.loss) else None,
+            "best_accuracy": self.best_accuracy if math.isfinite(self.best_accuracy) else None,
+        }
+
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
+        """Take up the state that `tensors()` and `counters()` told."""
+        spec, device = self.memory.spec, self.memory.bases.device
+        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
+        self.best = Memory(spec, tensors.pop("best.bases"), tensors.pop("best.addresses"))
+        self.memory = _copy(Memory(spec, tensors.pop("bases"), tensors.pop("addresses")))
+        self._optimiser = self._fresh_optimiser()
+        for name, leaf in self._leaves().items():
+            prefix = f"{name}."
+            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+            if state:
+                self._optimiser.state[leaf] = state
+        self.step, self.elapsed = counters["step"], counters["elapsed"]
+        self._retreats = counters["retreats"]
+        self.loss = math.nan if counters["loss"] is None else counters["loss"]
+        self.best_accuracy = -math.inf if counters["best_accuracy"] is None else counters["best_accuracy"]
+
+    def _leaves(self) -> dict[str, Tensor]:
+        return {"bases": self.memory.bases, "addresses": self.memory.addresses}
+
+    def _fresh_optimiser(self) -> torch.optim.Optimizer:
+        leaves, settings = list(self._leaves().values()), self._settings
+        if settings.optimiser == "sgd":
+            return torch.optim.SGD(leaves, lr=settings.lr, momentum=settings.momentum)
+        return torch.optim.Adam(leaves, lr=settings.lr, betas=(settings.momentum, 0.999))
+
+    def _share_of_rate(self, finished: float) -> float:
+        """1 until the last `decay` of the run, then a cosine down to _LAST_RATE."""
+        decay = self._settings.decay
+        if decay == 0 or finished <= 1 - decay:
+            return 1.0
+        return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * (finished - 1 + decay) / decay))
+
+    def _retreat(self) -> None:
+        self._retreats += 1
+        if self._retreats > _RETREATS:
+            raise DivergedError(
+                f"the loss is not finite at step {self.step}, at {0.5**_RETREATS:g} of the rate too",
+                do="Lower the recipe's objective.lr or outer.lr",
+            )
+        self.memory = _copy(self.best)
+        self._optimiser = self._fresh_optimiser()
+
+
+def _copy(memory: Memory) -> Memory:
+    """A copy with tensors of its own."""
+    return Memory(memory.spec, memory.bases.detach().clone(), memory.addresses.detach().clone())

@@ -1,0 +1,30 @@
+"""Which rows of a memory a training step sees: a few of every class, each row once before any comes again."""
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from memcli.seeds import generator
+
+
+@lru_cache(maxsize=16)  # steps that follow one another share an epoch, and the cached tensor is only ever copied from
+def _shuffled(rows: int, classes: int, seed: int, purpose: str, epoch: int) -> Tensor:
+    """For each class a permutation of the rows, (classes, rows) int64."""
+    return torch.rand(classes, rows, generator=generator(seed, purpose, epoch)).argsort(1)
+
+
+def balanced_rows(
+    rows: int, classes: int, per_class: int, seed: int, step: int, purpose: str = "rows"
+) -> tuple[Tensor, Tensor]:
+    """The rows and classes of minibatch `step`, both (classes * per_class,) int64, class after class.
+
+    Each class has its own endless stream of rows: one permutation of all rows after another. Step t takes the numbers
+    from t * per_class to (t + 1) * per_class of it. So this is a pure function of its arguments, no row comes twice in
+    an epoch, and a minibatch may straddle epochs, or hold several where per_class > rows.
+    """
+    start, stop = step * per_class, (step + 1) * per_class
+    first, last = start // rows, (stop - 1) // rows
+    epochs = [_shuffled(rows, classes, seed, purpose, epoch) for epoch in range(first, last + 1)]
+    chosen = torch.cat(epochs, dim=1)[:, start - first * rows : stop - first * rows]
+    return chosen.flatten(), torch.arange(classes).repeat_interleave(per_class)

@@ -1,0 +1,58 @@
+"""Where a memory starts before it is learned: from the data, or from noise."""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from memcli import seeds
+from memcli.memory import Memory
+from memcli.sources.base import LabelledImages
+from memcli.spec import MemorySpec
+
+_IMAGES = 5_000  # real images that the start is computed from, at most
+
+
+def start(kind: str, spec: MemorySpec, images: LabelledImages, seed: int) -> Memory:
+    """The memory to start from: `kind` is one of memcli.recipe.STARTS."""
+    return from_noise(spec, seed) if kind == "noise" else from_data(spec, images, seed)
+
+
+def from_noise(spec: MemorySpec, seed: int) -> Memory:
+    """Xavier-uniform bases and addresses, as in [RTP]; no real image is used."""
+    tensors = {}
+    for name, shape in spec.shapes.items():
+        draw = torch.empty(shape)
+        torch.nn.init.xavier_uniform_(draw, generator=seeds.generator(seed, f"start {name}"))
+        tensors[name] = draw
+    return Memory(spec, **tensors)
+
+
+def from_data(spec: MemorySpec, images: LabelledImages, seed: int) -> Memory:
+    """Bases: the leading singular vectors of down-scaled real images. Addresses: those images' coefficients.
+
+    Row i of class c recalls the best approximation, by the bases, of the i-th real image drawn from class c; a class
+    with fewer than R images repeats them. Bases have pixels of root mean square 1.
+    """
+    order = torch.randperm(len(images), generator=seeds.generator(seed, "start images"))
+    pixels = _small_pixels(spec, images, order[:_IMAGES])  # (n, C·h·w)
+    _, vectors = torch.linalg.eigh((pixels.T @ pixels).double())  # ascending eigenvalues
+    found = min(spec.bases, pixels.shape[1])
+    bases = vectors[:, -found:].flip(1).T.float() * math.sqrt(pixels.shape[1])  # (found, C·h·w), strongest first
+    bases = bases * torch.where(bases.sum(1, keepdim=True) < 0, -1, 1)  # the sign of a singular vector is arbitrary
+    spare = spec.bases - found  # more bases than pixels: noise that no address uses yet
+    noise = torch.randn(spare, pixels.shape[1], generator=seeds.generator(seed, "start bases"))
+    labels = images.labels[order]
+    rows = []
+    for label in range(len(spec.data.classes)):
+        chosen = order[labels == label][: spec.rows]
+        coefficients = _small_pixels(spec, images, chosen) @ bases.T / pixels.shape[1]  # (≤R, found)
+        repeated = coefficients[torch.arange(spec.rows) % len(chosen)]
+        rows.append(torch.cat([repeated, repeated.new_zeros(spec.rows, spare)], 1))
+    return Memory(spec, torch.cat([bases, noise]).unflatten(1, spec.base_shape), torch.stack(rows, 1))
+
+
+def _small_pixels(spec: MemorySpec, images: LabelledImages, chosen: Tensor) -> Tensor:
+    """Normalised real images at the bases' size, (n, C·h·w)."""
+    return avg_pool2d(images.normalised(spec.data, chosen), spec.scale).flatten(1)

@@ -1,0 +1,144 @@
+"""The one plain training loop, the minibatches that it runs on, and accuracy."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from memcli.errors import DivergedError
+from memcli.memory import Memory, Query
+from memcli.progress import Progress, Silent
+from memcli.sampling import balanced_rows
+from memcli.seeds import derive, generator, isolated
+from memcli.sources.base import LabelledImages
+from memcli.spec import DataSpec, TrainRecipe
+
+Batch = Callable[[int], tuple[Tensor, Tensor]]  # step -> images (n, C, H, W) and soft labels (n, classes)
+
+_LOOK_EVERY = 50  # steps: reading the loss stops the device, so it is not read at every step
+
+
+def recalled_batches(memory: Memory, size: int, seed: int) -> Batch:
+    """Minibatches recalled from `memory`, on its device: size // classes images of each class, and at least one.
+
+    Rows come in shuffled epochs; minibatch t is a pure function of (seed, t).
+    """
+    classes = len(memory.spec.data.classes)
+    per_class = max(1, size // classes)
+
+    @torch.no_grad()
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        rows, labels = balanced_rows(memory.spec.rows, classes, per_class, seed, step, "recalled batches")
+        query = Query.of_classes(rows, labels, classes)
+        return memory.recall(query), query.labels
+
+    return batch
+
+
+def real_batches(images: LabelledImages, spec: DataSpec, size: int, seed: int) -> Batch:
+    """Minibatches of real images in shuffled epochs, with one-hot labels; minibatch t is a pure function of (seed, t).
+
+    Where there are fewer than `size` images, each minibatch is all of them. One that straddles epochs holds the last
+    of one and the first of the next.
+    """
+    count = len(images)
+    size = min(size, count)
+
+    @lru_cache(maxsize=2)
+    def shuffled(epoch: int) -> Tensor:
+        return torch.randperm(count, generator=generator(seed, "real batches", epoch))
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        start, stop = step * size, (step + 1) * size
+        first, last = start // count, (stop - 1) // count
+        order = torch.cat([shuffled(epoch) for epoch in range(first, last + 1)])
+        chosen = order[start - first * count : stop - first * count]
+        return images.normalised(spec, chosen), one_hot(images.labels[chosen], len(spec.classes)).float()
+
+    return batch
+
+
+@contextmanager
+def _dropout_from(seed: int, device: torch.device) -> Iterator[None]:
+    """Let layers that draw from global generators (dropout) draw from `seed`, and put the generators back."""
+    with isolated(seed, "dropout"):
+        if device.type != "cuda":
+            yield
+            return
+        with torch.cuda.device(device), torch.random.fork_rng([device], device_type="cuda"):
+            torch.cuda.manual_seed(derive(seed, "dropout"))
+            yield
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _require_finite(finite: bool, step: int, recipe: TrainRecipe) -> None:
+    if not finite:
+        raise DivergedError(
+            f"training {recipe.network} at rate {recipe.lr} gave numbers that are not finite by step {step}",
+            do="Train at a lower rate",
+        )
+
+
+def train(
+    network: nn.Module,
+    recipe: TrainRecipe,
+    batch: Batch,
+    progress: Progress | None = None,
+    *,
+    seed: int = 0,
+    title: str = "training",
+) -> None:
+    """Train `network` in place, on its device, and leave it in evaluation mode.
+
+    `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t). `seed` is
+    for layers that draw at random, such as dropout. Raises DivergedError where the loss or a weight is not finite.
+    """
+    progress = progress or Silent()
+    device = _device(network)
+    optimiser = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+    network.train()
+    progress.begin(title, recipe.steps)
+    try:
+        with _dropout_from(seed, device):
+            for step in range(1, recipe.steps + 1):
+                images, labels = batch(step - 1)
+                loss = cross_entropy(network(images.to(device)), labels.to(device))
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                if step % _LOOK_EVERY == 0 or step == recipe.steps:
+                    value = loss.item()
+                    _require_finite(math.isfinite(value), step, recipe)
+                    progress.update(step, loss=value)
+        _require_finite(all(bool(p.isfinite().all()) for p in network.parameters()), recipe.steps, recipe)
+    finally:
+        network.eval()
+        progress.end()
+
+
+@torch.no_grad()
+def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int = 500) -> Tensor:
+    """The most likely class of every image, (N,) int64 on the CPU, in evaluation mode, `batch` images at a time."""
+    device = _device(network)
+    training = network.training
+    network.eval()
+    try:
+        parts = [
+            network(images.normalised(spec, chosen).to(device)).argmax(1)
+            for chosen in torch.arange(len(images)).split(batch)
+        ]
+    finally:
+        network.train(training)
+    return torch.cat(parts).cpu()
+
+
+def accuracy(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int = 500) -> float:
+    """The share of `images` that `network` gives its own label, in [0, 1]."""
+    return (predictions(network, images, spec, batch) == images.labels).double().mean().item()

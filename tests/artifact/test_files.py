@@ -1,0 +1,217 @@
+"""Memory files: golden bytes, exact round trips, and what is not written."""
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from memcli import seeds
+from memcli.artifact import files
+from memcli.artifact.files import Artifact
+from memcli.artifact.inspection import inspect
+from memcli.artifact.manifest import Manifest
+from memcli.errors import DivergedError, ExistsError, LimitError, MemoryFileError, UsageError
+from memcli.memory import Memory, Query
+from memcli.spec import DataSpec, MemorySpec, TrainRecipe
+from memcli.tensorfile import dumps, read_header
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE, GOLDEN = ROOT / "docs" / "format.md", ROOT / "tests" / "golden" / "memory-v1.safetensors"
+
+
+def equal(one: Memory, other: Memory) -> bool:
+    tensors = ((getattr(memory, name) for name in memory.spec.shapes) for memory in (one, other))
+    return one.spec == other.spec and all(
+        torch.equal(*pair) and pair[0].dtype == pair[1].dtype for pair in zip(*tensors, strict=True)
+    )
+
+
+def test_writing_today_gives_the_golden_bytes(golden: tuple[Path, Artifact], tmp_path: Path) -> None:
+    path, artifact = golden
+    files.write(tmp_path / "f", artifact, force=False)
+    assert (tmp_path / "f").read_bytes() == path.read_bytes()
+
+
+def test_the_golden_file_is_read_for_ever(golden: tuple[Path, Artifact]) -> None:
+    path, artifact = golden
+    read = files.read(path)
+    assert read.manifest == artifact.manifest
+    assert equal(read.memory, artifact.memory)
+    images = read.memory.recall(Query.everything(read.memory.spec))
+    assert images.shape == (8, 2, 4, 6)
+    recorded = torch.tensor(
+        [1.567626953125, 1.09130859375, 0.138671875, -0.52423095703125, -0.89739990234375, -1.083984375]
+    )
+    torch.testing.assert_close(images[5, 1, 2], recorded)  # row 1 of class 1
+    torch.testing.assert_close(images.double().square().sum().item(), 559.6267, rtol=1e-6, atol=0.0)
+
+
+def test_the_page_tells_how_to_read_a_file_with_numpy(
+    golden: tuple[Path, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, artifact = golden
+    (tmp_path / "memory.safetensors").write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    assert names["manifest"]["seed"] == artifact.manifest.seed
+    for name in artifact.memory.spec.shapes:
+        assert numpy.array_equal(names["tensors"][name], getattr(artifact.memory, name))
+    spec = replace(artifact.memory.spec, data=replace(artifact.memory.spec.data, height=2, width=3), scale=1)
+    small = Memory(spec, artifact.memory.bases, artifact.memory.addresses).recall(Query.everything(spec))
+    numpy.testing.assert_allclose(names["images"].reshape(small.shape), small, rtol=2e-3)
+
+
+def test_the_page_names_every_key() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    manifest = files.read(GOLDEN).manifest.to_json()
+    inner = {key for part in ("data", "memory", "retrain", "provenance") for key in manifest[part]}
+    assert {key for key in {*manifest, "sha256", *inner} if f"`{key}`" not in page} == set()
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**62), 2**62) | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def artifacts(draw: st.DrawFn) -> Artifact:
+    side = st.integers(1, 3)
+    scale, channels = draw(side), draw(side)
+    names = tuple(draw(st.lists(texts, min_size=1, max_size=4, unique=True)))
+    finite = st.floats(-1e6, 1e6)
+    data = DataSpec(
+        draw(texts),
+        channels,
+        scale * draw(side),
+        scale * draw(side),
+        names,
+        tuple(draw(st.lists(finite, min_size=channels, max_size=channels))),
+        tuple(draw(st.lists(st.floats(1e-6, 1e6), min_size=channels, max_size=channels))),
+    )
+    spec = MemorySpec(data, draw(side), scale, draw(side), draw(st.sampled_from(["float32", "float16"])))
+    seed = draw(st.integers(0, 2**63 - 1))
+    random = seeds.generator(seed, "test")
+    tensors = {name: torch.randn(shape, generator=random) for name, shape in spec.shapes.items()}
+    provenance = {"source": draw(texts), "fingerprint": "f", "licence": draw(st.none() | texts), "versions": {}}
+    return Artifact(
+        Memory(spec, **tensors),
+        Manifest(spec, draw(st.dictionaries(texts, plain)), seed, TrainRecipe(), provenance, {"r": draw(plain)}),
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("files")
+
+
+@settings(max_examples=60, deadline=None)
+@given(artifact=artifacts())
+def test_round_trip_and_identical_rewriting(folder: Path, artifact: Artifact) -> None:
+    sha256 = files.write(folder / "one", artifact, force=True)
+    read = files.read(folder / "one")
+    assert read.manifest == artifact.manifest
+    assert equal(read.memory, files.stored(artifact.memory))
+    assert files.write(folder / "two", read, force=True) == sha256
+    assert (folder / "one").read_bytes() == (folder / "two").read_bytes()
+    found = inspect(folder / "one")
+    assert (found.manifest, found.sha256) == (artifact.manifest, sha256)
+    assert found.file_bytes == (folder / "one").stat().st_size
+
+
+@st.composite
+def damages(draw: st.DrawFn) -> Callable[[bytes], bytes]:
+    """A change of some bytes: overwritten, cut out, put in, or all after some place dropped."""
+    places = draw(
+        st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3), st.binary(max_size=9)), min_size=1, max_size=4)
+    )
+
+    def damage(data: bytes) -> bytes:
+        for share, how, new in places:
+            at = int(share * len(data))
+            data = (
+                data[:at] + new + data[at + len(new) :],
+                data[:at] + data[at + len(new) + 1 :],
+                data[:at] + new + data[at:],
+                data[:at],
+            )[how]
+        return data
+
+    return damage
+
+
+@settings(max_examples=400, deadline=None)
+@given(damage=damages())
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(folder: Path, damage: Callable[[bytes], bytes]) -> None:
+    data = damage(GOLDEN.read_bytes())
+    (folder / "damaged").write_bytes(data)
+    try:
+        read = files.read(folder / "damaged")
+    except (MemoryFileError, LimitError):
+        return
+    assert read.memory.bases.isfinite().all()
+
+
+def test_stored_rounds_as_the_file_does(make: Callable[..., Artifact], tmp_path: Path) -> None:
+    artifact = make("float16")
+    memory = replace(artifact.memory, bases=artifact.memory.bases + 1e-4)
+    files.write(tmp_path / "f", Artifact(memory, artifact.manifest), force=False)
+    assert equal(files.read(tmp_path / "f").memory, files.stored(memory))
+    assert not torch.equal(files.stored(memory).bases, memory.bases)
+    assert files.stored(memory).bases.dtype == torch.float32
+
+
+@pytest.mark.parametrize("storage", ["float32", "float16"])
+def test_the_payload_is_as_large_as_the_spec_says(make: Callable[..., Artifact], tmp_path: Path, storage: str) -> None:
+    files.write(tmp_path / "f", make(storage), force=False)
+    header = read_header(tmp_path / "f")
+    assert header.file_bytes - header.header_bytes - 8 == make(storage).memory.spec.bytes
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "match"),
+    [
+        (float("nan"), DivergedError, "bases hold numbers that are not finite"),
+        (float("inf"), DivergedError, "bases hold numbers that are not finite"),
+        (1e6, UsageError, r"bases hold numbers too large for float16\. Give --storage float32"),
+    ],
+)
+def test_numbers_that_cannot_be_stored(
+    make: Callable[..., Artifact], tmp_path: Path, value: float, error: type[Exception], match: str
+) -> None:
+    artifact = make("float16")
+    artifact.memory.bases[0, 0, 0, 0] = value
+    with pytest.raises(error, match=match):
+        files.write(tmp_path / "f", artifact, force=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_memory_and_a_manifest_of_different_specs(make: Callable[..., Artifact]) -> None:
+    with pytest.raises(UsageError, match="the memory and its manifest have different specs"):
+        Artifact(make("float32").memory, make("float16").manifest)
+
+
+def test_an_existing_file_needs_force(make: Callable[..., Artifact], tmp_path: Path) -> None:
+    files.write(tmp_path / "f", make(), force=False)
+    with pytest.raises(ExistsError):
+        files.write(tmp_path / "f", make(), force=False)
+    files.write(tmp_path / "f", make("float16"), force=True)
+    assert files.read(tmp_path / "f").memory.spec.storage == "float16"
+
+
+def test_a_file_of_another_kind_is_no_memory(make: Callable[..., Artifact], tmp_path: Path) -> None:
+    memory = make().memory
+    (tmp_path / "f").write_bytes(dumps({"bases": memory.bases}, {"kind": "network"}))
+    with pytest.raises(MemoryFileError, match="f: this is not a memory file, but one of kind 'network'"):
+        files.read(tmp_path / "f")

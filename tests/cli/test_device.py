@@ -1,0 +1,27 @@
+"""From --device to a device."""
+
+import re
+
+import pytest
+import torch
+
+from memcli.cli._device import resolve
+from memcli.errors import UsageError
+
+
+def test_devices_that_are_there() -> None:
+    assert resolve("cpu") == torch.device("cpu")
+    assert resolve("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize("text", ["tpu", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "", "cuda0", "cuda:²"])
+def test_unknown_devices(text: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(f"unknown device {text!r}. Choose --device auto, cpu, cuda")):
+        resolve(text)
+
+
+def test_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(
+        UsageError, match=f"no device cuda:4096, but {torch.cuda.device_count()} GPUs. Use --device auto"
+    ):
+        resolve("cuda:4096")

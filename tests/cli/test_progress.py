@@ -1,0 +1,115 @@
+"""Progress on stderr."""
+
+import io
+import sys
+
+import pytest
+import rich.progress  # noqa: F401  here, since its import moves the generator of `random`, which the tests watch
+
+from memcli.cli._progress import PlainProgress, RichProgress, duration, reporting
+from memcli.progress import Progress, Silent
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_plain_lines_come_every_few_seconds_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    progress = PlainProgress(5.0, clock)
+    progress.begin("training", 100)
+    for step in range(1, 101):
+        clock.now += 0.1
+        progress.update(step, loss=1 / step)
+    progress.end()
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0].startswith("memcli: training: 50/100 steps, 5.0 s left, loss 0.02") or lines[0].startswith(
+        "memcli: training: 51/100 steps"
+    )
+    assert lines[-1] == "memcli: training: 100/100 steps, done in 10.0 s, loss 0.01"
+    assert len(lines) in (2, 3)
+
+
+def test_plain_lines_without_a_total(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = PlainProgress(0.0)
+    progress.begin("\x1b[31mx", None, "s")
+    progress.update(3, accuracy=0.75)
+    progress.note("guessed\nthis")
+    progress.end()
+    assert capsys.readouterr().err.splitlines() == [
+        "memcli: \\x1b[31mx: 3 s, accuracy 0.75",
+        "memcli: guessed\\nthis",
+        "memcli: \\x1b[31mx: 3 s, done in 0.0 s, accuracy 0.75",
+    ]
+
+
+def use(progress: Progress) -> None:
+    progress.begin("[red]training", 10)
+    progress.update(5, loss=0.25, validation=0.5)
+    progress.note("[bold]a note\x1b[31m")
+    progress.end()
+    progress.begin("unknown", None, "images")
+    progress.update(7)
+    progress.end()
+
+
+def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "150")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("CI", raising=False)
+    with reporting(quiet=False, verbose=False) as progress:
+        assert isinstance(progress, RichProgress)
+        use(progress)
+    shown = terminal.getvalue()
+    assert "[red]training" in shown
+    assert "5/10 steps loss 0.25, validation 0.5" in shown
+    assert "7 images" in shown
+    assert "memcli: [bold]a note\\x1b[31m" in shown
+
+
+@pytest.mark.parametrize(
+    ("terminal", "environment", "verbose", "kind"),
+    [
+        (True, {}, False, RichProgress),
+        (True, {}, True, PlainProgress),
+        (True, {"CI": "true"}, False, PlainProgress),
+        (False, {}, False, PlainProgress),
+    ],
+)
+def test_who_gets_what(
+    terminal: bool, environment: dict[str, str], verbose: bool, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", Terminal() if terminal else io.StringIO())
+    monkeypatch.delenv("CI", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    with reporting(quiet=False, verbose=verbose) as progress:
+        assert isinstance(progress, kind)
+    with reporting(quiet=True, verbose=verbose) as progress:
+        assert isinstance(progress, Silent)
+
+
+def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    with reporting(quiet=True, verbose=False) as progress:
+        use(progress)
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(4.21, "4.2 s"), (200.4, "3 min 20 s"), (7500, "2 h 05 min"), (59.97, "1 min 00 s")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,196 @@
+"""The contract that every exporter runs through."""
+
+import hashlib
+import json
+import resource
+import weakref
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from memcli import tensorfile
+from memcli.errors import ExistsError, LimitError, UsageError
+from memcli.exporters import EXPORTERS
+from memcli.exporters.base import MIXTURE, RecalledChunk
+from memcli.exporters.png import class_folders
+from memcli.seeds import generator
+from memcli.spec import DataSpec
+
+DATA = DataSpec("toy", 3, 6, 4, ("cat", "dog", "a/b"), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
+TOTAL = 20
+
+
+def content() -> RecalledChunk:
+    """TOTAL images, some values outside [0, 1]; the last three carry soft labels."""
+    images = torch.randn(TOTAL, *DATA.shape, generator=generator(0, "content")) * 0.3 + 0.5
+    labels = torch.nn.functional.one_hot(torch.arange(TOTAL) % 3, 3).float()
+    labels[-3:] = torch.tensor([0.7, 0.3, 0.0])
+    return RecalledChunk(images, torch.arange(TOTAL) // 3, labels)
+
+
+def chunks(size: int = 7) -> Iterator[RecalledChunk]:
+    whole = content()
+    for start in range(0, TOTAL, size):
+        part = slice(start, start + size)
+        yield RecalledChunk(whole.images[part].clone(), whole.rows[part].clone(), whole.labels[part].clone())
+
+
+def read_png(path: Path) -> dict[str, Tensor]:
+    told = json.loads((path / "labels.json").read_text())
+    folders = json.loads((path / "manifest.json").read_text())["folders"]
+    names = {f"train/{folder}": DATA.classes.index(name) for name, folder in folders.items()} | {"mixture": MIXTURE}
+    images, labels, soft, rows = [], [], [], []
+    for file, entry in told.items():
+        with Image.open(path / file) as picture:
+            images.append(torch.from_numpy(numpy.array(picture)).permute(2, 0, 1) / 255)
+        labels.append(names[file.rpartition("/")[0]])
+        soft.append([entry["label"].get(name, 0.0) for name in DATA.classes])
+        rows.append(entry["row"])
+    return {
+        "images": torch.stack(images),
+        "labels": torch.tensor(labels),
+        "soft_labels": torch.tensor(soft),
+        "rows": torch.tensor(rows),
+    }
+
+
+def read_npz(path: Path) -> dict[str, Tensor]:
+    with numpy.load(path, allow_pickle=False) as arrays:
+        assert tuple(arrays["classes"]) == DATA.classes
+        return {name: torch.from_numpy(arrays[name]) for name in arrays.files if name != "classes"}
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    manifest, tensors = tensorfile.read(path, kind="recalled")
+    assert DataSpec.from_json(manifest["data"]) == DATA
+    return tensors
+
+
+READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
+    "png": read_png,
+    "npz": read_npz,
+    "safetensors": read_safetensors,
+}
+
+
+def digest(path: Path) -> str:
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
+    parts = [(str(file.relative_to(path)), file.read_bytes()) for file in files if file.is_file()]
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def test_every_exporter_has_a_reader_here() -> None:
+    assert READERS.keys() == EXPORTERS.keys()
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_what_was_written_is_read_back(name: str, tmp_path: Path) -> None:
+    EXPORTERS[name].export(tmp_path / "out", DATA, chunks(), TOTAL, force=False)
+    found, wanted = READERS[name](tmp_path / "out"), content()
+    assert found.keys() == {"images", "labels", "soft_labels", "rows"}
+    assert torch.equal(found["labels"], torch.tensor([*(i % 3 for i in range(TOTAL - 3)), -1, -1, -1]))
+    assert torch.equal(found["soft_labels"], wanted.labels)
+    assert torch.equal(found["rows"], wanted.rows)
+    if name == "png":
+        assert wanted.images.min() < 0, "the test needs values that PNG cannot hold"
+        assert (found["images"] - wanted.images.clamp(0, 1)).abs().max() <= 1 / 510 + 1e-6
+    else:
+        assert torch.equal(found["images"], wanted.images)
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_the_bytes_are_the_same_whatever_the_chunks(name: str, tmp_path: Path) -> None:
+    for number, size in enumerate((1, 7, TOTAL)):
+        EXPORTERS[name].export(tmp_path / str(number), DATA, chunks(size), TOTAL, force=False)
+    assert len({digest(tmp_path / str(number)) for number in range(3)}) == 1
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_no_chunk_is_kept(name: str, tmp_path: Path) -> None:
+    alive: list[weakref.ref[Tensor]] = []
+
+    def watched() -> Iterator[RecalledChunk]:
+        for chunk in chunks(2):
+            alive.append(weakref.ref(chunk.images))
+            yield chunk
+            del chunk
+            # The consumer's own name still holds the chunk that it is asking past.
+            assert sum(each() is not None for each in alive) <= 1
+
+    EXPORTERS[name].export(tmp_path / "out", DATA, watched(), TOTAL, force=False)
+    assert len(alive) == TOTAL / 2
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_a_failure_leaves_nothing(name: str, tmp_path: Path) -> None:
+    def failing() -> Iterator[RecalledChunk]:
+        yield next(chunks())
+        raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        EXPORTERS[name].export(tmp_path / "out", DATA, failing(), TOTAL, force=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_a_full_disk_is_a_limit_and_leaves_nothing(name: str, tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))  # bytes: the kernel refuses more with EFBIG
+    try:
+        with pytest.raises(LimitError, match="Free some disk space"):
+            EXPORTERS[name].export(tmp_path / "out", DATA, chunks(), TOTAL, force=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder that even root cannot write to")
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_a_folder_without_permission_is_a_usage_error(name: str) -> None:
+    with pytest.raises(UsageError, match="/sys/out cannot be written"):
+        EXPORTERS[name].export(Path("/sys/out"), DATA, chunks(), TOTAL, force=False)
+
+
+@pytest.mark.parametrize("name", EXPORTERS)
+def test_an_output_is_replaced_only_by_force(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    first_half = RecalledChunk(*(part[:10] for part in vars(content()).values()))
+    EXPORTERS[name].export(path, DATA, iter([first_half]), 10, force=False)
+    with pytest.raises(ExistsError, match="Add --force"):
+        EXPORTERS[name].export(path, DATA, chunks(), TOTAL, force=False)
+    assert len(READERS[name](path)["images"]) == 10
+    EXPORTERS[name].export(path, DATA, chunks(), TOTAL, force=True)
+    assert len(READERS[name](path)["images"]) == TOTAL
+
+
+def test_hard_labels_are_those_that_are_one_hot() -> None:
+    labels = torch.tensor([[0, 1.0], [1, 0], [0.5, 0.5], [0, 0.5], [1, 1], [0, 0], [2, -1]])
+    chunk = RecalledChunk(torch.zeros(7, 1, 2, 2), torch.arange(7), labels)
+    assert chunk.hard_labels().tolist() == [1, 0, MIXTURE, MIXTURE, MIXTURE, MIXTURE, MIXTURE]
+
+
+def test_harmless_class_names_stay_and_others_become_numbers() -> None:
+    kept = ("cat", "T-shirt", "Ankle boot", "7", "größe", "v1.0", "train")
+    assert class_folders(kept) == list(kept)
+    hostile = (
+        "../x",
+        "a/b",
+        ".git",
+        "",
+        "nul",
+        "COM1.txt",
+        "x\u202ey",
+        "dot.",
+        "end ",
+        "x" * 101,
+        "ﬁ",
+        "_",
+        "class-0001",
+    )
+    assert class_folders(hostile) == [f"class-{index:04d}" for index in range(len(hostile))]
+    assert class_folders(("Cat", "cat", "dog")) == ["class-0000", "class-0001", "dog"]

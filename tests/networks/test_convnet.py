@@ -1,0 +1,55 @@
+"""ConvNet against the literature's figures and against a slow second derivative."""
+
+import pytest
+import torch
+
+from memcli.errors import UsageError
+from memcli.networks import build
+from memcli.seeds import isolated
+from memcli.spec import DataSpec
+
+
+def spec(channels: int, height: int, width: int) -> DataSpec:
+    return DataSpec("test", channels, height, width, tuple("0123456789"), (0.0,) * channels, (1.0,) * channels)
+
+
+def parameters(name: str, data: DataSpec) -> int:
+    return sum(weight.numel() for weight in build(name, data, seed=0).parameters())
+
+
+def test_parameter_counts_are_the_literatures() -> None:
+    assert parameters("convnet", spec(3, 32, 32)) == 320_010
+    assert parameters("convnet", spec(1, 28, 28)) == 317_706  # 28x28 is padded to 32x32
+
+
+@pytest.mark.parametrize(("height", "width", "depth"), [(28, 28, 3), (9, 14, 2), (27, 31, 3), (8, 64, 3), (2, 2, 1)])
+def test_sides_that_are_no_multiple_are_padded_up(height: int, width: int, depth: int) -> None:
+    network, unit = build(f"convnet:width=4,depth={depth}", spec(1, height, width), seed=0), 2**depth
+    cells = -(-height // unit) * -(-width // unit)
+    assert network(torch.ones(2, 1, height, width)).shape == (2, 10)
+    assert network.head.in_features == 4 * cells
+
+
+@pytest.mark.parametrize(
+    ("side", "depth", "message"), [(8, 4, "too deep for 8x8.*depth=3"), (28, 5, "depth=4"), (1, 1, "network mlp")]
+)
+def test_a_depth_that_does_not_fit_is_refused_with_one_that_does(side: int, depth: int, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build(f"convnet:depth={depth}", spec(1, side, side), seed=0)
+
+
+@pytest.mark.parametrize("norm", ["instance", "layer", "none"])
+def test_second_derivatives_equal_finite_differences(norm: str) -> None:
+    data = spec(1, 8, 8)
+    network = build(f"convnet:width=2,depth=2,norm={norm}", data, seed=0).double()
+    keys = [key for key, _ in network.named_parameters()]
+    weights = tuple(weight.detach().clone().requires_grad_() for weight in network.parameters())
+    image = torch.randn(1, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1)).requires_grad_()
+
+    def loss(images: torch.Tensor, *values: torch.Tensor) -> torch.Tensor:
+        logits = torch.func.functional_call(network, dict(zip(keys, values, strict=True)), (images,))
+        return logits.square().mean()
+
+    with isolated(0, "directions"):  # gradcheck draws them from the global generator
+        assert torch.autograd.gradcheck(loss, (image, *weights), fast_mode=True)
+        assert torch.autograd.gradgradcheck(loss, (image, *weights), fast_mode=True)

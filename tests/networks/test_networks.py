@@ -1,0 +1,152 @@
+"""The contract that every network meets, and the refusals of `build`."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from memcli.errors import UsageError
+from memcli.networks import Classifier, build, names, stateless
+from memcli.spec import DataSpec
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
+SMALL = ("convnet:width=8", "convnet:width=8,depth=2,norm=batch", "convnet:width=8,norm=layer", "mlp:width=16")
+MEMBERS = (
+    *SMALL,
+    *("convnet:width=8,norm=none", "mlp:depth=1", "alexnet", "vgg11", "vgg11:norm=none", "resnet18"),
+    *("resnet18:norm=none", "resnet18:norm=batch", "torchvision:mobilenet_v3_small", "torchvision:squeezenet1_1"),
+)
+TRAINED = (*SMALL, "alexnet", "vgg11", "resnet18", "resnet18:norm=batch")
+STATELESS = [name for name in MEMBERS if "batch" not in name and "torchvision" not in name]
+
+
+def spec(channels: int, side: int, classes: int = 4) -> DataSpec:
+    names = tuple(str(index) for index in range(classes))
+    return DataSpec("test", channels, side, side, names, (0.0,) * channels, (1.0,) * channels)
+
+
+def images(data: DataSpec, count: int) -> torch.Tensor:
+    return torch.randn(count, *data.shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("data", [spec(1, 8), spec(1, 28), spec(3, 32), spec(3, 64)], ids=lambda data: str(data.shape))
+@pytest.mark.parametrize("name", MEMBERS)
+def test_logits_tell_images_apart(name: str, data: DataSpec) -> None:
+    network = build(name, data, seed=0)
+    assert network.training
+    for module in network.modules():
+        module.train(not isinstance(module, nn.Dropout))
+    with torch.no_grad():
+        logits = network(images(data, 2))
+    assert logits.shape == (2, 4)
+    assert logits.isfinite().all()
+    assert not torch.allclose(logits[0], logits[1], atol=1e-6), "a dead network answers the same whatever it sees"
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_weights_are_a_function_of_the_seed(name: str) -> None:
+    data = spec(1, 8)
+    first, again = build(name, data, seed=0), build(name, data, seed=0)
+    weights = list(first.parameters())
+    assert all(torch.equal(one, other) for one, other in zip(weights, again.parameters(), strict=True))
+    for other in (
+        build(name, data, seed=1),
+        build(name, data, seed=0, step=1),
+        build(name, data, seed=0, purpose="else"),
+    ):
+        assert not torch.equal(weights[0], next(other.parameters()))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_few_steps_of_sgd_lower_the_loss(name: str) -> None:
+    data = spec(1, 8)
+    network, seen, labels = build(name, data, seed=0), images(data, 20), torch.arange(20) % 4
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.002)
+    losses = []
+    for _ in range(4):
+        loss = cross_entropy(network(seen), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0]
+    assert all(math.isfinite(loss) for loss in losses)
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_stateless_is_told_from_buffers_and_random_layers(name: str) -> None:
+    network, seen = build(name, spec(1, 8), seed=0), images(spec(1, 8), 3)
+    assert stateless(network) == (name in STATELESS)
+    if stateless(network):
+        assert torch.equal(network(seen), network(seen))
+
+
+@pytest.mark.parametrize("name", [name for name in STATELESS if name not in ("vgg11:norm=none", "resnet18:norm=none")])
+def test_stateless_networks_are_twice_differentiable_as_functions(name: str) -> None:
+    data = spec(1, 8)
+    network, seen = build(name, data, seed=0), images(data, 3).requires_grad_()
+    weights = {key: value.detach().clone().requires_grad_() for key, value in network.named_parameters()}
+    loss = cross_entropy(torch.func.functional_call(network, weights, (seen,)), torch.arange(3))
+    gradients = torch.autograd.grad(loss, list(weights.values()), create_graph=True)
+    (second,) = torch.autograd.grad(sum((gradient**2).sum() for gradient in gradients), seen)
+    assert second.isfinite().all()
+    assert second.abs().sum() > 0
+
+
+def test_own_networks_offer_their_features() -> None:
+    data = spec(1, 8)
+    for name in [name for name in MEMBERS if "torchvision" not in name]:
+        network = build(name, data, seed=0).eval()
+        assert isinstance(network, Classifier)
+        seen = images(data, 2)
+        features = network.features(seen)
+        assert features.shape == (2, network.head.in_features)
+        assert torch.equal(network.head(features), network(seen))
+
+
+def test_names_tell_how_to_write_each_network() -> None:
+    assert [name for name, _, _ in names()] == ["convnet", "mlp", "alexnet", "vgg11", "resnet18", "torchvision"]
+    usage = {name: usage for name, usage, _ in names()}
+    assert usage["convnet"] == "convnet[:width=128,depth=3,norm=instance]"
+    assert (usage["alexnet"], usage["torchvision"]) == ("alexnet", "torchvision:NAME")
+    assert all(summary for _, _, summary in names())
+
+
+def test_the_table_of_the_documentation_is_true() -> None:
+    table = [line.split("|") for line in DOCS.read_text().splitlines() if line.startswith("| `")]
+    rows = {
+        write.strip(" `"): (what.strip(), int(count.split()[-1].replace(",", "")))
+        for _, write, what, count, *_ in table
+    }
+    assert {usage: what for usage, (what, _) in rows.items()} == {usage: summary for _, usage, summary in names()}
+    for name, usage, _ in names():
+        network = build("torchvision:resnet18" if name == "torchvision" else name, spec(3, 32, classes=10), seed=0)
+        assert sum(weight.numel() for weight in network.parameters()) == rows[usage][1]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lenet", r"no network 'lenet'\. Choose from convnet\[:width=128.*torchvision:NAME\."),
+        ("\x1b[2J", r"no network '\\\\x1b\[2J'"),
+        ("convnet:colour=red", r"convnet has no setting 'colour'\. Write convnet\[:width=128"),
+        ("alexnet:norm=none", "alexnet has no setting 'norm'. Write alexnet"),
+        ("convnet:width=0", "width of convnet is '0'. Give a whole number from 1 to 1024"),
+        ("convnet:width=1025", "width of convnet is '1025'"),
+        ("vgg11:norm=group", "norm of vgg11 is 'group'. Choose from instance, batch, layer, none"),
+        ("mlp:depth=two", "depth of mlp is 'two'"),
+        ("mlp:depth", "'depth' in 'mlp:depth' is not a setting"),
+    ],
+)
+def test_unknown_networks_and_settings_are_refused(name: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        build(name, spec(1, 8), seed=0)
+
+
+@pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18"])
+def test_images_that_are_too_small_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"{name} needs images of at least 8x8 pixels, and these are 7x7.*mlp"):
+        build(name, spec(1, 7), seed=0)

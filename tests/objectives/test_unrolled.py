@@ -1,0 +1,82 @@
+"""The unrolled objective: its gradient is that of training on recalled images, and its draws are pure."""
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from memcli.engine import Direct
+from memcli.errors import UsageError
+from memcli.memory import Memory
+from memcli.networks import build
+from memcli.objectives import RealImages, UnrolledObjective
+from memcli.recipe import Unrolled
+from memcli.sources import open_source
+from memcli.spec import MemorySpec
+from memcli.starts import from_data
+
+CPU = torch.device("cpu")
+SOURCE = open_source("fake:n=60,test=10,classes=3,shape=1x8x8")
+SPEC = MemorySpec(SOURCE.spec, bases=4, scale=2, rows=3)
+TRAIN = SOURCE.split("train")
+SETTINGS = Unrolled("mlp:width=8,depth=2", steps=4, per_class=2, lr=0.1, momentum=0.9, real_per_class=3)
+REAL = RealImages(TRAIN, SOURCE.spec, CPU)
+
+
+def test_the_stepwise_gradient_is_that_of_autograd_through_the_unroll() -> None:
+    memory = from_data(SPEC, TRAIN, seed=0)
+    found = UnrolledObjective(SETTINGS, SPEC, CPU).step(memory, REAL, 0, 5)
+    wanted = UnrolledObjective(SETTINGS, SPEC, CPU, adjoint=Direct()).step(memory, REAL, 0, 5)
+    torch.testing.assert_close(found.bases, wanted.bases, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.addresses, wanted.addresses, rtol=1e-4, atol=1e-7)
+    assert found.bases.norm() > 1e-4
+
+
+def test_the_loss_is_that_of_a_network_trained_by_torch_on_the_same_minibatches() -> None:
+    memory = from_data(SPEC, TRAIN, seed=0)
+    objective = UnrolledObjective(SETTINGS, SPEC, CPU)
+    found = objective.step(memory, REAL, seed=0, step=5)
+    network = build(SETTINGS.network, SOURCE.spec, seed=0, purpose="inner", step=5)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    for query in objective.queries(0, 5):
+        optimiser.zero_grad()
+        cross_entropy(network(memory.recall(query)), query.labels.argmax(1)).backward()
+        optimiser.step()
+    images, labels = REAL.batch(3, 0, 5)
+    assert found.loss.item() == pytest.approx(cross_entropy(network(images), labels).item(), rel=1e-5)
+
+
+def test_a_small_step_against_the_gradient_lowers_the_loss() -> None:
+    memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(SETTINGS, SPEC, CPU)
+    before = objective.step(memory, REAL, 0, 0)
+    length = 1e-2 / (before.bases.norm() ** 2 + before.addresses.norm() ** 2)
+    moved = Memory(SPEC, memory.bases - length * before.bases, memory.addresses - length * before.addresses)
+    drop = before.loss - objective.step(moved, REAL, 0, 0).loss
+    assert drop.item() == pytest.approx(1e-2, rel=0.1)
+
+
+def test_steps_are_pure_in_the_seed_and_differ_by_step() -> None:
+    memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(SETTINGS, SPEC, CPU)
+    one, same, other = (objective.step(memory, REAL, 0, step) for step in (1, 1, 2))
+    assert torch.equal(one.bases, same.bases)
+    assert not torch.equal(one.bases, other.bases)
+
+
+def test_a_network_with_running_statistics_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"keeps running statistics or drops at random, which cannot be unrolled\. Distil with a network"):
+        UnrolledObjective(Unrolled("convnet:norm=batch,width=4", 4, 2, 0.1, 0.9, 3), SPEC, CPU)
+
+
+def test_real_minibatches_hold_each_class_equally_and_only_its_own_images() -> None:
+    images, labels = REAL.batch(4, seed=0, step=3)
+    assert images.shape == (12, 1, 8, 8)
+    assert labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    everything = TRAIN.normalised(SOURCE.spec)
+    for image, label in zip(images, labels, strict=True):
+        where = (everything == image).flatten(1).all(1).nonzero().flatten()
+        assert len(where)
+        assert TRAIN.labels[where[0]] == label
+
+
+def test_real_minibatches_reach_every_image() -> None:
+    seen = {tuple(image.flatten().tolist()) for step in range(60) for image in REAL.batch(5, 0, step)[0]}
+    assert len(seen) == 60

@@ -1,0 +1,147 @@
+"""Distillation end to end: it learns, it repeats, it is continued bit for bit, and it is stopped politely."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from memcli import runfolder
+from memcli.artifact import files
+from memcli.distill import Distilled, distill, estimate
+from memcli.errors import Interrupted
+from memcli.evaluate import evaluate
+from memcli.objectives import UnrolledObjective
+from memcli.recipe import load_recipe
+from memcli.sources import holdout, open_source
+from memcli.spec import MemorySpec
+
+SOURCE = open_source("fake:n=90,test=30,classes=3,shape=1x8x8")
+SPEC = MemorySpec.from_budget(SOURCE.spec, floats=192)
+RECIPE = load_recipe("quick").changed(
+    {
+        "steps": 6,
+        "check_every": 2,
+        "check_networks": 1,
+        "objective": {"network": "mlp:width=8,depth=2", "steps": 4, "real_per_class": 5},
+        "retrain": {"network": "mlp:width=8,depth=2", "steps": 10, "batch": 6},
+    }
+)
+
+
+def same(one: Distilled, other: Distilled) -> bool:
+    return (
+        torch.equal(one.artifact.memory.bases, other.artifact.memory.bases)
+        and torch.equal(one.artifact.memory.addresses, other.artifact.memory.addresses)
+        and one.artifact.manifest == other.artifact.manifest
+    )
+
+
+def test_distillation_beats_its_start_on_digits() -> None:
+    digits = open_source("digits")
+    spec = MemorySpec.from_budget(digits.spec, floats=640)
+    recipe = RECIPE.changed(
+        {
+            "steps": 25,
+            "check_every": 25,
+            "objective": {"network": "mlp:width=32,depth=2", "steps": 10, "lr": 0.1, "real_per_class": 20},
+            "retrain": {"network": "mlp:width=32,depth=2", "steps": 10, "batch": 20, "lr": 0.1},
+        }
+    )
+    before, after = (distill(digits, spec, changed, steps=n) for changed, n in ((tiny(recipe), 1), (recipe, 25)))
+    accuracies = [
+        evaluate(found.artifact, digits, runs=3, recipe=recipe.retrain).accuracy(recipe.retrain.network, "memory")
+        for found in (before, after)
+    ]
+    assert accuracies[1].mean > accuracies[0].mean + 0.1
+
+
+def tiny(recipe):
+    """The same recipe with steps too small to move the start."""
+    return replace(recipe, outer=replace(recipe.outer, lr=1e-9))
+
+
+def test_a_seed_gives_one_file(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        files.write(tmp_path / name, distill(SOURCE, SPEC, RECIPE, seed=seed).artifact, force=False)
+    a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_an_interrupted_run_is_continued_to_the_same_bits(tmp_path: Path) -> None:
+    output, settings = tmp_path / "f.safetensors", {"seed": 0}
+    whole = distill(SOURCE, SPEC, RECIPE, seed=0)
+    polls = iter([False, False, False, True])
+    with (
+        runfolder.opened(output, settings) as run,
+        pytest.raises(Interrupted, match=r"stopped at step 3\. Give the same command with --resume"),
+    ):
+        distill(SOURCE, SPEC, RECIPE, seed=0, run=run, interrupted=lambda: next(polls))
+    with runfolder.opened(output, settings, resume=True) as run:
+        continued = distill(SOURCE, SPEC, RECIPE, seed=0, run=run)
+        lines = (run.path / "metrics.jsonl").read_text().splitlines()
+    assert same(whole, continued)
+    assert [line.split(",")[0] for line in lines] == ['{"step": 0', '{"step": 2', '{"step": 4', '{"step": 6']
+
+
+def test_resuming_a_finished_run_does_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, settings = tmp_path / "f.safetensors", {"seed": 0}
+    with runfolder.opened(output, settings) as run:
+        whole = distill(SOURCE, SPEC, RECIPE, run=run)
+
+    def never(*_: object) -> None:
+        raise AssertionError("a step was made")
+
+    monkeypatch.setattr(UnrolledObjective, "step", never)
+    with runfolder.opened(output, settings, resume=True) as run:
+        assert same(whole, distill(SOURCE, SPEC, RECIPE, run=run))
+
+
+def test_a_time_budget_ends_the_run() -> None:
+    found = distill(SOURCE, SPEC, RECIPE, time_budget=1e-6)
+    assert found.steps == 0
+    assert 0 <= found.validation <= 1
+
+
+def test_the_kept_memory_is_the_best_on_validation_and_never_saw_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accuracies are made up here, so that it is known which memory must be kept."""
+    _, validation = holdout(SOURCE.split("train"), 3, seed=0, fraction=RECIPE.holdout)
+    seen, told = [], iter([0.05, 0.1, 0.9, 0.5])
+
+    def look(memory, _recipe, images, _seed, _step) -> float:
+        assert all(any(torch.equal(image, own) for own in validation.images) for image in images.images)
+        seen.append(memory.bases.clone())  # the loop goes on moving its own
+        return next(told)
+
+    monkeypatch.setattr("memcli.distill._check", look)
+    found = distill(SOURCE, SPEC, RECIPE)
+    assert torch.equal(found.artifact.memory.bases, seen[2])
+
+
+def test_a_run_that_diverges_ends_with_its_best_memory() -> None:
+    found = distill(SOURCE, SPEC, RECIPE.changed({"objective": {"lr": 1e30}}))
+    assert found.diverged
+    assert found.artifact.memory.bases.isfinite().all()
+
+
+def test_the_manifest_tells_what_was_done() -> None:
+    manifest = distill(SOURCE, SPEC, RECIPE, seed=3, steps=4).artifact.manifest
+    assert manifest.seed == 3
+    assert manifest.recipe["steps"] == 4
+    assert manifest.retrain.steps in {10, 20, 40}
+    assert manifest.provenance["fingerprint"] == SOURCE.fingerprint
+    assert manifest.results["validation"]["images"] == 9
+
+
+def test_float16_storage_is_what_is_measured_and_kept() -> None:
+    spec = replace(SPEC, storage="float16")
+    memory = distill(SOURCE, spec, RECIPE).artifact.memory
+    assert torch.equal(memory.bases, memory.bases.half().float())
+
+
+def test_the_estimate_is_of_the_run_that_would_follow() -> None:
+    found = estimate(SOURCE, SPEC, RECIPE, steps=10)
+    assert found["seconds"] == pytest.approx(10 * found["seconds_per_step"])
+    assert found["peak_bytes"] > 50e6
+    assert estimate(SOURCE, SPEC, RECIPE, time_budget=1e-9)["seconds"] == 1e-9

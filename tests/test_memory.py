@@ -1,0 +1,140 @@
+"""Recall against a slow reference, and the linearity that generalised queries rest on."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from memcli.errors import UsageError
+from memcli.memory import Memory, Query
+from memcli.seeds import generator
+from memcli.spec import DataSpec, MemorySpec
+
+
+def spec(scale: int = 2, height: int = 4, width: int = 6) -> MemorySpec:
+    data = DataSpec("toy", 2, height, width, ("a", "b", "c"), (0.5, 0.5), (0.25, 0.25))
+    return MemorySpec(data, bases=4, scale=scale, rows=5)
+
+
+def random(shape: tuple[int, ...], purpose: str) -> Tensor:
+    return torch.randn(shape, generator=generator(3, purpose), dtype=torch.float64)
+
+
+def memory(of: MemorySpec) -> Memory:
+    return Memory(of, *(random(shape, name) for name, shape in of.shapes.items()))
+
+
+def mixture(of: MemorySpec, count: int = 7) -> Query:
+    rows = torch.randint(of.rows, (count,), generator=generator(3, "rows"))
+    return Query(rows, random((count, len(of.data.classes)), "labels"))
+
+
+def reference(given: Memory, query: Query) -> Tensor:
+    """Equation x_i(y) = up_s(yᵀ A_i B), one number after the other."""
+    images = []
+    for row, label in zip(query.rows, query.labels, strict=True):
+        small = torch.zeros(given.spec.base_shape, dtype=torch.float64)
+        for number in range(given.spec.bases):
+            coefficient = sum(float(label[c]) * float(given.addresses[row, c, number]) for c in range(len(label)))
+            small += coefficient * given.bases[number]
+        factor = float(given.spec.scale)
+        images.append(interpolate(small[None], scale_factor=factor, mode="bilinear", align_corners=False)[0])
+    return torch.stack(images)
+
+
+@pytest.mark.parametrize(
+    ("scale", "height", "width"), [(1, 4, 6), (2, 4, 6), (2, 2, 6), (3, 6, 3), (4, 8, 4), (2, 28, 28), (7, 28, 14)]
+)
+def test_recall_is_the_reference(scale: int, height: int, width: int) -> None:
+    of = spec(scale, height, width)
+    given, query = memory(of), mixture(of)
+    found = given.recall(query)
+    assert found.shape == (7, *of.data.shape)
+    torch.testing.assert_close(found, reference(given, query), rtol=0, atol=1e-12)
+
+
+def test_a_class_is_recalled_by_its_one_hot_label() -> None:
+    given = memory(spec())
+    rows, classes = torch.tensor([4, 0, 0]), torch.tensor([2, 0, 1])
+    query = Query.of_classes(rows, classes, 3)
+    assert torch.equal(query.labels, torch.eye(3)[classes])
+    torch.testing.assert_close(given.recall(query), reference(given, query), rtol=0, atol=1e-12)
+
+
+def test_everything_is_every_row_of_every_class() -> None:
+    query = Query.everything(spec())
+    pairs = list(zip(query.labels.argmax(1).tolist(), query.rows.tolist(), strict=True))
+    assert pairs == [(label, row) for label in range(3) for row in range(5)]
+    assert torch.equal(query.labels.sum(1), torch.ones(15))
+
+
+def test_a_mixture_recalls_the_mixture_of_the_classes() -> None:
+    given = memory(spec())
+    label = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+    query = Query.of_label(given.spec, label)
+    assert len(query) == 5
+    classes = [given.recall(Query.of_label(given.spec, one)) for one in torch.eye(3, dtype=torch.float64)]
+    expected = sum(float(share) * images for share, images in zip(label, classes, strict=True))
+    torch.testing.assert_close(given.recall(query), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("part", ["labels", "addresses", "bases"])
+def test_recall_is_linear(part: str) -> None:
+    of = spec()
+    given, query = memory(of), mixture(of)
+    values: dict[str, Tensor] = {"labels": query.labels, "addresses": given.addresses, "bases": given.bases}
+
+    def recall(value: Tensor) -> Tensor:
+        now = {**values, part: value}
+        return Memory(of, now["bases"], now["addresses"]).recall(Query(query.rows, now["labels"]))
+
+    other = random(tuple(values[part].shape), "other")
+    expected = 2.5 * recall(values[part]) - 1.5 * recall(other)
+    torch.testing.assert_close(recall(2.5 * values[part] - 1.5 * other), expected, rtol=0, atol=1e-12)
+
+
+def test_gradients() -> None:
+    of = spec(height=4, width=2)
+    given, query = memory(of), mixture(of, 3)
+
+    def recall(bases: Tensor, addresses: Tensor, labels: Tensor) -> Tensor:
+        return Memory(of, bases, addresses).recall(Query(query.rows, labels))
+
+    inputs = [value.requires_grad_() for value in (given.bases, given.addresses, query.labels)]
+    check: Callable[..., bool] = torch.autograd.gradcheck
+    assert check(recall, inputs)
+
+
+@pytest.mark.parametrize("size", [1, 4, 15, 100])
+def test_chunks_are_the_whole(size: int) -> None:
+    given = memory(spec())
+    query = Query.everything(given.spec)
+    pieces = list(query.chunks(size))
+    assert all(len(piece) <= size for piece in pieces)
+    together = torch.cat([given.recall(piece) for piece in pieces])
+    torch.testing.assert_close(together, given.recall(query), rtol=0, atol=1e-12)
+
+
+def test_the_type_of_the_memory_is_that_of_the_images() -> None:
+    given = memory(spec())
+    small = Memory(given.spec, given.bases.float(), given.addresses.float())
+    assert small.recall(Query.everything(given.spec)).dtype == torch.float32
+    assert given.recall(Query.everything(given.spec)).dtype == torch.float64
+
+
+def test_moving_a_memory_keeps_its_values() -> None:
+    given = memory(spec())
+    moved = given.to(torch.device("cpu"))
+    assert torch.equal(moved.bases, given.bases)
+    assert torch.equal(moved.addresses, given.addresses)
+    assert given.to(torch.device("meta")).bases.device.type == "meta"
+
+
+@pytest.mark.parametrize("wrong", ["bases", "addresses"])
+def test_shapes_that_do_not_fit(wrong: str) -> None:
+    tensors = {name: torch.zeros(shape) for name, shape in spec().shapes.items()}
+    tensors[wrong] = tensors[wrong][:-1]
+    with pytest.raises(UsageError, match=rf"{wrong} of shape .* do not fit a memory that needs"):
+        Memory(spec(), **tensors)

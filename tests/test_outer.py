@@ -1,0 +1,116 @@
+"""The outer loop: steps, rates, clipping, retreats from numbers that are not finite, and exact continuation."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from memcli import seeds
+from memcli.errors import DivergedError
+from memcli.memory import Memory
+from memcli.objectives import Outcome
+from memcli.outer import OuterLoop
+from memcli.recipe import Outer
+from memcli.spec import DataSpec, MemorySpec
+
+SPEC = MemorySpec(DataSpec("d", 1, 4, 4, ("a", "b"), (0.5,), (0.2,)), bases=2, scale=2, rows=3)
+ADAM = Outer("adam", lr=0.1, momentum=0.9, clip=1e9, decay=0.0)
+SGD = replace(ADAM, optimiser="sgd", momentum=0.5)
+
+
+def draw(name: str, step: int = 0) -> Memory:
+    shapes = SPEC.shapes
+    return Memory(
+        SPEC, *(torch.randn(shapes[part], generator=seeds.generator(0, f"{name} {part}", step)) for part in shapes)
+    )
+
+
+def outcome(step: int, loss: float = 1.0) -> Outcome:
+    gradient = draw("gradient", step)
+    return Outcome(torch.tensor(loss), gradient.bases, gradient.addresses)
+
+
+def test_sgd_with_momentum_moves_as_by_hand() -> None:
+    start = draw("start")
+    loop = OuterLoop(start, SGD)
+    wanted, velocity = start.bases.clone(), torch.zeros_like(start.bases)
+    for step in range(3):
+        loop.move(outcome(step), 0.0)
+        velocity = 0.5 * velocity + outcome(step).bases
+        wanted = wanted - 0.1 * velocity
+    torch.testing.assert_close(loop.memory.bases, wanted)
+    assert loop.step == 3
+    assert torch.equal(start.bases, draw("start").bases), "the start was moved"
+
+
+def test_the_gradient_is_clipped_over_both_tensors_together() -> None:
+    start = draw("start")
+    loop = OuterLoop(start, replace(SGD, clip=0.5, lr=1.0))
+    loop.move(outcome(0), 0.0)
+    moved = torch.cat(
+        [(loop.memory.bases - start.bases).flatten(), (loop.memory.addresses - start.addresses).flatten()]
+    )
+    assert moved.norm() == pytest.approx(0.5, rel=1e-5)
+
+
+@pytest.mark.parametrize(("finished", "share"), [(0.0, 1.0), (0.5, 1.0), (0.75, 0.55), (1.0, 0.1)])
+def test_the_rate_falls_by_a_cosine_to_a_tenth(finished: float, share: float) -> None:
+    start = draw("start")
+    loop = OuterLoop(start, replace(SGD, decay=0.5))
+    loop.move(outcome(0), finished)
+    torch.testing.assert_close(loop.memory.bases, start.bases - 0.1 * share * outcome(0).bases)
+
+
+def test_the_best_memory_is_kept_and_does_not_move() -> None:
+    loop = OuterLoop(draw("start"), ADAM)
+    loop.move(outcome(0), 0.0)
+    loop.consider(0.7)
+    kept = loop.memory.bases.clone()
+    loop.move(outcome(1), 0.0)
+    loop.consider(0.6)
+    assert loop.best_accuracy == 0.7
+    assert torch.equal(loop.best.bases, kept)
+
+
+@pytest.mark.parametrize("bad", ["loss", "gradient"])
+def test_numbers_that_are_not_finite_bring_back_the_best_memory_at_half_the_rate(bad: str) -> None:
+    start = draw("start")
+    loop = OuterLoop(start, SGD)
+    loop.move(outcome(0), 0.0)
+    draws = {loop.draw}
+    broken = outcome(1, loss=float("nan")) if bad == "loss" else outcome(1)
+    if bad == "gradient":
+        broken.addresses[0, 0, 0] = torch.inf
+    loop.move(broken, 0.0)
+    assert torch.equal(loop.memory.bases, start.bases)
+    assert loop.step == 1, "a step that failed does not count"
+    assert loop.draw not in draws, "the draw that failed would be tried again"
+    loop.move(outcome(2), 0.0)
+    torch.testing.assert_close(loop.memory.bases, start.bases - 0.05 * outcome(2).bases)
+
+
+def test_a_run_that_keeps_diverging_is_given_up() -> None:
+    loop = OuterLoop(draw("start"), ADAM)
+    for _ in range(4):
+        loop.move(outcome(0, loss=float("inf")), 0.0)
+    with pytest.raises(DivergedError, match=r"not finite at step 0, at 0.0625 of the rate too\. Lower the recipe's"):
+        loop.move(outcome(0, loss=float("inf")), 0.0)
+
+
+@pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
+def test_a_restored_loop_goes_on_bit_for_bit(settings: Outer) -> None:
+    loop = OuterLoop(draw("start"), settings)
+    for step in range(3):
+        loop.move(outcome(step), 0.0)
+    loop.consider(0.5)
+    loop.move(outcome(3, loss=float("nan")), 0.0)
+    loop.move(outcome(4), 0.0)
+    restored = OuterLoop(draw("another start"), settings)
+    restored.restore({name: tensor.clone() for name, tensor in loop.tensors().items()}, loop.counters())
+    for one in (loop, restored):
+        one.move(outcome(5), 0.0)
+    assert torch.equal(loop.memory.bases, restored.memory.bases)
+    assert torch.equal(loop.memory.addresses, restored.memory.addresses)
+    assert torch.equal(loop.best.bases, restored.best.bases)
+    assert loop.counters() == restored.counters()
+    assert loop.draw == restored.draw

@@ -1,0 +1,71 @@
+"""Recipes: named, printable, changed by files, and refused where they make no sense."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from memcli.errors import DataError, UsageError
+from memcli.recipe import RECIPES, load_recipe
+
+
+def test_the_paper_s_settings() -> None:
+    recipe = load_recipe("paper")
+    inner, outer = recipe.objective, recipe.outer
+    assert (inner.steps, inner.per_class, inner.lr, inner.momentum, inner.real_per_class) == (150, 32, 0.01, 0.9, 64)
+    assert (outer.optimiser, outer.lr, outer.momentum, outer.clip) == ("sgd", 0.1, 0.5, 2.0)
+    assert recipe.start == "noise"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_plain_json_and_rebuilt_from_it(name: str) -> None:
+    recipe = load_recipe(name)
+    stored = json.loads(json.dumps(recipe.to_json()))
+    assert load_recipe("quick").changed(stored) == recipe
+
+
+def test_a_file_changes_the_recipe_that_it_is_based_on(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "paper"\nsteps = 7\n[objective]\nlr = 1\nnetwork = "mlp"\n[retrain]\nsteps = 9\n')
+    recipe = load_recipe(str(path))
+    assert (recipe.name, recipe.steps, recipe.retrain.steps) == ("mine", 7, 9)
+    assert (recipe.objective.lr, recipe.objective.network, recipe.objective.steps) == (1.0, "mlp", 150)
+
+
+def test_an_unknown_recipe_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"unknown recipe 'fast'\. Choose from quick, paper, or name a .toml file"):
+        load_recipe("fast")
+
+
+def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read recipe .*gone.toml"):
+        load_recipe(str(tmp_path / "gone.toml"))
+    (tmp_path / "broken.toml").write_text("steps =")
+    with pytest.raises(DataError, match="cannot read recipe"):
+        load_recipe(str(tmp_path / "broken.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('base = "slow"', r"has base 'slow'\. Choose from quick, paper"),
+        ("stepz = 3", r"unknown recipe setting 'stepz'\. Choose from .*steps"),
+        ("[objective]\nrate = 3", r"unknown recipe setting 'objective.rate'\. Choose from .*lr"),
+        ("steps = 1.5", r"recipe setting 'steps' is 1.5\. Give a value like \d+"),
+        ("steps = true", r"recipe setting 'steps' is True\. Give a value like \d+"),
+        ("objective = 3", r"recipe setting 'objective' is 3\. Give a table"),
+        ("steps = 0", r"recipe: steps is 0\. Give 1 or more"),
+        ("[outer]\nlr = 0", r"recipe: outer.lr is 0.0\. Give a positive number"),
+        ("[outer]\nlr = nan", r"recipe: outer.lr is nan\. Give a positive number"),
+        ("[outer]\ndecay = 1", r"recipe: outer.decay is 1.0\. Give a number in \[0, 1\)"),
+        ("holdout = 1.0", r"recipe: holdout is 1.0\. Give a share between 0 and 1"),
+        ('start = "luck"', r"recipe: start is 'luck'\. Choose from data, noise"),
+        ('[outer]\noptimiser = "lion"', r"recipe: outer.optimiser is 'lion'\. Choose from adam, sgd"),
+        ("[retrain]\nlr = -1", r"rate -1.0 with momentum 0.9 cannot train"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_recipe(str(path))

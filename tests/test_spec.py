@@ -1,0 +1,162 @@
+"""The arithmetic of budgets, and every refusal of a spec."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memcli.errors import UsageError
+from memcli.spec import DataSpec, MemorySpec, TrainRecipe
+
+
+def data(channels: int = 3, height: int = 32, width: int = 32, classes: int = 10) -> DataSpec:
+    names = tuple(str(number) for number in range(classes))
+    return DataSpec("toy", channels, height, width, names, (0.5,) * channels, (0.25,) * channels)
+
+
+CIFAR10, FASHION, DIGITS = data(), data(1, 28, 28), data(1, 8, 8)
+
+
+def test_cifar10_at_one_image_a_class() -> None:
+    """K = 16, s = 2, R = 115: 30,688 of 30,720 floats (DESIGN, section 2)."""
+    found = MemorySpec.from_budget(CIFAR10, floats=30_720)
+    assert (found.bases, found.scale, found.rows, found.floats, found.recalled) == (16, 2, 115, 30_688, 1150)
+    assert found.shapes == {"bases": (16, 3, 16, 16), "addresses": (115, 10, 16)}
+    assert found.base_shape == (3, 16, 16)
+    assert found.bytes == 122_752
+    assert found.size() == {
+        "floats": 30_688,
+        "bytes": 122_752,
+        "bits_per_class": 98_201.6,
+        "recalled_per_class": 115,
+        "ipc": pytest.approx(30_688 / 30_720),
+    }
+
+
+@pytest.mark.parametrize(
+    ("of", "floats", "expected"),
+    [(FASHION, 7840, (16, 2, 29)), (DIGITS, 640, (16, 2, 2)), (data(1, 3, 3), 900, (40, 1, 1))],
+)
+def test_other_data_sets(of: DataSpec, floats: int, expected: tuple[int, int, int]) -> None:
+    found = MemorySpec.from_budget(of, floats=floats)
+    assert (found.bases, found.scale, found.rows) == expected
+
+
+@pytest.mark.parametrize(
+    ("given_", "expected"),
+    [
+        ({"bases": 8}, (8, 2, 307)),
+        ({"rows": 10}, (35, 2, 10)),
+        ({"scale": 4}, (64, 4, 28)),
+        ({"scale": 1}, (4, 1, 460)),
+        ({"bases": 3, "scale": 1, "rows": 5}, (3, 1, 5)),
+    ],
+)
+def test_what_is_given_is_kept(given_: dict[str, int], expected: tuple[int, int, int]) -> None:
+    found = MemorySpec.from_budget(CIFAR10, floats=30_720, **given_)
+    assert (found.bases, found.scale, found.rows) == expected
+
+
+def test_float16_costs_two_bytes() -> None:
+    found = MemorySpec.from_budget(DIGITS, floats=640, storage="float16")
+    assert (found.floats, found.bytes, found.storage) == (576, 1152, "float16")
+
+
+@pytest.mark.parametrize("given_", [{}, {"bases": 16}, {"rows": 1}, {"bases": 1, "rows": 10**6}])
+def test_a_budget_that_is_too_small(given_: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=r"a budget of 700 floats is too small for .* Give a larger --ipc or --budget"):
+        MemorySpec.from_budget(CIFAR10, floats=700, **given_)
+
+
+def test_the_least_budget_that_is_named_is_enough() -> None:
+    with pytest.raises(UsageError, match="which need 778"):
+        MemorySpec.from_budget(CIFAR10, floats=777)
+    assert MemorySpec.from_budget(CIFAR10, floats=778).floats == 778
+
+
+optional = st.none() | st.integers(1, 40)
+
+
+@given(
+    of=st.builds(data, st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(1, 20)),
+    floats=st.integers(0, 50_000),
+    bases=optional,
+    scale=st.none() | st.integers(1, 4),
+    rows=optional,
+)
+def test_a_budget_is_never_exceeded(
+    of: DataSpec, floats: int, bases: int | None, scale: int | None, rows: int | None
+) -> None:
+    try:
+        found = MemorySpec.from_budget(of, floats=floats, bases=bases, scale=scale, rows=rows)
+    except UsageError:
+        return
+    assert found.floats <= floats
+    for wanted, got in ((bases, found.bases), (scale, found.scale), (rows, found.rows)):
+        assert wanted in (None, got)
+    if rows is None:  # one more row would not have fitted
+        assert found.floats + len(of.classes) * found.bases > floats
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"bases": 0}, r"bases is 0\. Give --bases 1 or more"),
+        ({"rows": -1}, r"rows is -1\. Give --rows 1 or more"),
+        ({"scale": 0}, r"scale is 0\. Give --scale 1 or more"),
+        ({"scale": 3}, r"scale 3 does not divide 32x32 images"),
+        ({"storage": "int\x1b4"}, r"unknown storage 'int\\+x1b4'\. Choose --storage from float32, float16"),
+    ],
+)
+def test_impossible_memories(change: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        MemorySpec(**{"data": CIFAR10, "bases": 1, "scale": 1, "rows": 1, **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"channels": 0}, r"with channels 0 cannot be used\. channels must be 1 to 16"),
+        ({"height": 4097}, r"with height 4097 cannot be used\. height must be 1 to 4096"),
+        ({"width": -1}, "with width -1 cannot be used"),
+        ({"classes": ()}, "with classes 0 cannot be used"),
+        ({"classes": ("a", "a")}, "two classes have the same name"),
+        ({"mean": (0.5, 0.5)}, r"mean and std need one number per channel\. Give 3 of each"),
+        ({"mean": (0.5, 0.5, float("nan"))}, "mean and std must be finite, and std positive"),
+        ({"std": (0.5, 0.5, 0.0)}, "mean and std must be finite, and std positive"),
+        ({"std": (0.5, 0.5, float("inf"))}, "mean and std must be finite, and std positive"),
+    ],
+)
+def test_impossible_data_sets(change: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        DataSpec(**{**CIFAR10.to_json(), **change})
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"steps": 0}, r"steps is 0\. Give steps as a whole number, 1 or more"),
+        ({"batch": 2.5}, "batch is 2.5"),
+        ({"steps": 10**9}, "steps is 1000000000"),
+        ({"lr": 0.0}, "rate 0.0 with momentum 0.9 cannot train"),
+        ({"lr": float("inf")}, "rate inf with momentum 0.9 cannot train"),
+        ({"momentum": 1.0}, "rate 0.01 with momentum 1.0 cannot train"),
+        ({"momentum": -0.1}, "cannot train"),
+    ],
+)
+def test_impossible_training(change: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        TrainRecipe(**change)
+
+
+def test_round_trips() -> None:
+    recipe = TrainRecipe("mlp", 5, 6, 0.5, 0.0)
+    assert TrainRecipe.from_json(recipe.to_json()) == recipe
+    assert DataSpec.from_json(CIFAR10.to_json()) == CIFAR10
+    assert (CIFAR10.shape, CIFAR10.floats_per_image) == ((3, 32, 32), 3072)
+
+
+def test_an_unknown_training_setting() -> None:
+    with pytest.raises(UsageError, match=r"unknown training settings \['warm\\+x1b'\]\. Upgrade memcli"):
+        TrainRecipe.from_json({"warm\x1b": 1})

@@ -1,0 +1,61 @@
+"""The two starts of a memory."""
+
+import pytest
+import torch
+from torch.nn.functional import avg_pool2d
+
+from memcli.memory import Query
+from memcli.sources import LabelledImages, open_source
+from memcli.spec import MemorySpec
+from memcli.starts import from_data, from_noise, start
+
+SOURCE = open_source("fake:n=60,test=10,classes=3,shape=2x8x8")
+SPEC = MemorySpec(SOURCE.spec, bases=5, scale=2, rows=4)
+TRAIN = SOURCE.split("train")
+
+
+def test_bases_span_the_leading_directions_of_small_real_images() -> None:
+    memory = from_data(SPEC, TRAIN, seed=0)
+    pixels = avg_pool2d(TRAIN.normalised(SOURCE.spec), 2).flatten(1).double()  # (60, 32)
+    _, _, vectors = torch.linalg.svd(pixels)
+    cosines = torch.linalg.svdvals(memory.bases.flatten(1).double() @ vectors[:5].T / 32**0.5)
+    torch.testing.assert_close(cosines, torch.ones(5).double(), rtol=0, atol=1e-4)
+
+
+def test_with_enough_bases_each_row_is_a_small_real_image_of_its_class() -> None:
+    spec = MemorySpec(SOURCE.spec, bases=32, scale=2, rows=4)
+    memory = from_data(spec, TRAIN, seed=0)
+    recalled = torch.einsum("rck,kd->rcd", memory.addresses, memory.bases.flatten(1))  # (4, 3, 32)
+    for label in range(3):
+        own = avg_pool2d(TRAIN.subset(TRAIN.labels == label).normalised(SOURCE.spec), 2).flatten(1)
+        assert torch.cdist(recalled[:, label], own).min(1).values.max() < 1e-3
+
+
+def test_a_class_with_fewer_images_than_rows_repeats_them() -> None:
+    few = torch.cat([torch.nonzero(TRAIN.labels == label).flatten()[:2] for label in range(3)])
+    memory = from_data(SPEC, TRAIN.subset(few), seed=0)
+    assert torch.equal(memory.addresses[:2], memory.addresses[2:])
+
+
+def test_more_bases_than_pixels_leave_noise_that_no_address_uses() -> None:
+    spec = MemorySpec(SOURCE.spec, bases=40, scale=2, rows=4)
+    memory = from_data(spec, TRAIN, seed=0)
+    assert memory.bases.shape == (40, 2, 4, 4)
+    assert memory.bases[32:].std() > 0.5
+    assert not memory.addresses[..., 32:].any()
+
+
+def test_noise_sees_no_image_and_has_xavier_s_bounds() -> None:
+    memory = from_noise(SPEC, seed=0)
+    other = LabelledImages(TRAIN.images.flip(0), TRAIN.labels.flip(0))
+    assert torch.equal(start("noise", SPEC, other, 0).bases, memory.bases)
+    assert memory.bases.abs().max() <= (6 / (2 * 16 + 5 * 16)) ** 0.5  # fan in C·h·w, fan out K·h·w
+    assert memory.addresses.std() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["data", "noise"])
+def test_a_seed_gives_one_start(kind: str) -> None:
+    one, same, other = (start(kind, SPEC, TRAIN, seed) for seed in (0, 0, 1))
+    assert torch.equal(one.addresses, same.addresses)
+    assert not torch.equal(one.addresses, other.addresses)
+    assert torch.isfinite(one.recall(Query.everything(SPEC))).all()
