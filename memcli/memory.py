@@ -17,7 +17,7 @@ from memcli.errors import UsageError
 from memcli.spec import MemorySpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single equality
 class Query:
     """What to recall: for each of n images an addressing row and a label vector.
 
@@ -69,7 +69,7 @@ def _enlarge(small: int, scale: int, dtype: torch.dtype, device: torch.device) -
     return matrix.to(dtype=dtype, device=device)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Memory:
     """A learned memory. `recall` is linear in the label, in the addresses and in the bases."""
 

@@ -144,7 +144,8 @@ class MemorySpec:
         """
         if scale is None:
             scale = 2 if data.height % 2 == 0 and data.width % 2 == 0 and min(data.height, data.width) >= 4 else 1
-        unit = cls(data, 1, scale, 1, storage)  # one basis and one row, and the checks of scale and storage
+        # One basis and one row where nothing is given; and the checks of all that is given.
+        unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage)
         per_basis, per_address = math.prod(unit.base_shape), len(data.classes)
         most_bases = floats // (per_basis + per_address * (rows or 1))
         if bases is None:

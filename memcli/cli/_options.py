@@ -41,7 +41,7 @@ MAX_IMAGES, MAX_RECALL = 10_000_000, 8.0  # the defaults of these two
 Quiet = Annotated[bool, option(MESSAGES, "--quiet", "-q", help="No progress and no notes.")]
 Verbose = Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Every report of progress on its own line.")]
 
-Download = Annotated[bool, option(DATA, "--download", help="Allow --data to be downloaded where it is missing.")]
+Download = Annotated[bool, option(DATA, "--download", help="Allow the data to be downloaded where it is missing.")]
 
 
 def limits(max_images: int, max_recall: float) -> "Limits":

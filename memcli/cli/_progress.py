@@ -104,6 +104,7 @@ class RichProgress:
     def end(self) -> None:
         assert self._task is not None, "end before begin"
         self._bars.stop_task(self._task)
+        self._bars.refresh()
 
     def note(self, message: str) -> None:
         self._bars.console.print(f"memcli: {printable(message, 2000)}", markup=False, highlight=False)

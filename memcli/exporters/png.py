@@ -86,7 +86,7 @@ class Png(Exporter):
 def _write_images(
     folder: Path, data: DataSpec, folders: list[str], chunks: Iterator[RecalledChunk], *, digits: int
 ) -> None:
-    counts: dict[int, int] = {}  # images written so far, numbered from 0
+    last: dict[int, int] = {}  # by class: the number of its latest image
     with (folder / "labels.json").open("w", encoding="utf-8") as labels:
         separator = "{"
         for chunk in chunks:
@@ -95,9 +95,9 @@ def _write_images(
                 to_bytes(chunk.images), rows, chunk.labels, of_classes, strict=True
             ):
                 place = "mixture" if of_class == MIXTURE else f"train/{folders[of_class]}"
-                if of_class not in counts:
+                if of_class not in last:
                     (folder / place).mkdir(parents=True)
-                number = counts[of_class] = counts.get(of_class, -1) + 1
+                number = last[of_class] = last.get(of_class, -1) + 1
                 name = f"{place}/{number:0{digits}d}.png"
                 to_picture(pixels).save(folder / name)
                 entry = {"row": row, "label": _weights(label, data)}
