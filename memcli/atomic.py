@@ -16,6 +16,7 @@ from pathlib import Path
 from memcli.errors import ExistsError, LimitError, UsageError
 from memcli.text import printable
 
+FOLDER_MARK = "memcli.json"  # the file by which a folder that memcli wrote is known
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG}
 
@@ -30,10 +31,16 @@ def check_output(path: str | Path, force: bool) -> Path:
 
 
 def check_folder(path: str | Path, force: bool) -> Path:
-    """The same for a folder. The current folder and those above it are never replaced (UsageError)."""
+    """The same for a folder. UsageError also where it is the current folder or one above it, or holds files and no
+    FOLDER_MARK: a folder of someone else's is never replaced, even with `force`.
+    """
     target = _checked(path, force, stat.S_ISDIR, "a folder")
     if target.exists() and Path.cwd().is_relative_to(target):
         raise UsageError(f"{printable(str(path))} holds the current folder", do="Choose another -o")
+    if target.exists() and any(target.iterdir()) and not (target / FOLDER_MARK).is_file():
+        raise UsageError(
+            f"the folder {printable(str(path))} was not written by memcli, and is not replaced", do="Choose another -o"
+        )
     return target
 
 
@@ -66,7 +73,8 @@ def write_bytes(path: str | Path, data: bytes, *, force: bool) -> None:
 def new_folder(path: str | Path, *, force: bool) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes `path` when the block ends, or is removed where it raises.
 
-    An existing folder is replaced only with `force`: it is moved aside, and deleted after the new one is in place.
+    An existing folder is replaced only with `force`, and only if the block that wrote it left a FOLDER_MARK: it is
+    moved aside, and deleted after the new one is in place.
     Raises as `check_folder` does, and LimitError where the disk fills up, also inside the block.
     """
     target = check_folder(path, force)

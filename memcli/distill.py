@@ -27,7 +27,8 @@ from memcli.spec import MemorySpec, TrainRecipe
 from memcli.starts import start
 from memcli.training import accuracy, recalled_batches, train
 
-_CHECK_IMAGES = 2_000  # validation images looked at during distillation; its end uses the whole part
+_CHECK_IMAGES = 2_000  # validation images looked at, at most: enough to tell memories apart, and quick
+_LOOP_SHARE = 0.9  # of a time budget; what is left goes to choosing how networks are retrained
 _RETRAIN_LENGTHS = (1, 2, 4)  # multiples of the recipe's retraining steps among which validation chooses
 
 
@@ -57,7 +58,7 @@ def distill(
 ) -> Distilled:
     """Learn a memory of `source`'s training images.
 
-    It runs for `steps` outer steps or for `time_budget` seconds, whichever ends first; with neither, for the recipe's
+    It takes `steps` outer steps or about `time_budget` seconds, whichever ends first; with neither, the recipe's
     steps. The memory that is best on the validation part, cut from train, is kept. With a run folder, the state is
     saved at every look at the validation part, and a run that the folder holds is continued.
 
@@ -92,11 +93,12 @@ def distill(
     def done() -> float:
         return loop.step if steps is not None else loop.elapsed
 
-    progress.begin("distilling", steps if steps is not None else time_budget, "steps" if steps is not None else "s")
+    loop_budget = None if time_budget is None else _LOOP_SHARE * time_budget
+    progress.begin("distilling", steps if steps is not None else loop_budget, "steps" if steps is not None else "s")
     diverged, looked = False, loop.step if loop.step else -1
     while True:
         loop.elapsed = time.monotonic() - began
-        finished = max(loop.step / steps if steps else 0.0, loop.elapsed / time_budget if time_budget else 0.0)
+        finished = max(loop.step / steps if steps else 0.0, loop.elapsed / loop_budget if loop_budget else 0.0)
         if looked != loop.step and (loop.step % recipe.check_every == 0 or finished >= 1):
             look()
             looked = loop.step
@@ -115,14 +117,15 @@ def distill(
     progress.end()
 
     memory = stored(loop.best)
-    retrain, reached = _choose_retraining(memory, recipe.retrain, validation, seed, progress)
+    ends = None if time_budget is None else began + time_budget
+    retrain, reached = _choose_retraining(memory, recipe.retrain, looked_at, seed, progress, ends)
     manifest = Manifest(
         spec=spec,
         recipe=replace(recipe, steps=max(loop.step, 1)).to_json(),
         seed=seed,
         retrain=retrain,
         provenance=_provenance(source),
-        results={"validation": {"accuracy": reached, "images": len(validation)}},
+        results={"validation": {"accuracy": reached, "images": len(looked_at)}},
     )
     artifact = Artifact(memory.to(torch.device("cpu")), manifest)
     return Distilled(artifact, reached, loop.step, time.monotonic() - began, diverged)
@@ -168,14 +171,27 @@ def _check(memory: Memory, recipe: Recipe, validation: LabelledImages, seed: int
 
 
 def _choose_retraining(
-    memory: Memory, recipe: TrainRecipe, validation: LabelledImages, seed: int, progress: Progress
+    memory: Memory,
+    recipe: TrainRecipe,
+    validation: LabelledImages,
+    seed: int,
+    progress: Progress,
+    ends: float | None,
 ) -> tuple[TrainRecipe, float]:
-    """The length of retraining that is best on validation, of a few multiples of the recipe's; and its accuracy."""
+    """The length of retraining that is best on validation, of a few multiples of the recipe's; and its accuracy.
+
+    A length is left out where the clock (time.monotonic) would pass `ends` before it is tried.
+    """
     progress.begin("choosing how long to retrain", len(_RETRAIN_LENGTHS), "lengths")
     tried = []
+    per_step = 0.0
     for number, length in enumerate(_RETRAIN_LENGTHS):
         candidate = replace(recipe, steps=recipe.steps * length)
+        began = time.monotonic()
+        if ends is not None and began + per_step * candidate.steps > ends:
+            break
         tried.append((_retrained_accuracy(memory, candidate, validation, seeds.derive(seed, "retrain")), candidate))
+        per_step = (time.monotonic() - began) / candidate.steps
         progress.update(number + 1, validation=tried[-1][0])
     progress.end()
     reached, chosen = max(tried, key=lambda pair: pair[0])

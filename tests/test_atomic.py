@@ -215,7 +215,7 @@ def test_a_new_folder_appears_whole(tmp_path: Path) -> None:
 def test_a_folder_is_replaced_with_force_only(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / "old").touch()
+    (out / atomic.FOLDER_MARK).touch()
     with pytest.raises(ExistsError, match="out exists"), atomic.new_folder(out, force=False):
         pytest.fail("the block must not run")
     with atomic.new_folder(out, force=True) as folder:
@@ -257,11 +257,20 @@ def test_other_failures_inside_the_block_stay_what_they_are(tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_failed_swap_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "old").touch()
+    (tmp_path / "out" / atomic.FOLDER_MARK).touch()
     failing(monkeypatch, "rename", number, errno.EIO)
     with pytest.raises(LimitError, match=r"writing .* failed"), atomic.new_folder(tmp_path / "out", force=True):
         pass
-    assert [path.name for path in tmp_path.rglob("*")] == ["out", "old"]
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", atomic.FOLDER_MARK]
+
+
+def test_a_folder_of_someone_else_s_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "photographs").mkdir()
+    (tmp_path / "photographs" / "me.jpg").touch()
+    with pytest.raises(
+        UsageError, match=r"photographs was not written by memcli, .*\. Choose another"
+    ):
+        atomic.check_folder(tmp_path / "photographs", force=True)
 
 
 def test_a_file_is_no_folder(old: Path) -> None:

@@ -115,7 +115,7 @@ class RichProgress:
 
 def amount(done: float, total: float | None, unit: str) -> str:
     """`40/100 steps`, or `40 steps` where the total is not known."""
-    return f"{done:g}{'' if total is None else f'/{total:g}'} {unit}"
+    return f"{done:.0f}{'' if total is None else f'/{total:.0f}'} {unit}"
 
 
 def figures_text(figures: dict[str, float]) -> str:

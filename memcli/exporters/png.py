@@ -3,7 +3,7 @@
     OUT/train/<class>/00000.png   images of one class, numbered in the order of recall
     OUT/mixture/00000.png         of generalised queries: beside `train`, where no reader takes it for a class
     OUT/labels.json               {"<file>": {"row": row, "label": {class name: weight, ...}}, ...}
-    OUT/manifest.json             what the data set is: counts, shape, statistics, the folder of every class
+    OUT/memcli.json               what the data set is: counts, shape, statistics, the folder of every class
 
 PNG holds 8 bits: values are clipped to [0, 1] and rounded, so inside [0, 1] a value moves by at most 1/510.
 """
@@ -80,7 +80,7 @@ class Png(Exporter):
                 "data": data.to_json(),
                 "folders": dict(zip(data.classes, folders, strict=True)),
             }
-            (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            (folder / atomic.FOLDER_MARK).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_images(

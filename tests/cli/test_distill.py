@@ -201,13 +201,13 @@ def test_a_signal_saves_the_run_and_resume_ends_with_the_same_bytes(
     start(output=tmp_path / "whole.safetensors")
     command = [sys.executable, "-m", "memcli", "distill", FAKE, "-o", "f.safetensors", "--recipe", str(recipe), "-v"]
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MEMCLI_")}
-    process = subprocess.Popen(command, cwd=tmp_path, env=clean, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    while "validation" not in process.stderr.readline():  # the loop has begun
-        assert process.poll() is None
-    process.send_signal(number)
-    errors = process.stderr.read()
-    assert process.wait(60) == 75, errors
+    with subprocess.Popen(command, cwd=tmp_path, env=clean, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "validation" not in process.stderr.readline():  # the loop has begun
+            assert process.poll() is None
+        process.send_signal(number)
+        errors = process.stderr.read()
+    assert process.returncode == 75, errors
     assert "with --resume to continue" in errors.splitlines()[-1]
     assert json.loads((tmp_path / "f.run" / "status.json").read_text())["state"] == "interrupted"
     assert not (tmp_path / "f.safetensors").exists()
@@ -219,11 +219,10 @@ def test_a_killed_run_is_continued_from_its_last_checkpoint(start: Callable, rec
     recipe.write_text(RECIPE.replace("steps = 4\ncheck_every = 2", "steps = 60\ncheck_every = 5"))
     start(output=tmp_path / "whole.safetensors")
     command = [sys.executable, "-m", "memcli", "distill", FAKE, "-o", "f.safetensors", "--recipe", str(recipe), "-q"]
-    process = subprocess.Popen(command, cwd=tmp_path)
-    while not (tmp_path / "f.run" / "checkpoint-00000010.safetensors").exists():
-        assert process.poll() is None, "it ended before it could be killed"
-        time.sleep(0.01)
-    process.kill()
-    process.wait()
+    with subprocess.Popen(command, cwd=tmp_path) as process:
+        while not (tmp_path / "f.run" / "checkpoint-00000010.safetensors").exists():
+            assert process.poll() is None, "it ended before it could be killed"
+            time.sleep(0.01)
+        process.kill()
     assert start("--resume", "--force").exit_code == 0
     assert (tmp_path / "f.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()

@@ -42,7 +42,7 @@ def chunks(size: int = 7) -> Iterator[RecalledChunk]:
 
 def read_png(path: Path) -> dict[str, Tensor]:
     told = json.loads((path / "labels.json").read_text())
-    folders = json.loads((path / "manifest.json").read_text())["folders"]
+    folders = json.loads((path / "memcli.json").read_text())["folders"]
     names = {f"train/{folder}": DATA.classes.index(name) for name, folder in folders.items()} | {"mixture": MIXTURE}
     images, labels, soft, rows = [], [], [], []
     for file, entry in told.items():

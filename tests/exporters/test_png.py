@@ -36,7 +36,7 @@ def test_the_manifest_tells_the_data_set_and_the_folders(tmp_path: Path) -> None
     spec = data(classes=("cat", "a/b"))
     chunk = RecalledChunk(torch.zeros(2, 1, 4, 4), torch.zeros(2, dtype=torch.int64), torch.eye(2))
     Png().export(tmp_path / "out", spec, iter([chunk]), 2, force=False)
-    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    manifest = json.loads((tmp_path / "out" / "memcli.json").read_text())
     assert manifest["images"] == 2
     assert DataSpec.from_json(manifest["data"]) == spec
     assert manifest["folders"] == {"cat": "cat", "a/b": "class-0001"}
