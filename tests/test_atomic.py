@@ -267,9 +267,7 @@ def test_a_failed_swap_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pyt
 def test_a_folder_of_someone_else_s_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs" / "me.jpg").touch()
-    with pytest.raises(
-        UsageError, match=r"photographs was not written by memcli, .*\. Choose another"
-    ):
+    with pytest.raises(UsageError, match=r"photographs was not written by memcli, .*\. Choose another"):
         atomic.check_folder(tmp_path / "photographs", force=True)
 
 

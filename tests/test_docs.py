@@ -13,7 +13,13 @@ def test_the_reference_is_up_to_date() -> None:
 
 def test_the_reference_names_every_command_and_exit_code() -> None:
     text = (DOCS / "cli.md").read_text(encoding="utf-8")
-    for heading in ("## memcli recall FILE", "## memcli retrain FILE", "## memcli eval FILE", "## memcli inspect FILE"):
+    for heading in (
+        "## memcli distill SOURCE",
+        "## memcli recall FILE",
+        "## memcli retrain FILE",
+        "## memcli eval FILE",
+        "## memcli inspect FILE",
+    ):
         assert heading in text
     for code in (0, 1, 2, 3, 4, 5, 6, 7, 8, 75, 130, 141, 143):
         assert f"\n| {code} | " in text
