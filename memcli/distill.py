@@ -83,7 +83,7 @@ def distill(
             run.save(loop.step, loop.tensors(), loop.counters())
 
     def look() -> None:
-        found = _check(stored(loop.memory), recipe, looked_at, seed, loop.step)
+        found = _check(stored(loop.average), recipe, looked_at, seed, loop.step)
         loop.consider(found)
         progress.update(done(), validation=found, best=loop.best_accuracy)
         if run is not None:
@@ -180,7 +180,7 @@ def _choose_retraining(
 ) -> tuple[TrainRecipe, float]:
     """The length of retraining that is best on validation, of a few multiples of the recipe's; and its accuracy.
 
-    A length is left out where the clock (time.monotonic) would pass `ends` before it is tried.
+    The shortest is always tried; others only where the clock (time.monotonic) would not pass `ends`.
     """
     progress.begin("choosing how long to retrain", len(_RETRAIN_LENGTHS), "lengths")
     tried = []
@@ -188,7 +188,7 @@ def _choose_retraining(
     for number, length in enumerate(_RETRAIN_LENGTHS):
         candidate = replace(recipe, steps=recipe.steps * length)
         began = time.monotonic()
-        if ends is not None and began + per_step * candidate.steps > ends:
+        if tried and ends is not None and began + per_step * candidate.steps > ends:
             break
         tried.append((_retrained_accuracy(memory, candidate, validation, seeds.derive(seed, "retrain")), candidate))
         per_step = (time.monotonic() - began) / candidate.steps

@@ -19,7 +19,7 @@ class OuterLoop:
     """A memory under optimisation. All that a later process needs to go on is in `tensors()` and `counters()`."""
 
     def __init__(self, start: Memory, settings: Outer) -> None:
-        self.memory = _copy(start)
+        self.memory, self.average = _copy(start), _copy(start)
         self.best, self.best_accuracy = start, -math.inf
         self.step = 0  # outer steps done
         self.loss = math.nan  # of the last step
@@ -49,19 +49,24 @@ class OuterLoop:
             group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self._retreats
         self._optimiser.step()
         self.step += 1
+        # The average forgets its start at first, as one of few numbers does, and settles at the recipe's decay.
+        keep = min(self._settings.average, self.step / (self.step + 10))
+        for mean, leaf in zip(_parts(self.average), _parts(self.memory), strict=True):
+            mean.lerp_(leaf.detach(), 1 - keep)
         return None
 
     def consider(self, accuracy: float) -> None:
-        """Keep the present memory as the best one if `accuracy` says so."""
+        """Keep the present average as the best memory if its `accuracy` says so."""
         if accuracy > self.best_accuracy:
             self.best_accuracy = accuracy
-            self.best = _copy(self.memory)
+            self.best = _copy(self.average)
 
     def tensors(self) -> dict[str, Tensor]:
         """The state's tensors by name."""
-        found = {"best.bases": self.best.bases, "best.addresses": self.best.addresses}
+        found: dict[str, Tensor] = {}
+        for prefix, memory in (("best.", self.best), ("average.", self.average), ("", self.memory)):
+            found |= {prefix + "bases": memory.bases.detach(), prefix + "addresses": memory.addresses.detach()}
         for name, leaf in self._leaves().items():
-            found[name] = leaf.detach()
             found |= {f"{name}.{key}": value for key, value in self._optimiser.state[leaf].items()}
         return found
 
@@ -78,9 +83,12 @@ class OuterLoop:
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Take up the state that `tensors()` and `counters()` told."""
         spec, device = self.memory.spec, self.memory.bases.device
-        tensors = {name: tensor.to(device) for name, tensor in tensors.items()}
-        self.best = Memory(spec, tensors.pop("best.bases"), tensors.pop("best.addresses"))
-        self.memory = _copy(Memory(spec, tensors.pop("bases"), tensors.pop("addresses")))
+        # Adam keeps its count of steps on the CPU, wherever the rest is.
+        tensors = {name: t if name.endswith(".step") else t.to(device) for name, t in tensors.items()}
+        self.best, self.average, self.memory = (
+            Memory(spec, tensors.pop(prefix + "bases"), tensors.pop(prefix + "addresses"))
+            for prefix in ("best.", "average.", "")
+        )
         self._optimiser = self._fresh_optimiser()
         for name, leaf in self._leaves().items():
             prefix = f"{name}."
@@ -115,8 +123,12 @@ class OuterLoop:
                 f"the loss is not finite at step {self.step}, at {0.5**_RETREATS:g} of the rate too",
                 do="Lower the recipe's objective.lr or outer.lr",
             )
-        self.memory = _copy(self.best)
+        self.memory, self.average = _copy(self.best), _copy(self.best)
         self._optimiser = self._fresh_optimiser()
+
+
+def _parts(memory: Memory) -> tuple[Tensor, Tensor]:
+    return memory.bases, memory.addresses
 
 
 def _copy(memory: Memory) -> Memory:

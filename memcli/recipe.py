@@ -32,6 +32,7 @@ class Outer:
     momentum: float  # of sgd; Adam's first beta
     clip: float  # largest norm of the gradient over bases and addresses together
     decay: float  # the share of the run, at its end, over which the rate falls to a tenth by a cosine; 0: constant
+    average: float  # decay of the moving average of the memory that is measured and kept; 0: the last memory itself
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Recipe:
             ("objective.momentum", objective.momentum),
             ("outer.momentum", outer.momentum),
             ("outer.decay", outer.decay),
+            ("outer.average", outer.average),
         ):
             if not 0 <= number < 1:
                 raise UsageError(f"recipe: {what} is {number}", do="Give a number in [0, 1)")
@@ -95,7 +97,7 @@ RECIPES = {
             name="quick",
             start="data",
             objective=Unrolled("convnet:width=32", steps=20, per_class=2, lr=0.02, momentum=0.9, real_per_class=20),
-            outer=Outer("adam", lr=0.02, momentum=0.9, clip=2.0, decay=0.5),
+            outer=Outer("adam", lr=0.02, momentum=0.9, clip=2.0, decay=0.5, average=0.98),
             steps=300,
             check_every=25,
             check_networks=2,
@@ -107,7 +109,7 @@ RECIPES = {
             name="paper",
             start="noise",
             objective=Unrolled("convnet", steps=150, per_class=32, lr=0.01, momentum=0.9, real_per_class=64),
-            outer=Outer("sgd", lr=0.1, momentum=0.5, clip=2.0, decay=0.0),
+            outer=Outer("sgd", lr=0.1, momentum=0.5, clip=2.0, decay=0.0, average=0.0),
             steps=20_000,
             check_every=200,
             check_networks=1,

@@ -14,7 +14,7 @@ from memcli.recipe import Outer
 from memcli.spec import DataSpec, MemorySpec
 
 SPEC = MemorySpec(DataSpec("d", 1, 4, 4, ("a", "b"), (0.5,), (0.2,)), bases=2, scale=2, rows=3)
-ADAM = Outer("adam", lr=0.1, momentum=0.9, clip=1e9, decay=0.0)
+ADAM = Outer("adam", lr=0.1, momentum=0.9, clip=1e9, decay=0.0, average=0.0)
 SGD = replace(ADAM, optimiser="sgd", momentum=0.5)
 
 
@@ -72,6 +72,19 @@ def test_the_best_memory_is_kept_and_does_not_move() -> None:
     assert torch.equal(loop.best.bases, kept)
 
 
+def test_the_average_follows_the_memory_as_by_hand() -> None:
+    start = draw("start")
+    loop = OuterLoop(start, replace(SGD, average=0.2))
+    wanted = start.bases.clone()
+    for step in range(4):
+        loop.move(outcome(step), 0.0)
+        keep = min(0.2, (step + 1) / (step + 11))  # 1/11, 2/12, 0.2, 0.2
+        wanted = keep * wanted + (1 - keep) * loop.memory.bases
+    torch.testing.assert_close(loop.average.bases, wanted)
+    loop.consider(0.5)
+    assert torch.equal(loop.best.bases, loop.average.bases)
+
+
 @pytest.mark.parametrize("bad", ["loss", "gradient"])
 def test_numbers_that_are_not_finite_bring_back_the_best_memory_at_half_the_rate(bad: str) -> None:
     start = draw("start")
@@ -97,7 +110,7 @@ def test_a_run_that_keeps_diverging_is_given_up() -> None:
         loop.move(outcome(0, loss=float("inf")), 0.0)
 
 
-@pytest.mark.parametrize("settings", [ADAM, SGD], ids=["adam", "sgd"])
+@pytest.mark.parametrize("settings", [replace(ADAM, average=0.9), SGD], ids=["adam", "sgd"])
 def test_a_restored_loop_goes_on_bit_for_bit(settings: Outer) -> None:
     loop = OuterLoop(draw("start"), settings)
     for step in range(3):
@@ -112,5 +125,6 @@ def test_a_restored_loop_goes_on_bit_for_bit(settings: Outer) -> None:
     assert torch.equal(loop.memory.bases, restored.memory.bases)
     assert torch.equal(loop.memory.addresses, restored.memory.addresses)
     assert torch.equal(loop.best.bases, restored.best.bases)
+    assert torch.equal(loop.average.addresses, restored.average.addresses)
     assert loop.counters() == restored.counters()
     assert loop.draw == restored.draw

@@ -10,15 +10,22 @@ from memcli.errors import UsageError
 from memcli.spec import DataSpec
 from memcli.text import parse_call, printable, whole_number
 
+AUTO = "auto"
+
 
 @dataclass(frozen=True)
 class Whole:
-    """A setting that is a whole number from 1 to `most`. The limit keeps a hostile file from asking for gigabytes."""
+    """A setting that is a whole number from 1 to `most`. The limit keeps a hostile file from asking for gigabytes.
 
-    default: int
+    The default None is written "auto": `make` then chooses by the size of the images.
+    """
+
+    default: int | None
     most: int
 
-    def read(self, value: str, what: str) -> int:
+    def read(self, value: str, what: str) -> int | None:
+        if self.default is None and value == AUTO:
+            return None
         return whole_number(value, what, most=self.most)
 
 
@@ -53,7 +60,8 @@ class Network:
         """How to write it: `convnet[:width=128,depth=3,norm=instance]`."""
         if self.free:
             return f"{self.name}:{self.free.upper()}"
-        pairs = ",".join(f"{key}={setting.default}" for key, setting in self.settings.items())
+        defaults = {key: AUTO if setting.default is None else setting.default for key, setting in self.settings.items()}
+        pairs = ",".join(f"{key}={default}" for key, default in defaults.items())
         return f"{self.name}[:{pairs}]" if pairs else self.name
 
     def read(self, text: str) -> dict[str, Any]:

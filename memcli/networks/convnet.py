@@ -13,11 +13,20 @@ from memcli.networks.blocks import NORM, multiple_above, norm_layer, widened
 from memcli.spec import DataSpec
 
 
-def make(data: DataSpec, *, width: int, depth: int, norm: str) -> nn.Module:
+def natural_depth(data: DataSpec) -> int:
+    """3, as in the literature; fewer where a norm would see less than 4x4 pixels, as for 8x8 images.
+
+    An instance norm of 2x2 pixels divides by next to nothing, and gradients through training explode (docs/log.md).
+    """
+    return min(3, max(1, min(data.height, data.width).bit_length() - 2))
+
+
+def make(data: DataSpec, *, width: int, depth: int | None, norm: str) -> nn.Module:
     """`depth` times [3x3 convolution, norm, ReLU, 2x2 average pool], then a linear layer.
 
     The first convolution pads more where a side is no multiple of 2^depth (28 becomes 32, as in the literature).
     """
+    depth = natural_depth(data) if depth is None else depth
     deepest = min(data.height, data.width).bit_length() - 1  # the largest d with 2^d <= side
     if depth > deepest:
         raise UsageError(
@@ -42,5 +51,5 @@ NETWORK = Network(
     "convnet",
     "convolutions, norm and average pools: the literature's ConvNet",
     make,
-    {"width": Whole(128, 1024), "depth": Whole(3, 10), "norm": NORM},
+    {"width": Whole(128, 1024), "depth": Whole(None, 10), "norm": NORM},
 )

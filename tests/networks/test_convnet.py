@@ -38,6 +38,16 @@ def test_a_depth_that_does_not_fit_is_refused_with_one_that_does(side: int, dept
         build(f"convnet:depth={depth}", spec(1, side, side), seed=0)
 
 
+@pytest.mark.parametrize(("side", "depth"), [(32, 3), (28, 3), (64, 3), (16, 3), (15, 2), (8, 2), (4, 1), (2, 1)])
+def test_the_depth_follows_the_side(side: int, depth: int) -> None:
+    assert parameters("convnet:width=4", spec(1, side, side)) == parameters(
+        f"convnet:width=4,depth={depth}", spec(1, side, side)
+    )
+    assert parameters("convnet:width=4,depth=auto", spec(1, side, side)) == parameters(
+        "convnet:width=4", spec(1, side, side)
+    )
+
+
 @pytest.mark.parametrize("norm", ["instance", "layer", "none"])
 def test_second_derivatives_equal_finite_differences(norm: str) -> None:
     data = spec(1, 8, 8)
