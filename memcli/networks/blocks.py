@@ -3,18 +3,19 @@
 from torch import nn
 
 from memcli.networks.base import OneOf
+from memcli.networks.instance_norm import InstanceNorm
 
 NORM = OneOf("instance", ("instance", "batch", "layer", "none"))
 
 
 def norm_layer(kind: str, channels: int) -> nn.Module:
-    """A normalisation of (n, channels, h, w). `instance` and `layer` are group norms of `channels` groups and of one.
+    """A normalisation of (n, channels, h, w). `instance` is a group norm of `channels` groups, `layer` one of one.
 
     Instance norm of a 1x1 image is zero whatever the image, so callers keep images at 2x2 or more before a norm.
     """
     match kind:
         case "instance":
-            return nn.GroupNorm(channels, channels)
+            return InstanceNorm(channels)
         case "layer":
             return nn.GroupNorm(1, channels)
         case "batch":
