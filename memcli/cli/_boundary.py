@@ -13,7 +13,6 @@ import typer
 from typer.core import TyperGroup
 
 from memcli import __version__
-from memcli.cli._allocator import keep_freed_memory
 from memcli.errors import LimitError, MemcliError
 from memcli.text import printable
 
@@ -84,7 +83,7 @@ def say_error(message: str) -> None:
 
 
 def prepare_process() -> None:
-    """What a process needs once: SIGTERM, streams and memory that no command has to think of.
+    """What a process needs once: SIGTERM and streams that no command has to think of.
 
     SIGTERM ends the process as an exception does, so that unfinished files are removed. Text that the terminal's
     encoding lacks is escaped, and a stream that was closed (`>&-`) takes everything and keeps nothing.
@@ -94,7 +93,6 @@ def prepare_process() -> None:
         sys.exit(SIGTERM)
 
     signal.signal(signal.SIGTERM, leave)
-    keep_freed_memory()
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
