@@ -52,6 +52,7 @@ def distill(
     device: torch.device | None = None,
     steps: int | None = None,
     time_budget: float | None = None,
+    licence: str | None = None,
     progress: Progress | None = None,
     run: RunFolder | None = None,
     interrupted: Callable[[], bool] = lambda: False,
@@ -60,7 +61,8 @@ def distill(
 
     It takes `steps` outer steps or about `time_budget` seconds, whichever ends first; with neither, the recipe's
     steps. The memory that is best on the validation part, cut from train, is kept. With a run folder, the state is
-    saved at every look at the validation part, and a run that the folder holds is continued.
+    saved at every look at the validation part, and a run that the folder holds is continued. `licence` is the data's,
+    as text for the file's provenance.
 
     Raises Interrupted, after saving, where `interrupted()` turns true.
     """
@@ -73,7 +75,7 @@ def distill(
     looked_at = validation.subset(shuffled[:_CHECK_IMAGES])
     objective = OBJECTIVES["unrolled"](recipe.objective, spec, device)
     real = RealImages(training_part, spec.data, device)
-    loop = OuterLoop(start(recipe.start, spec, training_part, seed).to(device), recipe.outer)
+    loop = OuterLoop(start(recipe.start, spec, training_part, seed).to(device), recipe.objective.lr, recipe.outer)
     if run is not None and (saved := run.latest()) is not None:
         loop.restore(saved.tensors, saved.counters)
         began -= loop.elapsed
@@ -83,11 +85,11 @@ def distill(
             run.save(loop.step, loop.tensors(), loop.counters())
 
     def look() -> None:
-        found = _check(stored(loop.average), recipe, looked_at, seed, loop.step)
+        found = _check(stored(loop.average.memory), loop.average.lr, recipe, looked_at, seed, loop.step)
         loop.consider(found)
         progress.update(done(), validation=found, best=loop.best_accuracy)
         if run is not None:
-            run.metrics(loop.step, loss=loop.loss, validation=found, seconds=loop.elapsed)
+            run.metrics(loop.step, loss=loop.loss, validation=found, lr=loop.average.lr, seconds=loop.elapsed)
         save()
 
     def done() -> float:
@@ -108,7 +110,7 @@ def distill(
             save()
             raise Interrupted(f"stopped at step {loop.step}", do="Give the same command with --resume to continue")
         try:
-            loop.move(objective.step(loop.memory, real, seed, loop.draw), finished)
+            loop.move(objective.step(loop.here.memory, loop.here.lr, real, seed, loop.draw), finished)
         except DivergedError as error:
             progress.note(str(error))
             diverged = True
@@ -116,15 +118,22 @@ def distill(
         progress.update(done(), loss=loop.loss)
     progress.end()
 
-    memory = stored(loop.best)
+    memory = stored(loop.best.memory)
     ends = None if time_budget is None else began + time_budget
-    retrain, reached = _choose_retraining(memory, recipe.retrain, looked_at, seed, progress, ends)
+    retrain, reached = _choose_retraining(
+        memory,
+        replace(recipe.retrain, lr=recipe.retrain.lr * loop.best.lr / recipe.objective.lr),
+        looked_at,
+        seed,
+        progress,
+        ends,
+    )
     manifest = Manifest(
         spec=spec,
         recipe=replace(recipe, steps=max(loop.step, 1)).to_json(),
         seed=seed,
         retrain=retrain,
-        provenance=_provenance(source),
+        provenance=_provenance(source, licence),
         results={"validation": {"accuracy": reached, "images": len(looked_at)}},
     )
     artifact = Artifact(memory.to(torch.device("cpu")), manifest)
@@ -147,9 +156,11 @@ def estimate(
     memory = start(recipe.start, spec, training_part, seed).to(device)
     objective = OBJECTIVES["unrolled"](recipe.objective, spec, device)
     real = RealImages(training_part, spec.data, device)
-    objective.step(memory, real, seed, 0).loss.item()  # the first step also loads and chooses kernels
+    objective.step(
+        memory, recipe.objective.lr, real, seed, 0
+    ).loss.item()  # the first step also loads and chooses kernels
     began = time.monotonic()
-    objective.step(memory, real, seed, 1).loss.item()
+    objective.step(memory, recipe.objective.lr, real, seed, 1).loss.item()
     per_step = time.monotonic() - began
     if steps is None and time_budget is None:
         steps = recipe.steps
@@ -159,10 +170,10 @@ def estimate(
     return {"seconds": seconds, "seconds_per_step": per_step, "peak_bytes": peak}
 
 
-def _check(memory: Memory, recipe: Recipe, validation: LabelledImages, seed: int, step: int) -> float:
+def _check(memory: Memory, lr: float, recipe: Recipe, validation: LabelledImages, seed: int, step: int) -> float:
     """Mean validation accuracy of fresh inner networks, trained as the objective trains them."""
     inner, classes = recipe.objective, len(memory.spec.data.classes)
-    training = TrainRecipe(inner.network, inner.steps, inner.per_class * classes, inner.lr, inner.momentum)
+    training = TrainRecipe(inner.network, inner.steps, inner.per_class * classes, lr, inner.momentum)
     found = [
         _retrained_accuracy(memory, training, validation, seeds.derive(seed, "check", step, rank))
         for rank in range(recipe.check_networks)
@@ -183,7 +194,7 @@ def _choose_retraining(
     The shortest is always tried; others only where the clock (time.monotonic) would not pass `ends`.
     """
     progress.begin("choosing how long to retrain", len(_RETRAIN_LENGTHS), "lengths")
-    tried = []
+    tried: list[tuple[float, TrainRecipe]] = []
     per_step = 0.0
     for number, length in enumerate(_RETRAIN_LENGTHS):
         candidate = replace(recipe, steps=recipe.steps * length)
@@ -208,11 +219,11 @@ def _retrained_accuracy(memory: Memory, recipe: TrainRecipe, validation: Labelle
     return accuracy(network, validation, memory.spec.data)
 
 
-def _provenance(source: Source) -> dict[str, Any]:
+def _provenance(source: Source, licence: str | None) -> dict[str, Any]:
     versions = {
         "memcli": __version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": numpy.__version__,
     }
-    return {"source": source.spec.name, "fingerprint": source.fingerprint, "licence": None, "versions": versions}
+    return {"source": source.spec.name, "fingerprint": source.fingerprint, "licence": licence, "versions": versions}

@@ -1,7 +1,8 @@
-"""The outer loop's state: the memory that moves, its optimiser, and the best memory so far."""
+"""The outer loop's state: what moves, its optimiser, its average, and the best point so far."""
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -10,17 +11,48 @@ from memcli.errors import DivergedError
 from memcli.memory import Memory
 from memcli.objectives import Outcome
 from memcli.recipe import Outer
+from memcli.spec import MemorySpec
 
 _LAST_RATE = 0.1  # the share of the rate that is left at the end of its decay
-_RETREATS = 4  # returns to the best memory, each at half the rate, before a run is given up
+_RETREATS = 4  # returns to the best point, each at half the rate, before a run is given up
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """What the outer loop moves: a memory, and the logarithm of the inner learning rate."""
+
+    memory: Memory
+    log_lr: Tensor  # scalar
+
+    @classmethod
+    def at(cls, memory: Memory, lr: float) -> Self:
+        return cls(memory, torch.tensor(math.log(lr), dtype=memory.bases.dtype, device=memory.bases.device))
+
+    @classmethod
+    def of(cls, spec: MemorySpec, parts: dict[str, Tensor]) -> Self:
+        return cls(Memory(spec, parts["bases"], parts["addresses"]), parts["log_lr"])
+
+    @property
+    def lr(self) -> float:
+        return math.exp(self.log_lr.item())
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        return {"bases": self.memory.bases, "addresses": self.memory.addresses, "log_lr": self.log_lr}
+
+    def copy(self) -> "Point":
+        """The same with tensors of its own."""
+        return Point.of(self.memory.spec, {name: part.detach().clone() for name, part in self.parts.items()})
 
 
 class OuterLoop:
     """A memory under optimisation. All that a later process needs to go on is in `tensors()` and `counters()`."""
 
-    def __init__(self, start: Memory, settings: Outer) -> None:
-        self.memory, self.average = _copy(start), _copy(start)
-        self.best, self.best_accuracy = start, -math.inf
+    def __init__(self, start: Memory, lr: float, settings: Outer) -> None:
+        """`lr`: the inner learning rate to start from."""
+        self.here = Point.at(start, lr).copy()
+        self.average, self.best = self.here.copy(), self.here.copy()
+        self.best_accuracy = -math.inf
         self.step = 0  # outer steps done
         self.loss = math.nan  # of the last step
         self.elapsed = 0.0  # seconds spent so far, over all processes
@@ -35,39 +67,40 @@ class OuterLoop:
     def move(self, outcome: Outcome, finished: float) -> None:
         """One outer step along `outcome`'s gradient; `finished` is the share of the run that is over.
 
-        A loss or gradient that is not finite moves nothing: the best memory is taken up again at half the rate.
+        A loss or gradient that is not finite moves nothing: the best point is taken up again at half the rate.
         Raises DivergedError where that has happened too often.
         """
-        gradients = (outcome.bases, outcome.addresses)
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in gradients]))
+        gradients = {"bases": outcome.bases, "addresses": outcome.addresses, "log_lr": outcome.log_lr}
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(part) for part in gradients.values()]))
         self.loss, size = outcome.loss.item(), norm.item()
         if not (math.isfinite(self.loss) and math.isfinite(size)):
             return self._retreat()
         shrink = min(1.0, self._settings.clip / max(size, 1e-12))
-        self.memory.bases.grad, self.memory.addresses.grad = (gradient * shrink for gradient in gradients)
+        for name, part in self.here.parts.items():
+            part.grad = gradients[name] * shrink
         for group in self._optimiser.param_groups:
             group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self._retreats
         self._optimiser.step()
         self.step += 1
         # The average forgets its start at first, as one of few numbers does, and settles at the recipe's decay.
         keep = min(self._settings.average, self.step / (self.step + 10))
-        for mean, leaf in zip(_parts(self.average), _parts(self.memory), strict=True):
-            mean.lerp_(leaf.detach(), 1 - keep)
+        for name, mean in self.average.parts.items():
+            mean.lerp_(self.here.parts[name].detach(), 1 - keep)
         return None
 
     def consider(self, accuracy: float) -> None:
-        """Keep the present average as the best memory if its `accuracy` says so."""
+        """Keep the present average as the best point if its `accuracy` says so."""
         if accuracy > self.best_accuracy:
             self.best_accuracy = accuracy
-            self.best = _copy(self.average)
+            self.best = self.average.copy()
 
     def tensors(self) -> dict[str, Tensor]:
         """The state's tensors by name."""
         found: dict[str, Tensor] = {}
-        for prefix, memory in (("best.", self.best), ("average.", self.average), ("", self.memory)):
-            found |= {prefix + "bases": memory.bases.detach(), prefix + "addresses": memory.addresses.detach()}
-        for name, leaf in self._leaves().items():
-            found |= {f"{name}.{key}": value for key, value in self._optimiser.state[leaf].items()}
+        for prefix, point in self._points().items():
+            found |= {prefix + name: part.detach() for name, part in point.parts.items()}
+        for name, part in self.here.parts.items():
+            found |= {f"{name}.{key}": value for key, value in self._optimiser.state[part].items()}
         return found
 
     def counters(self) -> dict[str, Any]:
@@ -82,32 +115,32 @@ class OuterLoop:
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
         """Take up the state that `tensors()` and `counters()` told."""
-        spec, device = self.memory.spec, self.memory.bases.device
+        spec, device = self.here.memory.spec, self.here.log_lr.device
         # Adam keeps its count of steps on the CPU, wherever the rest is.
         tensors = {name: t if name.endswith(".step") else t.to(device) for name, t in tensors.items()}
-        self.best, self.average, self.memory = (
-            Memory(spec, tensors.pop(prefix + "bases"), tensors.pop(prefix + "addresses"))
-            for prefix in ("best.", "average.", "")
+        self.best, self.average, self.here = (
+            Point.of(spec, {name: tensors.pop(prefix + name) for name in self.here.parts}) for prefix in self._points()
         )
         self._optimiser = self._fresh_optimiser()
-        for name, leaf in self._leaves().items():
+        for name, part in self.here.parts.items():
             prefix = f"{name}."
             state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
             if state:
-                self._optimiser.state[leaf] = state
+                self._optimiser.state[part] = state
         self.step, self.elapsed = counters["step"], counters["elapsed"]
         self._retreats = counters["retreats"]
         self.loss = math.nan if counters["loss"] is None else counters["loss"]
         self.best_accuracy = -math.inf if counters["best_accuracy"] is None else counters["best_accuracy"]
 
-    def _leaves(self) -> dict[str, Tensor]:
-        return {"bases": self.memory.bases, "addresses": self.memory.addresses}
+    def _points(self) -> dict[str, Point]:
+        """The points of the state by the prefix of their tensors' names."""
+        return {"best.": self.best, "average.": self.average, "": self.here}
 
     def _fresh_optimiser(self) -> torch.optim.Optimizer:
-        leaves, settings = list(self._leaves().values()), self._settings
+        parts, settings = list(self.here.parts.values()), self._settings
         if settings.optimiser == "sgd":
-            return torch.optim.SGD(leaves, lr=settings.lr, momentum=settings.momentum)
-        return torch.optim.Adam(leaves, lr=settings.lr, betas=(settings.momentum, 0.999))
+            return torch.optim.SGD(parts, lr=settings.lr, momentum=settings.momentum)
+        return torch.optim.Adam(parts, lr=settings.lr, betas=(settings.momentum, 0.999))
 
     def _share_of_rate(self, finished: float) -> float:
         """1 until the last `decay` of the run, then a cosine down to _LAST_RATE."""
@@ -123,14 +156,5 @@ class OuterLoop:
                 f"the loss is not finite at step {self.step}, at {0.5**_RETREATS:g} of the rate too",
                 do="Lower the recipe's objective.lr or outer.lr",
             )
-        self.memory, self.average = _copy(self.best), _copy(self.best)
+        self.here, self.average = self.best.copy(), self.best.copy()
         self._optimiser = self._fresh_optimiser()
-
-
-def _parts(memory: Memory) -> tuple[Tensor, Tensor]:
-    return memory.bases, memory.addresses
-
-
-def _copy(memory: Memory) -> Memory:
-    """A copy with tensors of its own."""
-    return Memory(memory.spec, memory.bases.detach().clone(), memory.addresses.detach().clone())

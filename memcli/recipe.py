@@ -18,7 +18,8 @@ class Unrolled:
     network: str  # trained in the inner loop
     steps: int  # T
     per_class: int  # recalled images of each class in a minibatch
-    lr: float  # inner SGD rate
+    lr: float  # inner SGD rate, to start from
+    learn_lr: bool  # whether the rate is learned with the memory
     momentum: float  # inner SGD momentum
     real_per_class: int  # real images of each class in the outer loss
 
@@ -96,7 +97,9 @@ RECIPES = {
         Recipe(
             name="quick",
             start="data",
-            objective=Unrolled("convnet:width=32", steps=20, per_class=2, lr=0.02, momentum=0.9, real_per_class=20),
+            objective=Unrolled(
+                "convnet:width=32", steps=20, per_class=2, lr=0.02, learn_lr=True, momentum=0.9, real_per_class=20
+            ),
             outer=Outer("adam", lr=0.02, momentum=0.9, clip=2.0, decay=0.5, average=0.98),
             steps=300,
             check_every=25,
@@ -108,7 +111,9 @@ RECIPES = {
         Recipe(
             name="paper",
             start="noise",
-            objective=Unrolled("convnet", steps=150, per_class=32, lr=0.01, momentum=0.9, real_per_class=64),
+            objective=Unrolled(
+                "convnet", steps=150, per_class=32, lr=0.01, learn_lr=False, momentum=0.9, real_per_class=64
+            ),
             outer=Outer("sgd", lr=0.1, momentum=0.5, clip=2.0, decay=0.0, average=0.0),
             steps=20_000,
             check_every=200,

@@ -109,7 +109,7 @@ def test_the_kept_memory_is_the_best_on_validation_and_never_saw_it(monkeypatch:
     _, validation = holdout(SOURCE.split("train"), 3, seed=0, fraction=RECIPE.holdout)
     seen, told = [], iter([0.05, 0.1, 0.9, 0.5])
 
-    def look(memory, _recipe, images, _seed, _step) -> float:
+    def look(memory, _lr, _recipe, images, _seed, _step) -> float:
         assert all(any(torch.equal(image, own) for own in validation.images) for image in images.images)
         seen.append(memory.bases.clone())  # the loop goes on moving its own
         return next(told)

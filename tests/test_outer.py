@@ -1,5 +1,6 @@
 """The outer loop: steps, rates, clipping, retreats from numbers that are not finite, and exact continuation."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -27,83 +28,90 @@ def draw(name: str, step: int = 0) -> Memory:
 
 def outcome(step: int, loss: float = 1.0) -> Outcome:
     gradient = draw("gradient", step)
-    return Outcome(torch.tensor(loss), gradient.bases, gradient.addresses)
+    return Outcome(torch.tensor(loss), gradient.bases, gradient.addresses, torch.tensor(0.5))
 
 
 def test_sgd_with_momentum_moves_as_by_hand() -> None:
     start = draw("start")
-    loop = OuterLoop(start, SGD)
+    loop = OuterLoop(start, 0.02, SGD)
     wanted, velocity = start.bases.clone(), torch.zeros_like(start.bases)
     for step in range(3):
         loop.move(outcome(step), 0.0)
         velocity = 0.5 * velocity + outcome(step).bases
         wanted = wanted - 0.1 * velocity
-    torch.testing.assert_close(loop.memory.bases, wanted)
+    torch.testing.assert_close(loop.here.memory.bases, wanted)
     assert loop.step == 3
     assert torch.equal(start.bases, draw("start").bases), "the start was moved"
 
 
 def test_the_gradient_is_clipped_over_both_tensors_together() -> None:
     start = draw("start")
-    loop = OuterLoop(start, replace(SGD, clip=0.5, lr=1.0))
+    loop = OuterLoop(start, 0.02, replace(SGD, clip=0.5, lr=1.0))
     loop.move(outcome(0), 0.0)
     moved = torch.cat(
-        [(loop.memory.bases - start.bases).flatten(), (loop.memory.addresses - start.addresses).flatten()]
+        [(loop.here.memory.bases - start.bases).flatten(), (loop.here.memory.addresses - start.addresses).flatten()]
     )
-    assert moved.norm() == pytest.approx(0.5, rel=1e-5)
+    rate = math.log(loop.here.lr / 0.02)
+    assert math.hypot(moved.norm(), rate) == pytest.approx(0.5, rel=1e-5)
 
 
 @pytest.mark.parametrize(("finished", "share"), [(0.0, 1.0), (0.5, 1.0), (0.75, 0.55), (1.0, 0.1)])
 def test_the_rate_falls_by_a_cosine_to_a_tenth(finished: float, share: float) -> None:
     start = draw("start")
-    loop = OuterLoop(start, replace(SGD, decay=0.5))
+    loop = OuterLoop(start, 0.02, replace(SGD, decay=0.5))
     loop.move(outcome(0), finished)
-    torch.testing.assert_close(loop.memory.bases, start.bases - 0.1 * share * outcome(0).bases)
+    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.1 * share * outcome(0).bases)
+
+
+def test_the_rate_moves_by_its_logarithm() -> None:
+    loop = OuterLoop(draw("start"), 0.02, SGD)
+    loop.move(outcome(0), 0.0)
+    assert loop.here.lr == pytest.approx(0.02 * math.exp(-0.1 * 0.5))
 
 
 def test_the_best_memory_is_kept_and_does_not_move() -> None:
-    loop = OuterLoop(draw("start"), ADAM)
+    loop = OuterLoop(draw("start"), 0.02, ADAM)
     loop.move(outcome(0), 0.0)
     loop.consider(0.7)
-    kept = loop.memory.bases.clone()
+    kept = loop.here.memory.bases.clone()
     loop.move(outcome(1), 0.0)
     loop.consider(0.6)
     assert loop.best_accuracy == 0.7
-    assert torch.equal(loop.best.bases, kept)
+    assert torch.equal(loop.best.memory.bases, kept)
 
 
 def test_the_average_follows_the_memory_as_by_hand() -> None:
     start = draw("start")
-    loop = OuterLoop(start, replace(SGD, average=0.2))
+    loop = OuterLoop(start, 0.02, replace(SGD, average=0.2))
     wanted = start.bases.clone()
     for step in range(4):
         loop.move(outcome(step), 0.0)
         keep = min(0.2, (step + 1) / (step + 11))  # 1/11, 2/12, 0.2, 0.2
-        wanted = keep * wanted + (1 - keep) * loop.memory.bases
-    torch.testing.assert_close(loop.average.bases, wanted)
+        wanted = keep * wanted + (1 - keep) * loop.here.memory.bases
+    torch.testing.assert_close(loop.average.memory.bases, wanted)
     loop.consider(0.5)
-    assert torch.equal(loop.best.bases, loop.average.bases)
+    assert torch.equal(loop.best.memory.bases, loop.average.memory.bases)
 
 
 @pytest.mark.parametrize("bad", ["loss", "gradient"])
 def test_numbers_that_are_not_finite_bring_back_the_best_memory_at_half_the_rate(bad: str) -> None:
     start = draw("start")
-    loop = OuterLoop(start, SGD)
+    loop = OuterLoop(start, 0.02, SGD)
     loop.move(outcome(0), 0.0)
     draws = {loop.draw}
     broken = outcome(1, loss=float("nan")) if bad == "loss" else outcome(1)
     if bad == "gradient":
         broken.addresses[0, 0, 0] = torch.inf
     loop.move(broken, 0.0)
-    assert torch.equal(loop.memory.bases, start.bases)
+    assert torch.equal(loop.here.memory.bases, start.bases)
     assert loop.step == 1, "a step that failed does not count"
     assert loop.draw not in draws, "the draw that failed would be tried again"
     loop.move(outcome(2), 0.0)
-    torch.testing.assert_close(loop.memory.bases, start.bases - 0.05 * outcome(2).bases)
+    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.05 * outcome(2).bases)
 
 
 def test_a_run_that_keeps_diverging_is_given_up() -> None:
-    loop = OuterLoop(draw("start"), ADAM)
+    loop = OuterLoop(draw("start"), 0.02, ADAM)
     for _ in range(4):
         loop.move(outcome(0, loss=float("inf")), 0.0)
     with pytest.raises(DivergedError, match=r"not finite at step 0, at 0.0625 of the rate too\. Lower the recipe's"):
@@ -112,19 +120,20 @@ def test_a_run_that_keeps_diverging_is_given_up() -> None:
 
 @pytest.mark.parametrize("settings", [replace(ADAM, average=0.9), SGD], ids=["adam", "sgd"])
 def test_a_restored_loop_goes_on_bit_for_bit(settings: Outer) -> None:
-    loop = OuterLoop(draw("start"), settings)
+    loop = OuterLoop(draw("start"), 0.02, settings)
     for step in range(3):
         loop.move(outcome(step), 0.0)
     loop.consider(0.5)
     loop.move(outcome(3, loss=float("nan")), 0.0)
     loop.move(outcome(4), 0.0)
-    restored = OuterLoop(draw("another start"), settings)
+    restored = OuterLoop(draw("another start"), 0.02, settings)
     restored.restore({name: tensor.clone() for name, tensor in loop.tensors().items()}, loop.counters())
     for one in (loop, restored):
         one.move(outcome(5), 0.0)
-    assert torch.equal(loop.memory.bases, restored.memory.bases)
-    assert torch.equal(loop.memory.addresses, restored.memory.addresses)
-    assert torch.equal(loop.best.bases, restored.best.bases)
-    assert torch.equal(loop.average.addresses, restored.average.addresses)
+    assert torch.equal(loop.here.memory.bases, restored.here.memory.bases)
+    assert torch.equal(loop.here.memory.addresses, restored.here.memory.addresses)
+    assert torch.equal(loop.best.memory.bases, restored.best.memory.bases)
+    assert torch.equal(loop.average.memory.addresses, restored.average.memory.addresses)
+    assert loop.here.lr == restored.here.lr != 0.02
     assert loop.counters() == restored.counters()
     assert loop.draw == restored.draw

@@ -60,6 +60,9 @@ def command(
     image_size: Annotated[
         int | None, option(DATA, "--image-size", metavar="N", help="Fit images to N x N, for sources that can.")
     ] = None,
+    licence: Annotated[
+        str | None, option(DATA, "--licence", metavar="TEXT", help="The data's licence, to be told by the file.")
+    ] = None,
     ipc: Annotated[
         float | None, option(SIZE, "--ipc", metavar="X", help="Budget: the floats of X images per class; default 1.")
     ] = None,
@@ -115,7 +118,7 @@ def command(
             needed = estimate(opened, spec, plan, seed=seed, device=place, steps=steps, time_budget=limit)
             emit({**resolved, "size": spec.size(), **needed}, _plan_lines(resolved, spec, needed), as_json=json)
             return
-        resolved["fingerprint"] = opened.fingerprint
+        resolved |= {"fingerprint": opened.fingerprint, "licence": licence}
         with (
             runfolder.opened(output, resolved, resume=resume, force=force) as run,
             asked_to_stop(progress) as interrupted,
@@ -132,6 +135,7 @@ def command(
                     device=place,
                     steps=steps,
                     time_budget=limit,
+                    licence=licence,
                     progress=progress,
                     run=run,
                     interrupted=interrupted,

@@ -1,13 +1,43 @@
 """Exact differentiation through training. Knows tensors and callables only: no memories, networks or files.
 
 `InnerProblem` says what is trained and how; an `Adjoint` differentiates an outer loss of its result with respect to
-the controls. Every adjoint gives the same gradient, at another cost.
+the controls, and to the rate if asked. Every adjoint gives the same gradient, at another cost; so do all
+`Derivatives`, which differentiate one step. docs/derivations/adjoint.md has the mathematics.
 """
 
-from memcli.engine.adjoint import Adjoint, OuterGradient
+from memcli.engine.adjoint import Adjoint, OuterGradient, OuterLoss
+from memcli.engine.checkpointed import Checkpointed
+from memcli.engine.derivatives import Derivatives, Direction, Loss, Products
 from memcli.engine.direct import Direct
-from memcli.engine.optimiser import SGD
+from memcli.engine.fastest import Fastest
+from memcli.engine.forward import ForwardOverReverse
+from memcli.engine.functional import Functional
+from memcli.engine.optimisers import SGD, Adam, Optimiser
 from memcli.engine.problem import InnerProblem
+from memcli.engine.reverse import ReverseOverReverse
 from memcli.engine.stored import Stored
+from memcli.engine.tensors import Tensors
+from memcli.engine.windowed import Windowed
 
-__all__ = ["SGD", "Adjoint", "Direct", "InnerProblem", "OuterGradient", "Stored"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "Adjoint",
+    "Checkpointed",
+    "Derivatives",
+    "Direct",
+    "Direction",
+    "Fastest",
+    "ForwardOverReverse",
+    "Functional",
+    "InnerProblem",
+    "Loss",
+    "Optimiser",
+    "OuterGradient",
+    "OuterLoss",
+    "Products",
+    "ReverseOverReverse",
+    "Stored",
+    "Tensors",
+    "Windowed",
+]

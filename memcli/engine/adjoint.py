@@ -6,27 +6,29 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from memcli.engine.optimiser import Tensors
 from memcli.engine.problem import InnerProblem
+from memcli.engine.tensors import Tensors
 
 OuterLoss = Callable[[Tensors], Tensor]  # the trained weights θ_T -> a scalar
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OuterGradient:
-    """The outer loss, its gradient with respect to each control, and what it took."""
+    """The outer loss, its gradient, and what it took."""
 
     loss: Tensor  # scalar, detached
     controls: Tensors  # d loss / d controls, one tensor of the same shape per control
     weights: Tensors  # θ_T, detached
-    states: int  # weight vectors that were kept at once
+    rate: Tensor | None  # d loss / d log lr, scalar; None where the problem does not ask for it
+    states: int  # the most vectors as long as θ, weights and optimiser states alike, that were kept at once
     recomputed: int  # inner steps that were run again in the backward sweep
 
 
 class Adjoint(ABC):
     """A way to differentiate an outer loss of θ_T with respect to the controls of an inner problem.
 
-    All of them equal plain autograd through the unroll; they differ in memory and time.
+    All of them equal plain autograd through the unroll; they differ in memory and time. (`Windowed` equals autograd
+    through its window.)
     """
 
     @abstractmethod

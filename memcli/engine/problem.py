@@ -1,27 +1,53 @@
 """What is differentiated: T steps of training from given weights, steered by controls."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from memcli.engine.optimiser import SGD, Tensors
+from memcli.engine.derivatives import Derivatives
+from memcli.engine.optimisers import Optimiser
+from memcli.engine.tensors import Tensors
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # tensors have no single equality
 class InnerProblem:
-    """Training whose result depends on `controls`.
+    """Training whose result depends on `controls`: T = len(batches) steps, of which step t sees batches[t].
 
-    `loss(params, controls, t)` is the scalar training loss of step t. It must be pure in t: called again with the same
-    arguments it gives the same value, so that a step can be replayed from its weights alone.
+    The loss is in `derivatives`, and is a pure function of (weights, controls, batch), so that a step can be run again
+    from its weights alone. Training that goes on where another ended has that one's `state`, and says with `taken`
+    how many steps it took.
+
+    Raises ValueError where the parts do not fit each other.
     """
 
     initial: Tensors  # θ_0
     controls: Tensors  # what the outer gradient is taken with respect to
-    loss: Callable[[Tensors, Tensors, int], Tensor]
-    steps: int  # T
-    optimiser: SGD
+    batches: Sequence[Tensors]  # T tuples of tensors without gradient
+    derivatives: Derivatives
+    optimiser: Optimiser
+    learn_rate: bool = False  # whether the derivative with respect to log lr is wanted too
+    state: Tensors | None = None  # of the optimiser, before the first of these steps; None: its start
+    taken: int = 0  # steps that the optimiser took before the first of these
 
     def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise ValueError(f"`steps` must be 0 or more, not {self.steps}")
+        for name in ("initial", "controls"):
+            tensors = getattr(self, name)
+            if not tensors:
+                raise ValueError(f"`{name}` must hold at least one tensor")
+            if not all(tensor.is_floating_point() for tensor in tensors):
+                raise ValueError(f"`{name}` must be of floating point")
+        for t, batch in enumerate(self.batches):
+            if not isinstance(batch, tuple) or not all(isinstance(part, Tensor) for part in batch):
+                raise ValueError(f"batch {t} must be a tuple of tensors")
+            if any(part.requires_grad for part in batch):
+                raise ValueError(f"batch {t} requires a gradient: what is differentiated belongs to the controls")
+        if self.taken < 0:
+            raise ValueError(f"`taken` must be 0 or more, not {self.taken}")
+        if (self.state is None) != (self.taken == 0):
+            raise ValueError("`state` and `taken` belong together: give both, or neither")
+
+    @property
+    def steps(self) -> int:
+        """T."""
+        return len(self.batches)

@@ -14,11 +14,12 @@ from memcli.spec import DataSpec
 
 @dataclass(frozen=True)
 class Outcome:
-    """One look at a memory: its loss, and the loss's gradient with respect to the memory's two tensors."""
+    """One look at a memory: its loss, and the loss's gradient."""
 
     loss: Tensor  # scalar
     bases: Tensor  # gradient, (K, C, h, w)
     addresses: Tensor  # gradient, (R, classes, K)
+    log_lr: Tensor  # gradient with respect to the logarithm of the inner learning rate, scalar; 0 where it is fixed
 
 
 class RealImages:
@@ -43,5 +44,5 @@ class Objective(ABC):
     """A measure of memories with a gradient. It owns no optimiser, and every draw is pure in (seed, step)."""
 
     @abstractmethod
-    def step(self, memory: Memory, real: RealImages, seed: int, step: int) -> Outcome:
-        """The loss of `memory` in outer step `step`, and its gradient."""
+    def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
+        """The loss of `memory` in outer step `step`, where networks are trained at rate `lr`; and its gradient."""

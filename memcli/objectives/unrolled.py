@@ -2,16 +2,29 @@
 
     θ_0 fresh;  θ_{t+1} = θ_t after a step of SGD with momentum on recalled (x_t, y_t);  loss = CE(θ_T; real batch)
 
-Its gradient with respect to the bases and the addresses runs through all T steps of training, exactly.
+Its gradient with respect to the bases, the addresses and (if it is learned) the inner rate runs through all T steps of
+training, exactly.
 """
+
+from collections.abc import Callable
+from copy import deepcopy
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
 from memcli import seeds
-from memcli.engine import SGD, Adjoint, InnerProblem, Stored
+from memcli.engine import (
+    SGD,
+    Adjoint,
+    Derivatives,
+    Functional,
+    InnerProblem,
+    Loss,
+    ReverseOverReverse,
+    Stored,
+    Tensors,
+)
 from memcli.errors import UsageError
 from memcli.memory import Memory, Query
 from memcli.networks import build, stateless
@@ -22,43 +35,65 @@ from memcli.spec import MemorySpec
 
 
 class UnrolledObjective(Objective):
-    """See the module's text. `adjoint` may be any of the engine's: they agree in value and differ in cost."""
+    """See the module's text. `adjoint` and `derivatives` may be any of the engine's: they agree in value and differ
+    in cost. Layers that drop at random do so in the inner training, each step with a draw of its own, and not in the
+    test on real images.
+    """
 
     def __init__(
-        self, settings: Unrolled, spec: MemorySpec, device: torch.device, adjoint: Adjoint | None = None
+        self,
+        settings: Unrolled,
+        spec: MemorySpec,
+        device: torch.device,
+        adjoint: Adjoint | None = None,
+        derivatives: Callable[[Loss], Derivatives] = ReverseOverReverse,
     ) -> None:
         self._settings, self._spec, self._device = settings, spec, device
         self._adjoint = adjoint or Stored()
-        self._skeleton = build(settings.network, spec.data, seed=0).to(device)  # its weights are never used
-        if not stateless(self._skeleton):
+        skeleton = build(settings.network, spec.data, seed=0).to(device)  # its weights are never used
+        if next(skeleton.buffers(), None) is not None:
             raise UsageError(
-                f"{settings.network!r} keeps running statistics or drops at random, which cannot be unrolled",
+                f"{settings.network!r} keeps running statistics, which cannot be unrolled",
                 do="Distil with a network without them, such as convnet:norm=instance",
             )
+        self._drops = not stateless(skeleton)
+        self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
+        self._derivatives = derivatives(self._training_loss)
 
-    def step(self, memory: Memory, real: RealImages, seed: int, step: int) -> Outcome:
-        settings, data = self._settings, self._spec.data
-        fresh = build(settings.network, data, seed=seed, purpose="inner", step=step).to(self._device)
-        names = [name for name, _ in fresh.named_parameters()]
-        queries = self.queries(seed, step)
+    def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
+        settings = self._settings
+        fresh = build(settings.network, self._spec.data, seed=seed, purpose="inner", step=step).to(self._device)
+        initial, fixed = self._trained.split(fresh)
         images, labels = real.batch(settings.real_per_class, seed, step)
-
-        def logits(params: tuple[Tensor, ...], x: Tensor) -> Tensor:
-            return functional_call(self._skeleton, dict(zip(names, params, strict=True)), (x,))
-
-        def training_loss(params: tuple[Tensor, ...], controls: tuple[Tensor, ...], t: int) -> Tensor:
-            recalled = Memory(self._spec, *controls).recall(queries[t])
-            return cross_entropy(logits(params, recalled), queries[t].labels)
-
         problem = InnerProblem(
-            initial=tuple(param.detach() for param in fresh.parameters()),
+            initial=initial,
             controls=(memory.bases, memory.addresses),
-            loss=training_loss,
-            steps=settings.steps,
-            optimiser=SGD(settings.lr, settings.momentum),
+            batches=self._batches(fixed, seed, step),
+            derivatives=self._derivatives,
+            optimiser=SGD(lr, settings.momentum),
+            learn_rate=settings.learn_lr,
         )
-        result = self._adjoint.outer_gradient(problem, lambda params: cross_entropy(logits(params, images), labels))
-        return Outcome(result.loss, *result.controls)
+        result = self._adjoint.outer_gradient(
+            problem, lambda params: cross_entropy(self._tested(params, fixed, images), labels)
+        )
+        bases, addresses = result.controls
+        log_lr = torch.zeros_like(result.loss) if result.rate is None else result.rate
+        return Outcome(result.loss, bases, addresses, log_lr)
+
+    def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
+        """The loss of one inner step. `controls` are bases and addresses; `batch` is one of `_batches`."""
+        rows, labels, *others = batch
+        dropped, fixed = (others[0], others[1:]) if self._drops else (None, others)
+        recalled = Memory(self._spec, *controls).recall(Query(rows, labels))
+        return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), labels)
+
+    def _batches(self, fixed: Tensors, seed: int, step: int) -> list[Tensors]:
+        """For each of the T inner steps: rows, labels, the seed of what is dropped (if anything), fixed parameters."""
+        batches: list[Tensors] = []
+        for t, query in enumerate(self.queries(seed, step)):
+            drops = (torch.tensor(seeds.derive(seed, "dropped", step, t)),) if self._drops else ()
+            batches.append((query.rows, query.labels, *drops, *fixed))
+        return batches
 
     def queries(self, seed: int, step: int) -> list[Query]:
         """What each of the T inner steps recalls: `per_class` rows of every class, another draw in every outer step."""
@@ -67,6 +102,7 @@ class UnrolledObjective(Objective):
         queries = []
         for t in range(self._settings.steps):
             chosen, of_class = balanced_rows(rows, classes, self._settings.per_class, draw, t, "inner minibatch")
-            query = Query.of_classes(chosen, of_class, classes)
-            queries.append(Query(query.rows.to(self._device), query.labels.to(self._device)))
-        return queries
+            queries.append(Query.of_classes(chosen, of_class, classes))
+        every_row = torch.stack([query.rows for query in queries]).to(self._device)  # one transfer, not T
+        every_label = torch.stack([query.labels for query in queries]).to(self._device)
+        return [Query(*pair) for pair in zip(every_row, every_label, strict=True)]

@@ -88,6 +88,7 @@ def test_people_are_told_the_size_the_accuracy_and_what_to_type_next(start: Call
         (["--budget", "1KB"], {"bytes": 1000}),
         (["--budget", "1KB", "--storage", "float16"], {"bytes": 1000}),
         (["--steps", 2], {"steps": 2}),
+        (["--licence", "MIT"], {"licence": "MIT"}),
     ],
 )
 def test_every_option_changes_the_file(start: Callable, tmp_path: Path, arguments: list, told: dict) -> None:
@@ -95,6 +96,7 @@ def test_every_option_changes_the_file(start: Callable, tmp_path: Path, argument
     manifest = inspection.inspect(tmp_path / "f.safetensors").manifest
     size = manifest.spec.size()
     found = {**manifest.spec.to_json(), "seed": manifest.seed, "steps": manifest.recipe["steps"]}
+    found["licence"] = manifest.provenance["licence"]
     for key, value in told.items():
         if key in ("ipc", "bytes"):
             assert 0.8 * value < size[key] <= value
