@@ -17,7 +17,7 @@ from memcli.artifact.manifest import Manifest
 from memcli.errors import DivergedError, Interrupted
 from memcli.memory import Memory
 from memcli.networks import build
-from memcli.objectives import OBJECTIVES, RealImages
+from memcli.objectives import RealImages, UnrolledObjective
 from memcli.outer import OuterLoop
 from memcli.progress import Progress, Silent
 from memcli.recipe import Recipe
@@ -73,7 +73,7 @@ def distill(
     training_part, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
     shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
     looked_at = validation.subset(shuffled[:_CHECK_IMAGES])
-    objective = OBJECTIVES["unrolled"](recipe.objective, spec, device)
+    objective = UnrolledObjective(recipe.objective, spec, device)
     real = RealImages(training_part, spec.data, device)
     loop = OuterLoop(start(recipe.start, spec, training_part, seed).to(device), recipe.objective.lr, recipe.outer)
     if run is not None and (saved := run.latest()) is not None:
@@ -154,7 +154,7 @@ def estimate(
     device = device or torch.device("cpu")
     training_part, _ = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
     memory = start(recipe.start, spec, training_part, seed).to(device)
-    objective = OBJECTIVES["unrolled"](recipe.objective, spec, device)
+    objective = UnrolledObjective(recipe.objective, spec, device)
     real = RealImages(training_part, spec.data, device)
     objective.step(
         memory, recipe.objective.lr, real, seed, 0

@@ -1,11 +1,6 @@
-"""Objectives: what makes a memory good, and in which direction it should move.
-
-One file per objective, one line here.
-"""
+"""Objectives: what makes a memory good, and in which direction it should move. One file per objective."""
 
 from memcli.objectives.base import Objective, Outcome, RealImages
 from memcli.objectives.unrolled import UnrolledObjective
 
-OBJECTIVES = {"unrolled": UnrolledObjective}
-
-__all__ = ["OBJECTIVES", "Objective", "Outcome", "RealImages", "UnrolledObjective"]
+__all__ = ["Objective", "Outcome", "RealImages", "UnrolledObjective"]
