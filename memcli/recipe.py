@@ -48,7 +48,7 @@ class Recipe:
     check_every: int  # outer steps between two looks at the validation part
     check_networks: int  # fresh networks trained for each look
     holdout: float  # share of the training part that is kept for validation
-    retrain: TrainRecipe  # how networks are trained on the finished memory
+    retrain: TrainRecipe  # how networks are trained on the finished memory; its rate follows the learned one
 
     def __post_init__(self) -> None:
         objective, outer = self.objective, self.outer
@@ -105,7 +105,7 @@ RECIPES = {
             check_every=25,
             check_networks=2,
             holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=40, batch=20, lr=0.02, momentum=0.9),
+            retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9),
         ),
         # [RTP] as published, from the released configuration: T = 150, K = 16 at half size for CIFAR-10 at ipc 1.
         Recipe(

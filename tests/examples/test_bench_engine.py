@@ -1,0 +1,180 @@
+"""The benchmark, on cells so small that their figures mean nothing."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from memcli.errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "examples" / "bench_engine.py"
+KEYS = {"network", "width", "batch", "steps", "method", "seconds", "peak_mb"}
+SIZES = ("--widths", "4", "--batches", "10", "--steps", "2", "--repeats", "1")
+
+
+def load() -> Any:
+    found = importlib.util.spec_from_file_location("bench_engine", SCRIPT)
+    assert found is not None
+    assert found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[found.name] = module  # dataclasses look their module up
+    found.loader.exec_module(module)
+    return module
+
+
+bench = load()
+TINY = bench.Cell(width=4, batch=10, steps=3, real=10)
+LIMITS = bench.Limits(repeats=1, seconds=60.0, gb=4.0)
+
+
+def row(method: str, seconds: float | None, **values: object) -> dict[str, Any]:
+    reason = {} if seconds else {"reason": "more than 1 s"}
+    cell = asdict(replace(TINY, method=method, **values))
+    return {**cell, "seconds": seconds, "peak_mb": seconds and 100 * seconds, "gflop": 1.0, **reason}
+
+
+def test_the_script_prints_one_object_and_compares_the_gradients() -> None:
+    command = [sys.executable, str(SCRIPT), *SIZES, "--methods", "memcli", "unroll", "higher", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    (ours, plain, other), only = json.loads(done.stdout)["rows"], set(json.loads(done.stdout))
+    assert only == {"rows"}
+    assert [found["method"] for found in (ours, plain, other)] == ["memcli", "unroll", "higher"]
+    for found in (ours, plain):
+        assert found.keys() >= KEYS
+        assert found["network"] == "convnet:width=4"
+        assert found["seconds"] > 0
+        assert 0 < found["peak_mb"] < 4000
+    assert (
+        0 < ours["error"] < bench.TOLERANCE
+    )  # the norms differ in rounding: 0 would mean that one is compared to itself
+    assert ours["drift"] == ours["error"]  # T is less than the number of steps that are compared
+    assert ours["gflop"] > 1.2 * plain["gflop"]  # each step's gradient is computed twice
+    if importlib.util.find_spec("higher") is None:
+        assert (other["seconds"], other["peak_mb"], other["reason"]) == (None, None, "higher is not installed")
+    else:
+        assert other["error"] < bench.TOLERANCE
+
+
+@pytest.mark.parametrize("method", [name for name in bench.METHODS if name not in ("unroll", "higher", "torchopt")])
+def test_every_way_of_memcli_gives_the_gradient_of_the_plain_unroll(method: str) -> None:
+    problem = bench.Problem(replace(TINY, method=method))
+    try:
+        found = bench._flat(bench.METHODS[method](problem))
+    except UsageError as error:
+        pytest.skip(str(error))  # forward over reverse needs a forward derivative of every layer
+    assert bench.relative(found, bench._flat(bench.by_unroll(problem))) < 1e-4
+
+
+@pytest.mark.parametrize("library", ["higher", "torchopt"])
+def test_other_libraries_give_the_gradient_of_the_plain_unroll(library: str) -> None:
+    pytest.importorskip(library)
+    problem = bench.Problem(TINY)
+    found, wanted = (bench._flat(way(problem)) for way in (bench.METHODS[library], bench.by_unroll))
+    assert bench.relative(found, wanted) < 1e-4
+
+
+def test_bfloat16_rounds_and_is_far_from_float32_but_not_from_the_truth() -> None:
+    assert 1e-4 < bench.error_against_float64(replace(TINY, precision="bf16")) < 0.3
+    assert bench.error_against_float64(TINY) < 1e-4
+
+
+def test_a_cell_without_time_is_a_row_with_a_reason() -> None:
+    (found,) = bench.measure(TINY, ["unroll"], replace(LIMITS, seconds=0.0))
+    assert (found["seconds"], found["peak_mb"], found["reason"]) == (None, None, "more than 0 s")
+
+
+def test_a_cell_without_memory_is_a_row_with_a_reason() -> None:
+    large = bench.Cell(width=32, batch=100, steps=50)  # keeps some gigabytes of activations
+    (found,) = bench.measure(large, ["unroll"], replace(LIMITS, gb=0.5))
+    assert (found["seconds"], found["peak_mb"]) == (None, None)
+    assert found["reason"].startswith("more than 0.5 GB of memory (")
+
+
+def test_a_process_that_dies_is_a_row_with_a_reason() -> None:
+    (found,) = bench.measure(replace(TINY, device="nowhere"), ["unroll"], LIMITS)
+    assert (found["seconds"], found["reason"]) == (None, "it failed with code 1")
+
+
+def test_what_memcli_refuses_is_a_row_with_a_reason() -> None:
+    (found,) = bench.measure(replace(TINY, width=2000), ["memcli"], LIMITS)
+    assert (found["seconds"], found["reason"]) == (
+        None,
+        "width of convnet is '2000'. Give a whole number from 1 to 1024.",
+    )
+
+
+def test_the_paper_step_runs_on_a_cpu_and_fills_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    begin, end = bench.marks("paper")
+    page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
+    sizes = ("--steps", "2", "--batches", "20", "--widths", "8", "--repeats", "1")
+    assert bench.main(["--paper", *sizes, "--markdown", str(page)]) == 0
+    text = page.read_text()
+    assert text.startswith(f"before\n{begin}\n\n")
+    assert text.endswith(f"\n\n{end}\nafter\n")
+    assert "old" not in text
+    assert "| memcli | fp32 | 2 | 8 | 20 | 0." in text
+    assert "| memcli | bf16 | 2 | 8 | 20 | 0." in text
+    assert "| memcli | tf32 | 2 | 8 | 20 | - | - |" in text
+    assert "memcli (tf32): TF32 needs a CUDA device" in text
+    assert capsys.readouterr().out.strip() in text
+
+
+def test_the_plot_is_xml_with_a_line_for_each_method_in_each_panel() -> None:
+    rows = [row(method, 0.1 * steps, steps=steps) for method in ("memcli", "a<b") for steps in (3, 6)]
+    rows += [row("memcli", None, width=8), row("memcli", 0.2, batch=20), row("memcli", 0.1, classes=5)]
+    root = ElementTree.fromstring(bench.plot(rows, TINY))
+    name = "{http://www.w3.org/2000/svg}"
+    assert len(root.findall(f"{name}polyline")) == 8
+    assert len(root.findall(f"{name}circle")) == 4 + 2 + 3 + 3  # no point for the row without a time
+    assert {"T", "width", "classes", "memcli", "a<b"} <= {text.text for text in root.findall(f"{name}text")}
+    ElementTree.fromstring(bench.plot([row("memcli", None)], TINY))  # nothing measured: empty panels
+
+
+def test_tables_show_ratios_added_memory_and_reasons() -> None:
+    rows = [row("memcli", 0.5), row("unroll", 2.0), row("memcli", 1.0, steps=5), row("unroll", None, steps=5)]
+    text = bench.tables(rows)
+    assert "| 4 | 10 | 3 | 10 | 0.500 | 2.00 | 50.0 | 200 | 0.250 |" in text
+    assert "| 4 | 10 | 5 | 10 | 1.00 | - | 100 | - | - |" in text
+    assert "| 4 | 10 | memcli | 25.0 | 0.00433 | " in text  # (100 - 50) MB in 5 - 3 steps
+    assert "- Not measured: unroll (fp32): more than 1 s, at width 4, batch 10, T = 5" in text
+    assert "| 3 | 0.500 | 2.00 |" in bench.cost_tables(rows, TINY)
+
+
+def test_a_gradient_that_differs_or_is_no_number_is_found() -> None:
+    rows = [{"precision": "fp32", "error": error} for error in (None, 1e-6, 2e-3, float("nan"))]
+    assert bench.disagreeing(rows) == rows[2:]
+    assert bench.disagreeing([{"precision": "bf16", "error": 0.1}]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batches", "15"], "a batch of 15 does not divide into 10 classes"),
+        (["--steps", "0"], "sizes and repeats must be 1 or more"),
+        (["--plot", "x.svg"], "--plot belongs to --cost"),
+        (["--markdown", "nowhere.md"], "nowhere.md is no file with the marks <!-- tables: begin -->"),
+        (["--methods", "magic"], "invalid choice: 'magic'"),
+    ],
+)
+def test_what_cannot_be_asked_for(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        bench.arguments(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["tables", "cost", "paper"])
+def test_the_page_has_each_place_once(place: str) -> None:
+    text = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    begin, end = bench.marks(place)
+    assert (text.count(begin), text.count(end)) == (1, 1)
+    assert text.index(begin) < text.index(end)
