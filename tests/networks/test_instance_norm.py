@@ -5,8 +5,11 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from memcli.engine import ForwardOverReverse, ReverseOverReverse
 from memcli.networks.instance_norm import InstanceNorm
 from memcli.seeds import generator, isolated
+
+WAYS = (ForwardOverReverse, ReverseOverReverse)
 
 
 def draw(name: str, *shape: int) -> Tensor:
@@ -40,11 +43,29 @@ def test_derivatives_are_those_of_finite_differences() -> None:
         assert torch.autograd.gradgradcheck(lambda *inputs: normalise(layer, *inputs), arguments())
 
 
-@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_any_memory_format_is_taken(memory_format: torch.memory_format) -> None:
-    x = draw("x", 2, 3, 4, 5)
-    found = InstanceNorm(3).double()(x.contiguous(memory_format=memory_format))
-    torch.testing.assert_close(found, nn.GroupNorm(3, 3).double()(x))
+def test_any_memory_format_is_taken_and_differentiated_twice() -> None:
+    results = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        inputs = arguments()
+        y = normalise(InstanceNorm(3).double(), inputs[0].contiguous(memory_format=memory_format), *inputs[1:])
+        (first,) = torch.autograd.grad(y.pow(3).sum(), inputs[0], create_graph=True)
+        results.append((y, first, *torch.autograd.grad(first.square().sum(), inputs[:2])))
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_forward_over_reverse_is_reverse_over_reverse() -> None:
+    layer = InstanceNorm(3).double()
+
+    def loss(params: tuple[Tensor, ...], controls: tuple[Tensor, ...], _: tuple[Tensor, ...]) -> Tensor:
+        return normalise(layer, controls[0] * params[2].sum(), *params[:2]).pow(3).sum()
+
+    x, weight, bias = (argument.detach() for argument in arguments())
+    params, direction = (weight, bias, bias + 1), (draw("a", 3), draw("b", 3), draw("c", 3))
+    forward, reverse = (way(loss).products(params, (x,), (), direction) for way in WAYS)
+    for found, wanted in ((forward.curvature, reverse.curvature), (forward.mixed, reverse.mixed)):
+        for one, other in zip(found, wanted, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
 def test_a_third_derivative_is_refused_rather_than_wrong() -> None:
