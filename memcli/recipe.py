@@ -23,6 +23,11 @@ class Unrolled:
     momentum: float  # inner SGD momentum
     real_per_class: int  # real images of each class in the outer loss
 
+    @property
+    def most_rows(self) -> int:
+        """The rows of a class that one inner training sees twice: more would hardly be learned (docs/log.md)."""
+        return max(1, self.steps * self.per_class // 2)
+
 
 @dataclass(frozen=True)
 class Outer:

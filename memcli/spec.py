@@ -136,10 +136,12 @@ class MemorySpec:
         scale: int | None = None,
         rows: int | None = None,
         storage: str = "float32",
+        most_rows: int | None = None,
     ) -> Self:
         """The memory that spends at most `floats` numbers; K, s and R are chosen where they are not given.
 
-        s is 2 where it divides both sides, else 1; two fifths of the budget go to bases; the rest buys rows.
+        s is 2 where it divides both sides, else 1. Two fifths of the budget go to bases, and more where that would
+        leave over about `most_rows` rows, but never more bases than a basis has pixels. The rest buys rows.
         Raises UsageError where not even one basis and one row fit.
         """
         if scale is None:
@@ -149,7 +151,9 @@ class MemorySpec:
         per_basis, per_address = math.prod(unit.base_shape), len(data.classes)
         most_bases = floats // (per_basis + per_address * (rows or 1))
         if bases is None:
-            wanted = most_bases if rows else round(_SHARE_OF_BASES * floats / per_basis)
+            by_share = round(_SHARE_OF_BASES * floats / per_basis)
+            by_rows = floats // (per_basis + per_address * most_rows) if most_rows else 0
+            wanted = most_bases if rows else min(max(by_share, by_rows), per_basis)
             bases = min(max(wanted, 1), most_bases)
         if most_bases < 1 or bases > most_bases:
             least = max(bases, 1) * (per_basis + per_address * (rows or 1))

@@ -69,3 +69,8 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         load_recipe(str(path))
+
+
+def test_most_rows_are_those_that_one_training_sees_twice() -> None:
+    assert load_recipe("quick").objective.most_rows == 20
+    assert load_recipe("paper").objective.most_rows == 2400

@@ -36,7 +36,7 @@ def test_cifar10_at_one_image_a_class() -> None:
 
 @pytest.mark.parametrize(
     ("of", "floats", "expected"),
-    [(FASHION, 7840, (16, 2, 29)), (DIGITS, 640, (16, 2, 2)), (data(1, 3, 3), 900, (40, 1, 1))],
+    [(FASHION, 7840, (16, 2, 29)), (DIGITS, 640, (16, 2, 2)), (data(1, 3, 3), 900, (9, 1, 9))],
 )
 def test_other_data_sets(of: DataSpec, floats: int, expected: tuple[int, int, int]) -> None:
     found = MemorySpec.from_budget(of, floats=floats)
@@ -167,3 +167,22 @@ def test_from_budget_refuses_none_of_anything(zero: dict[str, int]) -> None:
     data = DataSpec("d", 1, 8, 8, ("a", "b"), (0.5,), (0.2,))
     with pytest.raises(UsageError, match=rf"{next(iter(zero))} is 0\. Give --{next(iter(zero))} 1 or more"):
         MemorySpec.from_budget(data, floats=1000, **zero)
+
+
+@pytest.mark.parametrize(
+    ("shape", "ipc", "most_rows", "chosen"),
+    [
+        ((3, 32, 32), 1, 20, (31, 22)),  # `quick` on CIFAR-10
+        ((1, 28, 28), 1, 20, (19, 21)),  # and on Fashion-MNIST
+        ((1, 8, 8), 1, 20, (16, 2)),  # fewer rows than that: two fifths go to bases, as without the limit
+        ((3, 32, 32), 1, 2400, (16, 115)),  # [RTP]: K = 16 and R = 115
+        ((3, 32, 32), 50, 20, (768, 123)),  # never more bases than pixels of one
+    ],
+)
+def test_rows_beyond_the_limit_become_bases(
+    shape: tuple[int, int, int], ipc: int, most_rows: int, chosen: tuple[int, int]
+) -> None:
+    channels = shape[0]
+    data = DataSpec("d", *shape, tuple("0123456789"), (0.5,) * channels, (0.2,) * channels)
+    spec = MemorySpec.from_budget(data, floats=ipc * 10 * data.floats_per_image, most_rows=most_rows)
+    assert (spec.bases, spec.rows) == chosen

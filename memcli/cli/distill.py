@@ -112,7 +112,8 @@ def command(
         opened = open_source(source, download=download, image_size=image_size)
         for note in opened.notes:
             progress.note(note)
-        spec = _fitted(opened.spec, ipc=ipc, budget=budget, bases=bases, scale=scale, rows=rows, storage=storage)
+        sizes: dict[str, Any] = {"bases": bases, "scale": scale, "rows": rows, "storage": storage}
+        spec = _fitted(opened.spec, ipc, budget, {**sizes, "most_rows": plan.objective.most_rows})
         resolved = {"recipe": plan.to_json(), "memory": spec.to_json(), "seed": seed, "data": opened.spec.to_json()}
         if dry_run:
             needed = estimate(opened, spec, plan, seed=seed, device=place, steps=steps, time_budget=limit)
@@ -154,17 +155,8 @@ def command(
         raise DivergedError("training diverged", do=f"The best memory before that is in {output}; lower the rates")
 
 
-def _fitted(
-    data: "DataSpec",
-    *,
-    ipc: float | None,
-    budget: str | None,
-    bases: int | None,
-    scale: int | None,
-    rows: int | None,
-    storage: str,
-) -> "MemorySpec":
-    """The memory that the budget buys."""
+def _fitted(data: "DataSpec", ipc: float | None, budget: str | None, sizes: dict[str, Any]) -> "MemorySpec":
+    """The memory that the budget buys; `sizes` are further arguments of `MemorySpec.from_budget`."""
     from memcli.spec import BYTES_PER_FLOAT, MemorySpec
 
     if ipc is not None and budget is not None:
@@ -172,10 +164,10 @@ def _fitted(
     if ipc is not None and not 0 < ipc <= 1_000_000:
         raise UsageError(f"--ipc is {ipc:g}", do="Give a positive number of images per class")
     if budget is not None:
-        floats = size_in_bytes(budget) // BYTES_PER_FLOAT.get(storage, 4)
+        floats = size_in_bytes(budget) // BYTES_PER_FLOAT.get(sizes["storage"], 4)
     else:
         floats = int((1 if ipc is None else ipc) * len(data.classes) * data.floats_per_image)
-    return MemorySpec.from_budget(data, floats=floats, bases=bases, scale=scale, rows=rows, storage=storage)
+    return MemorySpec.from_budget(data, floats=floats, **sizes)
 
 
 def _result(output: Path, sha256: str, found: "Distilled") -> dict[str, Any]:
