@@ -11,7 +11,9 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import BinaryIO
 
 from memcli.errors import ExistsError, LimitError, UsageError
 from memcli.text import printable
@@ -44,7 +46,13 @@ def check_folder(path: str | Path, force: bool) -> Path:
     return target
 
 
-def write_bytes(path: str | Path, data: bytes, *, force: bool) -> None:
+def mapped(file: BinaryIO) -> mmap:
+    """The content of an open file as bytes that are read when they are used: however large, little is in memory."""
+    file.flush()
+    return mmap(file.fileno(), 0, access=ACCESS_READ)
+
+
+def write_bytes(path: str | Path, data: bytes | mmap, *, force: bool) -> None:
     """Write `data` to `path`, whole and on disk when this returns; the mode bits of a replaced file are kept.
 
     Raises as `check_output` does, UsageError where permission is missing, and LimitError where the disk is full or
@@ -135,7 +143,7 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{head}.{secrets.token_hex(8)}.tmp")
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes | mmap) -> None:
     rest = memoryview(data).cast("B")
     while rest:
         rest = rest[os.write(descriptor, rest) :]

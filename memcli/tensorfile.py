@@ -9,11 +9,13 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from memcli import atomic
@@ -143,6 +145,32 @@ def write(path: str | Path, tensors: dict[str, "Tensor"], manifest: dict[str, An
     data = dumps(tensors, manifest)
     atomic.write_bytes(path, data, force=force)
     return _parsed(data).manifest["sha256"]
+
+
+def write_files(
+    path: str | Path, parts: dict[str, tuple[str, tuple[int, ...], BinaryIO]], manifest: dict[str, Any], *, force: bool
+) -> str:
+    """The same for tensors that may be larger than memory: by name a dtype, a shape, and an open file of its bytes.
+
+    Each file is on disk under its own handle; one more copy of all is made beside `path`. Returns the checksum.
+    """
+    raws = {name: atomic.mapped(file) for name, (_, _, file) in parts.items()}
+    sha256 = _checksum((name, dtype, shape, raws[name]) for name, (dtype, shape, _) in parts.items())
+    header: dict[str, Any] = {"__metadata__": {KEY: canonical({**manifest, "sha256": sha256})}}
+    order = sorted(parts, key=lambda name: (-BYTES[parts[name][0]], name))  # the widest first: all stay aligned
+    at = 0
+    for name in order:
+        dtype, shape, _ = parts[name]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at := at + len(raws[name])]}
+    raw = canonical(header).encode()
+    raw += b" " * (-len(raw) % 8)
+    _header(raw, 8 + len(raw) + at)  # what no reader would accept is not written
+    with TemporaryFile(dir=atomic.check_output(path, force).parent) as file:
+        file.write(len(raw).to_bytes(8, "little") + raw)
+        for name in order:
+            shutil.copyfileobj(parts[name][2], file)
+        atomic.write_bytes(path, atomic.mapped(file), force=force)
+    return sha256
 
 
 def dumps(tensors: dict[str, "Tensor"], manifest: dict[str, Any]) -> bytes:

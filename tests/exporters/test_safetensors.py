@@ -1,16 +1,45 @@
 """What safetensors files do beyond the contract."""
 
+import itertools
+import tracemalloc
 from pathlib import Path
 
-import pytest
+import torch
+from safetensors.torch import load_file
 
-from memcli.errors import LimitError
+from memcli import tensorfile
+from memcli.exporters.base import RecalledChunk
 from memcli.exporters.safetensors import Safetensors
+from memcli.seeds import generator
 from memcli.spec import DataSpec
 
 
-def test_more_than_a_reader_takes_is_refused_at_once(tmp_path: Path) -> None:
-    data = DataSpec("big", 3, 64, 64, ("a", "b"), (0.5,) * 3, (0.2,) * 3)
-    with pytest.raises(LimitError, match=r"1000000 images need \d+ bytes.*--format npz"):
-        Safetensors().export(tmp_path / "out", data, iter([]), 1_000_000, force=False)
-    assert list(tmp_path.iterdir()) == []
+def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
+    data = DataSpec("toy", 3, 32, 32, ("dog", "cat"), (0.5,) * 3, (0.2,) * 3)
+    chunk = RecalledChunk(
+        torch.rand(10, 3, 32, 32, generator=generator(0, "images")), torch.arange(10), torch.eye(2)[[0] * 10]
+    )
+    tracemalloc.start()  # it counts what Python and numpy allocate: the bytes on their way into the file
+    try:
+        Safetensors().export(tmp_path / "out", data, itertools.repeat(chunk, 100), 1000, force=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    one_chunk = chunk.images.numel() * 4
+    assert (tmp_path / "out").stat().st_size > 100 * one_chunk
+    assert peak < 6 * one_chunk
+
+
+def test_the_checksum_and_the_tensors_are_what_both_readers_find(tmp_path: Path) -> None:
+    data = DataSpec("toy", 1, 3, 3, ("dog", "cat"), (0.5,), (0.2,))
+    images = torch.rand(3, 1, 3, 3, generator=generator(0, "images"))
+    chunk = RecalledChunk(images, torch.arange(3), torch.tensor([[1.0, 0], [0.3, 0.7], [0, 1]]))
+    Safetensors().export(tmp_path / "out", data, iter([chunk]), 3, force=False)
+    manifest, ours = tensorfile.read(tmp_path / "out", kind="recalled")  # it verifies the checksum
+    theirs = load_file(tmp_path / "out")
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name])
+    assert torch.equal(ours["images"], images)
+    assert ours["labels"].tolist() == [0, -1, 1]
+    assert tensorfile.write(tmp_path / "again", ours, {"kind": "recalled"}, force=False) == manifest["sha256"]

@@ -1,0 +1,56 @@
+"""Recalled chunks as four arrays of bytes on disk, so that no format that wants whole arrays needs them in memory."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import BinaryIO
+
+from torch import Tensor
+
+from memcli.exporters.base import RecalledChunk
+from memcli.spec import DataSpec
+
+
+@dataclass(frozen=True)
+class Part:
+    """One array: its bytes, row-major and little-endian, from the start of `file`."""
+
+    kind: str  # as numpy writes it: "<f4" or "<i8"
+    shape: tuple[int, ...]
+    file: BinaryIO
+
+
+@contextmanager
+def spooled(folder: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int) -> Iterator[dict[str, Part]]:
+    """Take up all chunks and yield the arrays by name, in files without a name in `folder`:
+
+    images       (N, C, H, W) float32, pixels in units of [0, 1], not clipped
+    labels       (N,) int64, the class; -1 for an image of a generalised query
+    soft_labels  (N, classes) float32, the label vectors
+    rows         (N,) int64, the addressing row of each image
+    """
+    with ExitStack() as files:
+        parts = {
+            name: Part(kind, (total, *shape), files.enter_context(TemporaryFile(dir=folder)))
+            for name, kind, shape in (
+                ("images", "<f4", data.shape),
+                ("labels", "<i8", ()),
+                ("soft_labels", "<f4", (len(data.classes),)),
+                ("rows", "<i8", ()),
+            )
+        }
+        for chunk in chunks:
+            _append(parts["images"], chunk.images)
+            _append(parts["labels"], chunk.hard_labels())
+            _append(parts["soft_labels"], chunk.labels)
+            _append(parts["rows"], chunk.rows)
+        for part in parts.values():
+            part.file.flush()
+            part.file.seek(0)
+        yield parts
+
+
+def _append(part: Part, tensor: Tensor) -> None:
+    part.file.write(tensor.numpy().astype(part.kind, copy=False).tobytes())
