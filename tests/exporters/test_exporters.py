@@ -1,8 +1,10 @@
 """The contract that every exporter runs through."""
 
 import hashlib
+import itertools
 import json
 import resource
+import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,3 +196,20 @@ def test_harmless_class_names_stay_and_others_become_numbers() -> None:
     )
     assert class_folders(hostile) == [f"class-{index:04d}" for index in range(len(hostile))]
     assert class_folders(("Cat", "cat", "dog")) == ["class-0000", "class-0001", "dog"]
+
+
+@pytest.mark.parametrize("name", ["npz", "safetensors"])
+def test_memory_does_not_grow_with_the_images(name: str, tmp_path: Path) -> None:
+    data = DataSpec("toy", 3, 32, 32, ("dog", "cat"), (0.5,) * 3, (0.2,) * 3)
+    chunk = RecalledChunk(
+        torch.rand(10, 3, 32, 32, generator=generator(0, "npz")), torch.arange(10), torch.eye(2)[[0] * 10]
+    )
+    tracemalloc.start()  # it counts what Python and numpy allocate: the bytes on their way into the file
+    try:
+        EXPORTERS[name].export(tmp_path / "out", data, itertools.repeat(chunk, 100), 1000, force=False)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    one_chunk = chunk.images.numel() * 4
+    assert (tmp_path / "out").stat().st_size > 100 * one_chunk
+    assert peak < 6 * one_chunk

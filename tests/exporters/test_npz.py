@@ -1,7 +1,5 @@
 """What npz files do beyond the contract."""
 
-import itertools
-import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,22 +41,6 @@ def test_the_zip_holds_no_date_and_no_compression(tmp_path: Path) -> None:
         for entry in archive.infolist():
             assert entry.date_time == (1980, 1, 1, 0, 0, 0)
             assert entry.compress_type == zipfile.ZIP_STORED
-
-
-def test_memory_does_not_grow_with_the_images(tmp_path: Path) -> None:
-    data = DataSpec("toy", 3, 32, 32, ("dog", "cat"), (0.5,) * 3, (0.2,) * 3)
-    chunk = RecalledChunk(
-        torch.rand(10, 3, 32, 32, generator=generator(0, "npz")), torch.arange(10), torch.eye(2)[[0] * 10]
-    )
-    tracemalloc.start()  # it counts what Python and numpy allocate: the bytes on their way into the file
-    try:
-        Npz().export(tmp_path / "out.npz", data, itertools.repeat(chunk, 100), 1000, force=False)
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    one_chunk = chunk.images.numel() * 4
-    assert (tmp_path / "out.npz").stat().st_size > 100 * one_chunk
-    assert peak < 6 * one_chunk
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
