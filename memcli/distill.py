@@ -68,8 +68,7 @@ def distill(
     """
     began = time.monotonic()
     progress, device = progress or Silent(), device or torch.device("cpu")
-    if steps is None and time_budget is None:
-        steps = recipe.steps
+    steps = _outer_steps(recipe, steps, time_budget)
     training_part, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
     shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
     looked_at = validation.subset(shuffled[:_CHECK_IMAGES])
@@ -156,18 +155,21 @@ def estimate(
     memory = start(recipe.start, spec, training_part, seed).to(device)
     objective = UnrolledObjective(recipe.objective, spec, device)
     real = RealImages(training_part, spec.data, device)
-    objective.step(
-        memory, recipe.objective.lr, real, seed, 0
-    ).loss.item()  # the first step also loads and chooses kernels
+    # The first step also loads and chooses kernels, and is not timed.
+    objective.step(memory, recipe.objective.lr, real, seed, 0).loss.item()
     began = time.monotonic()
     objective.step(memory, recipe.objective.lr, real, seed, 1).loss.item()
     per_step = time.monotonic() - began
-    if steps is None and time_budget is None:
-        steps = recipe.steps
+    steps = _outer_steps(recipe, steps, time_budget)
     seconds = min(per_step * steps if steps else math.inf, time_budget or math.inf)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts it in KiB
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else resident
     return {"seconds": seconds, "seconds_per_step": per_step, "peak_bytes": peak}
+
+
+def _outer_steps(recipe: Recipe, steps: int | None, time_budget: float | None) -> int | None:
+    """The outer steps to make: those asked for; the recipe's where no time is given either; None: until time is up."""
+    return recipe.steps if steps is None and time_budget is None else steps
 
 
 def _check(memory: Memory, lr: float, recipe: Recipe, validation: LabelledImages, seed: int, step: int) -> float:
