@@ -6,6 +6,7 @@ the controls, and to the rate if asked. Every adjoint gives the same gradient, a
 """
 
 from memcli.engine.adjoint import Adjoint, OuterGradient, OuterLoss
+from memcli.engine.backends import Backend, captured, compiled, replayed, why_not_compiled
 from memcli.engine.checkpointed import Checkpointed
 from memcli.engine.derivatives import Derivatives, Direction, Loss, Products
 from memcli.engine.direct import Direct
@@ -13,16 +14,19 @@ from memcli.engine.fastest import Fastest
 from memcli.engine.forward import ForwardOverReverse
 from memcli.engine.functional import Functional
 from memcli.engine.optimisers import SGD, Adam, Optimiser
+from memcli.engine.precision import in_bfloat16
 from memcli.engine.problem import InnerProblem
 from memcli.engine.reverse import ReverseOverReverse
 from memcli.engine.stored import Stored
 from memcli.engine.tensors import Tensors
+from memcli.engine.traced import Traced
 from memcli.engine.windowed import Windowed
 
 __all__ = [
     "SGD",
     "Adam",
     "Adjoint",
+    "Backend",
     "Checkpointed",
     "Derivatives",
     "Direct",
@@ -39,5 +43,11 @@ __all__ = [
     "ReverseOverReverse",
     "Stored",
     "Tensors",
+    "Traced",
     "Windowed",
+    "captured",
+    "compiled",
+    "in_bfloat16",
+    "replayed",
+    "why_not_compiled",
 ]

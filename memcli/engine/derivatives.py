@@ -16,7 +16,7 @@ Direction = Tensors | Callable[[Tensors], Tensors]  # a; or, where it depends on
 class Products(NamedTuple):
     """For a loss L, weights θ, controls c and a direction a, which is held fixed."""
 
-    gradient: Tensors  # g = ∇_θ L, shaped like θ
+    direction: Tensors  # a, shaped like θ
     curvature: Tensors  # ∇²_θθ L · a, shaped like θ
     mixed: Tensors  # ∂_c ⟨∇_θ L, a⟩, shaped like c
 
@@ -37,7 +37,7 @@ class Derivatives(ABC):
 
     @abstractmethod
     def products(self, params: Tensors, controls: Tensors, batch: Tensors, direction: Direction) -> Products:
-        """The gradient and both second-order products along `direction`, which is shaped like θ."""
+        """Both second-order products along `direction`, which is shaped like θ."""
 
 
 def training_gradient(loss: Loss, params: Tensors, controls: Tensors, batch: Tensors) -> Tensors:

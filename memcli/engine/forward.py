@@ -54,7 +54,7 @@ class ForwardOverReverse(Derivatives):
             gradients = torch.autograd.grad(loss, duals + controls, create_graph=self._recorded, materialize_grads=True)
             pairs = [forward_ad.unpack_dual(gradient) for gradient in gradients]
         second = tuple(torch.zeros_like(p) if t is None else t.detach() for p, t in pairs)
-        return Products(tuple(p.detach() for p, _ in pairs[:count]), second[:count], second[count:])
+        return Products(tangents, second[:count], second[count:])
 
 
 def _load_rules() -> None:

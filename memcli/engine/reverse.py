@@ -24,11 +24,11 @@ class ReverseOverReverse(Derivatives):
         params, controls = leaves(params), leaves(controls)
         loss = self.loss(params, controls, batch)
         recorded = torch.autograd.grad(loss, params, create_graph=True, materialize_grads=True)
-        gradient = tuple(g.detach() for g in recorded)
-        pairs = [(g, a) for g, a in zip(recorded, along(direction, gradient), strict=True) if g.requires_grad]
+        direction = along(direction, tuple(g.detach() for g in recorded))
+        pairs = [(g, a) for g, a in zip(recorded, direction, strict=True) if g.requires_grad]
         if not pairs:  # the loss is linear in the weights, whatever the controls
             second = tuple(torch.zeros_like(tensor) for tensor in (*params, *controls))
         else:
             found, bars = zip(*pairs, strict=True)
             second = torch.autograd.grad(found, params + controls, bars, materialize_grads=True)
-        return Products(gradient, second[: len(params)], second[len(params) :])
+        return Products(direction, second[: len(params)], second[len(params) :])

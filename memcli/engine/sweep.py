@@ -5,7 +5,6 @@ from typing import NamedTuple
 import torch
 
 from memcli.engine.adjoint import OuterGradient, OuterLoss
-from memcli.engine.derivatives import along
 from memcli.engine.optimisers import descend
 from memcli.engine.problem import InnerProblem
 from memcli.engine.tensors import Tensors, added, leaves
@@ -80,8 +79,7 @@ class Backward:
         pulled = optimiser.pull_back(before.weights, after.state, self._weights_bar, self._state_bar, problem.taken + t)
         found = problem.derivatives.products(before.weights, problem.controls, problem.batches[t], pulled.direction)
         if optimiser.weight_decay:
-            direction = along(pulled.direction, found.gradient)
-            self._weights_bar = added(self._weights_bar, direction, optimiser.weight_decay)
+            self._weights_bar = added(self._weights_bar, found.direction, optimiser.weight_decay)
         self._weights_bar = added(self._weights_bar, found.curvature)
         self._controls_bar = added(self._controls_bar, found.mixed)
         self._state_bar = pulled.state_bar

@@ -1,5 +1,6 @@
 """Networks by name: `build("convnet:width=64", data, seed=0)`. One file per family, one line each below."""
 
+import torch
 from torch import nn
 
 from memcli.errors import UsageError
@@ -28,6 +29,8 @@ _RANDOM_LAYERS = ("Dropout", "StochasticDepth")  # by name, since torchvision is
 def build(name: str, data: DataSpec, *, seed: int, purpose: str = "network", step: int = 0) -> nn.Module:
     """A fresh network on the CPU, in training mode: images (n, C, H, W) -> logits (n, classes).
 
+    Weights of convolutions lie channels last, which makes their outputs lie so too: pools are several times as quick.
+
     Its initial weights are a function of (name, data, seed, purpose, step) only, drawn by torch.nn's own initialisers.
     Raises UsageError for an unknown network or setting, and for images that the network cannot take.
     """
@@ -38,7 +41,7 @@ def build(name: str, data: DataSpec, *, seed: int, purpose: str = "network", ste
     network = _NETWORKS[family]
     settings = network.read(name)
     with isolated(seed, purpose, step):
-        return network.make(data, **settings)
+        return network.make(data, **settings).to(memory_format=torch.channels_last)
 
 
 def names() -> list[tuple[str, str, str]]:

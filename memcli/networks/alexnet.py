@@ -8,6 +8,7 @@ from torch import nn
 
 from memcli.networks.base import Classifier, Network, require_side
 from memcli.networks.blocks import multiple_above, widened
+from memcli.networks.convolution import Convolution
 from memcli.spec import DataSpec
 
 _UNIT = 8  # three pools halve the sides three times
@@ -21,11 +22,11 @@ def make(data: DataSpec) -> nn.Module:
     require_side(data, _UNIT, "alexnet")
     padding = 2 + widened(data.height, _UNIT), 2 + widened(data.width, _UNIT)
     features = nn.Sequential(
-        *(nn.Conv2d(data.channels, 128, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(128, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(192, 256, 3, padding=1), nn.ReLU()),
-        *(nn.Conv2d(256, 192, 3, padding=1), nn.ReLU()),
-        *(nn.Conv2d(192, 192, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(Convolution(data.channels, 128, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2)),
+        *(Convolution(128, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(Convolution(192, 256, 3, padding=1), nn.ReLU()),
+        *(Convolution(256, 192, 3, padding=1), nn.ReLU()),
+        *(Convolution(192, 192, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         nn.Flatten(),
     )
     pixels = (multiple_above(data.height, _UNIT) // _UNIT) * (multiple_above(data.width, _UNIT) // _UNIT)

@@ -10,6 +10,7 @@ from torch import nn
 from memcli.errors import UsageError
 from memcli.networks.base import Classifier, Network, Whole
 from memcli.networks.blocks import NORM, multiple_above, norm_layer, widened
+from memcli.networks.convolution import Convolution
 from memcli.spec import DataSpec
 
 
@@ -38,7 +39,7 @@ def make(data: DataSpec, *, width: int, depth: int | None, norm: str) -> nn.Modu
     for block in range(depth):
         extra = (widened(data.height, unit), widened(data.width, unit)) if block == 0 else (0, 0)
         layers += [
-            nn.Conv2d(width if block else data.channels, width, 3, padding=(1 + extra[0], 1 + extra[1])),
+            Convolution(width if block else data.channels, width, 3, padding=(1 + extra[0], 1 + extra[1])),
             norm_layer(norm, width),
             nn.ReLU(),
             nn.AvgPool2d(2),

@@ -4,12 +4,13 @@ from torch import Tensor, nn
 
 from memcli.networks.base import Classifier, Network, require_side
 from memcli.networks.blocks import NORM, can_halve, norm_layer
+from memcli.networks.convolution import Convolution
 from memcli.spec import DataSpec
 
 
 def _convolution(before: int, after: int, kernel: int, stride: int, norm: str) -> nn.Sequential:
     """A convolution and its norm; a bias only where no norm follows, since a norm brings its own."""
-    convolution = nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=norm == "none")
+    convolution = Convolution(before, after, kernel, stride, padding=kernel // 2, bias=norm == "none")
     return nn.Sequential(convolution, norm_layer(norm, after))
 
 

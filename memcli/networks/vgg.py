@@ -4,6 +4,7 @@ from torch import nn
 
 from memcli.networks.base import Classifier, Network, require_side
 from memcli.networks.blocks import NORM, can_halve, norm_layer
+from memcli.networks.convolution import Convolution
 from memcli.spec import DataSpec
 
 _STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))  # output channels of the convolutions before each pool
@@ -20,7 +21,7 @@ def make(data: DataSpec, *, norm: str) -> nn.Module:
     channels, height, width = data.shape
     for index, stage in enumerate(_STAGES, start=1):
         for wider in stage:
-            layers += [nn.Conv2d(channels, wider, 3, padding=1), norm_layer(norm, wider), nn.ReLU()]
+            layers += [Convolution(channels, wider, 3, padding=1), norm_layer(norm, wider), nn.ReLU()]
             channels = wider
         if index == len(_STAGES) or can_halve(height, width):
             layers.append(nn.MaxPool2d(2))

@@ -8,6 +8,7 @@ training, exactly.
 
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -24,6 +25,10 @@ from memcli.engine import (
     ReverseOverReverse,
     Stored,
     Tensors,
+    Traced,
+    compiled,
+    in_bfloat16,
+    replayed,
 )
 from memcli.errors import UsageError
 from memcli.memory import Memory, Query
@@ -38,6 +43,10 @@ class UnrolledObjective(Objective):
     """See the module's text. `adjoint` and `derivatives` may be any of the engine's: they agree in value and differ
     in cost. Layers that drop at random do so in the inner training, each step with a draw of its own, and not in the
     test on real images.
+
+    By default each step is recorded once and replayed; with `compile` it is compiled too, which pays in long runs.
+    Networks with layers that draw at random are neither recorded nor compiled. With `bfloat16` the inner training's
+    loss is computed in that type; weights, momentum, adjoints and the outer loss stay in float32.
     """
 
     def __init__(
@@ -46,7 +55,9 @@ class UnrolledObjective(Objective):
         spec: MemorySpec,
         device: torch.device,
         adjoint: Adjoint | None = None,
-        derivatives: Callable[[Loss], Derivatives] = ReverseOverReverse,
+        derivatives: Callable[[Loss], Derivatives] | None = None,
+        compile: bool = False,
+        bfloat16: bool = False,
     ) -> None:
         self._settings, self._spec, self._device = settings, spec, device
         self._adjoint = adjoint or Stored()
@@ -58,7 +69,10 @@ class UnrolledObjective(Objective):
             )
         self._drops = not stateless(skeleton)
         self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
-        self._derivatives = derivatives(self._training_loss)
+        if derivatives is None:
+            backend = compiled if compile else replayed
+            derivatives = ReverseOverReverse if self._drops else partial(Traced, backend=backend)
+        self._derivatives = derivatives(in_bfloat16(self._training_loss) if bfloat16 else self._training_loss)
 
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         settings = self._settings
