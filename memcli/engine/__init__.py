@@ -19,7 +19,7 @@ from memcli.engine.problem import InnerProblem
 from memcli.engine.reverse import ReverseOverReverse
 from memcli.engine.stored import Stored
 from memcli.engine.tensors import Tensors
-from memcli.engine.traced import Traced
+from memcli.engine.traced import Traced, TracedLoss
 from memcli.engine.windowed import Windowed
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "Stored",
     "Tensors",
     "Traced",
+    "TracedLoss",
     "Windowed",
     "captured",
     "compiled",

@@ -2,20 +2,53 @@
 
 from collections.abc import Callable
 from operator import getitem
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from memcli.engine.backends import Backend, Runner, replayed
 from memcli.engine.derivatives import Derivatives, Direction, Loss, Products
 from memcli.engine.reverse import ReverseOverReverse
-from memcli.engine.tensors import Tensors
+from memcli.engine.tensors import Tensors, leaves
 from memcli.errors import UsageError
 from memcli.text import printable
 
 _CONVOLUTION = torch.ops.aten.convolution_backward.default
+
+
+class _Recorder:
+    """Records functions of tensors on their first call, one recording for each layout of what they are given."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._recorded: dict[tuple[object, ...], Runner] = {}
+
+    def run(self, loss: Loss, function: Callable[..., Tensors], *parts: Tensors) -> Tensors:
+        """function(*all tensors of the parts); `loss` is what it differentiates, a function of the first three."""
+        given = tuple(tensor.detach() for part in parts for tensor in part)
+        layout = ((t.shape, t.stride(), t.dtype, t.device) for t in given)
+        key = (function.__name__, *map(len, parts), *layout)
+        if key not in self._recorded:
+            loss(parts[0], parts[1], parts[2])  # what it keeps between calls, such as constants, is made outside
+            self._recorded[key] = self._backend(_record(function, given), given)
+        with torch.no_grad():
+            return tuple(self._recorded[key](*given))
+
+
+def _record(function: Callable[..., Tensors], given: Tensors) -> GraphModule:
+    try:
+        return pruned(make_fx(function)(*given))
+    except RuntimeError as error:
+        if "_local_scalar_dense" not in str(error):
+            raise
+        raise UsageError(
+            f"the loss looks at numbers: {printable(str(error).splitlines()[0])}",
+            do="Differentiate it with ReverseOverReverse",
+        ) from error
 
 
 class Traced(Derivatives):
@@ -30,15 +63,14 @@ class Traced(Derivatives):
     def __init__(
         self, loss: Loss, way: Callable[[Loss], Derivatives] = ReverseOverReverse, backend: Backend = replayed
     ) -> None:
-        self.loss, self._way, self._backend = loss, way(loss), backend
-        self._recorded: dict[tuple[object, ...], Runner] = {}
+        self.loss, self._way, self._recorder = loss, way(loss), _Recorder(backend)
 
     def gradient(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensors:
         def gradient(*given: Tensor) -> Tensors:
             weights, moved, seen = _split(given, params, controls, batch)
             return laid_out(self._way.gradient(weights, moved, seen), weights)
 
-        return self._run(gradient, params, controls, batch)
+        return self._recorder.run(self.loss, gradient, params, controls, batch)
 
     def products(self, params: Tensors, controls: Tensors, batch: Tensors, direction: Direction) -> Products:
         if callable(direction):
@@ -50,29 +82,46 @@ class Traced(Derivatives):
             found = self._way.products(weights, moved, seen, along)
             return laid_out(found.curvature + found.mixed, weights + moved)
 
-        second = self._run(products, params, controls, batch, direction)
+        second = self._recorder.run(self.loss, products, params, controls, batch, direction)
         return Products(direction, second[: len(params)], second[len(params) :])
 
-    def _run(self, function: Callable[..., Tensors], *parts: Tensors) -> Tensors:
-        given = tuple(tensor.detach() for part in parts for tensor in part)
-        layout = ((t.shape, t.stride(), t.dtype, t.device) for t in given)
-        key = (function.__name__, *map(len, parts), *layout)
-        if key not in self._recorded:
-            self._recorded[key] = self._backend(self._record(function, parts, given), given)
-        with torch.no_grad():
-            return tuple(self._recorded[key](*given))
 
-    def _record(self, function: Callable[..., Tensors], parts: tuple[Tensors, ...], given: Tensors) -> GraphModule:
-        self.loss(parts[0], parts[1], parts[2])  # what it keeps from one call to the next, such as constants, is made outside
-        try:
-            return pruned(make_fx(function)(*given))
-        except RuntimeError as error:
-            if "_local_scalar_dense" not in str(error):
-                raise
-            raise UsageError(
-                f"the loss looks at numbers: {printable(str(error).splitlines()[0])}",
-                do="Differentiate it with ReverseOverReverse",
-            ) from error
+class TracedLoss:
+    """A loss that records its value and its gradient with respect to the weights together, for `backend` to run.
+
+    Differentiable once, and with respect to the weights only. What is said of `Traced` holds for it too.
+    """
+
+    def __init__(self, loss: Loss, backend: Backend = replayed) -> None:
+        self._loss, self._recorder = loss, _Recorder(backend)
+
+    def __call__(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
+        """The loss, a scalar."""
+
+        def loss(*given: Tensor) -> Tensors:
+            weights, moved, seen = _split(given, params, controls, batch)
+            weights = leaves(weights)
+            value = self._loss(weights, moved, seen)
+            return value.detach(), *laid_out(torch.autograd.grad(value, weights, materialize_grads=True), weights)
+
+        value, *gradient = self._recorder.run(self._loss, loss, params, controls, batch)
+        found: Tensor = _Known.apply(value, len(params), *gradient, *params)
+        return found
+
+
+class _Known(torch.autograd.Function):
+    """(value, n, n gradients, n weights) -> the value, whose gradient with respect to the weights is known."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, count: int, *tensors: Tensor) -> Tensor:
+        ctx.count = count
+        ctx.save_for_backward(*tensors[:count])
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, bar: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(None for _ in range(ctx.count)), *(bar * gradient for gradient in ctx.saved_tensors)
 
 
 def pruned(operations: GraphModule) -> GraphModule:

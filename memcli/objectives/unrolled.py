@@ -26,6 +26,7 @@ from memcli.engine import (
     Stored,
     Tensors,
     Traced,
+    TracedLoss,
     compiled,
     in_bfloat16,
     replayed,
@@ -69,9 +70,10 @@ class UnrolledObjective(Objective):
             )
         self._drops = not stateless(skeleton)
         self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
+        backend = compiled if compile else replayed
         if derivatives is None:
-            backend = compiled if compile else replayed
             derivatives = ReverseOverReverse if self._drops else partial(Traced, backend=backend)
+        self._outer_loss = TracedLoss(self._testing_loss, backend)
         self._derivatives = derivatives(in_bfloat16(self._training_loss) if bfloat16 else self._training_loss)
 
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
@@ -88,7 +90,7 @@ class UnrolledObjective(Objective):
             learn_rate=settings.learn_lr,
         )
         result = self._adjoint.outer_gradient(
-            problem, lambda params: cross_entropy(self._tested(params, fixed, images), labels)
+            problem, lambda params: self._outer_loss(params, (images,), (labels, *fixed))
         )
         bases, addresses = result.controls
         log_lr = torch.zeros_like(result.loss) if result.rate is None else result.rate
@@ -100,6 +102,11 @@ class UnrolledObjective(Objective):
         dropped, fixed = (others[0], others[1:]) if self._drops else (None, others)
         recalled = Memory(self._spec, *controls).recall(Query(rows, labels))
         return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), labels)
+
+    def _testing_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
+        """The outer loss. `controls` are real images; `batch` holds their labels and the fixed parameters."""
+        labels, *fixed = batch
+        return cross_entropy(self._tested(params, tuple(fixed), controls[0]), labels)
 
     def _batches(self, fixed: Tensors, seed: int, step: int) -> list[Tensors]:
         """For each of the T inner steps: rows, labels, the seed of what is dropped (if anything), fixed parameters."""

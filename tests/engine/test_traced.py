@@ -17,6 +17,7 @@ from memcli.engine import (
     Stored,
     Tensors,
     Traced,
+    TracedLoss,
     captured,
     compiled,
     replayed,
@@ -169,3 +170,17 @@ def test_laid_out_copies_only_where_strides_differ() -> None:
     assert same is plain
     assert moved.stride() == last.stride()
     assert torch.equal(moved, plain)
+
+
+def test_a_traced_loss_has_the_value_and_the_gradient_of_the_loss() -> None:
+    def loss(params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
+        return ((params[0] @ controls[0]).tanh() * batch[0]).sum()
+
+    controls, batch = (problems.draw(3, seed=2),), (problems.draw(4, seed=3),)
+    results = []
+    for function in (loss, TracedLoss(loss)):
+        params = (problems.draw(4, 3, seed=1).requires_grad_(), problems.draw(2, seed=4).requires_grad_())
+        value = function(params, controls, batch)
+        results.append((value, *torch.autograd.grad(3 * value, params, materialize_grads=True)))
+    for mine, wanted in zip(*results, strict=True):
+        torch.testing.assert_close(mine, wanted, rtol=1e-13, atol=0)
