@@ -11,13 +11,13 @@ LAYERS = (
     {"text"},
     {"seeds", "spec", "results", "atomic"},
     {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling"},
-    {"artifact", "objectives", "training", "exporters", "runfolder", "starts"},
-    {"outer"},
+    {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule"},
+    {"outer", "retraining"},
     {"distill", "recall", "retrain", "evaluate"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-NO_TORCH = {"errors", "progress", "text", "spec", "results", "atomic", "recipe"}
+NO_TORCH = {"errors", "progress", "text", "spec", "results", "atomic", "recipe", "schedule"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or not path.name.startswith("__"))
 
 

@@ -20,7 +20,7 @@ from memcli.cli._options import (
     Verbose,
     option,
 )
-from memcli.cli._output import emit, percent, size_lines
+from memcli.cli._output import emit, nested_lines, percent, size_lines
 from memcli.cli._progress import duration, reporting
 from memcli.cli._signals import asked_to_stop
 from memcli.cli._units import seconds, size_in_bytes
@@ -113,7 +113,7 @@ def command(
         for note in opened.notes:
             progress.note(note)
         sizes: dict[str, Any] = {"bases": bases, "scale": scale, "rows": rows, "storage": storage}
-        spec = _fitted(opened.spec, ipc, budget, {**sizes, "most_rows": plan.objective.most_rows})
+        spec = _fitted(opened.spec, ipc, budget, {**sizes, "most_rows": plan.most_rows})
         resolved = {"recipe": plan.to_json(), "memory": spec.to_json(), "seed": seed, "data": opened.spec.to_json()}
         if dry_run:
             needed = estimate(opened, spec, plan, seed=seed, device=place, steps=steps, time_budget=limit)
@@ -194,12 +194,11 @@ def _lines(output: Path, found: "Distilled") -> list[tuple[str, str]]:
 
 def _plan_lines(resolved: dict[str, Any], spec: "MemorySpec", needed: dict[str, float]) -> list[tuple[str, str]]:
     data = f"{resolved['data']['name']}, {'x'.join(map(str, spec.data.shape))}, {len(spec.data.classes)} classes"
-    settings = [(f"recipe.{key}", str(value)) for key, value in resolved["recipe"].items()]
     return [
         ("data", data),
         ("memory", f"{spec.bases} bases of {'x'.join(map(str, spec.base_shape))}, {spec.rows} rows, {spec.storage}"),
         *size_lines(spec.size()),
-        *settings,
+        *nested_lines("recipe", resolved["recipe"]),
         ("time", f"about {duration(needed['seconds'])}, {needed['seconds_per_step']:.2g} s a step"),
         ("working set", f"about {needed['peak_bytes'] / 2**20:,.0f} MiB"),
     ]

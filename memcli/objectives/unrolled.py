@@ -76,9 +76,8 @@ class UnrolledObjective(Objective):
         result = self._adjoint.outer_gradient(
             problem, lambda params: cross_entropy(self._tested(params, fixed, images), labels)
         )
-        bases, addresses = result.controls
-        log_lr = torch.zeros_like(result.loss) if result.rate is None else result.rate
-        return Outcome(result.loss, bases, addresses, log_lr)
+        gradients = dict(zip(("bases", "addresses"), result.controls, strict=True))
+        return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The loss of one inner step. `controls` are bases and addresses; `batch` is one of `_batches`."""

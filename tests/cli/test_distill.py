@@ -16,13 +16,18 @@ from memcli.cli import distill
 
 FAKE = "fake:classes=3,shape=1x8x8,n=60,test=30"
 RECIPE = """
+check_networks = 1
+[[stages]]
 steps = 4
 check_every = 2
-check_networks = 1
-[objective]
+[stages.objective]
 network = "mlp:width=8,depth=2"
 steps = 3
 real_per_class = 4
+[check]
+network = "mlp:width=8,depth=2"
+steps = 3
+batch = 6
 [retrain]
 network = "mlp:width=8,depth=2"
 steps = 5
@@ -117,12 +122,12 @@ def test_two_runs_with_one_seed_give_one_file(start: Callable, tmp_path: Path) -
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(start: Callable, tmp_path: Path) -> None:
     found = json.loads(start("--dry-run", "--json").stdout)
-    assert found["recipe"]["objective"]["steps"] == 3
+    assert found["recipe"]["stages"][0]["objective"]["steps"] == 3
     assert found["size"]["floats"] > 0
     assert found["seconds"] > 0
     assert found["peak_bytes"] > 0
     shown = start("--dry-run").stdout
-    assert "recipe.outer" in shown
+    assert "recipe.stages.1.outer.lr" in shown
     assert "s a step" in shown
     assert not (tmp_path / "f.safetensors").exists()
     assert not (tmp_path / "f.run").exists()
@@ -187,7 +192,7 @@ def test_more_steps_may_be_asked_of_a_finished_run(start: Callable, tmp_path: Pa
 
 
 def test_a_run_that_diverges_leaves_its_best_memory_and_exits_6(start: Callable, recipe: Path, tmp_path: Path) -> None:
-    recipe.write_text(RECIPE.replace("real_per_class = 4", "real_per_class = 4\nlr = 1e30"))
+    recipe.write_text("lr = 1e30" + RECIPE)
     result = start()
     assert result.exit_code == 6
     assert "training diverged. The best memory before that is in" in result.stderr
