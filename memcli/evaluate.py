@@ -89,7 +89,7 @@ def _trainings(
     data = memory.spec.data
     for kind in kinds:
         if kind == "memory":
-            yield kind, recipe, recalled_batches(memory, recipe.batch, seed)
+            yield kind, recipe, recalled_batches(memory, recipe.batch, seed, recipe.mixture)
         elif kind == "random":
             images = random_subset(source.split("train"), data, real_images_per_class(memory.spec), seed)
             yield kind, recipe, real_batches(images, data, recipe.batch, seed)

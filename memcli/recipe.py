@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from memcli.errors import DataError, UsageError
-from memcli.spec import TrainRecipe
+from memcli.spec import TrainRecipe, augmentations
 from memcli.text import printable
 
 STARTS = ("data", "noise")
@@ -49,10 +49,15 @@ class Unrolled:
     learn_lr: bool = True  # whether the inner rate is learned with the memory
     momentum: float = 0.9  # inner SGD momentum
     real_per_class: int = 20  # real images of each class in the outer loss
+    window: int = 0  # differentiate this many of the T steps, placed at random, and train no longer; 0: all of them
+    augment: str = ""  # operations of memcli.augment; one draw in an outer step, for recalled and real images alike
 
     def __post_init__(self) -> None:
         _at_least_one(self, "steps", "per_class", "real_per_class")
         _below_one(self, "momentum")
+        if not 0 <= self.window <= self.steps:
+            raise UsageError(f"recipe: window is {self.window}", do=f"Give 0 to {self.steps}, the steps")
+        augmentations(self.augment)
 
 
 @dataclass(frozen=True)
@@ -66,8 +71,10 @@ class Ridge:
     real_per_class: int = 20  # real images of each class that it is tested on
     momentum: float = 0.9  # of the SGD that trains the pool
     regulariser: float = 1e-3  # ρ, as a share of the kernel's mean diagonal
+    augment: str = ""  # as of the unrolled objective
 
     def __post_init__(self) -> None:
+        augmentations(self.augment)
         _at_least_one(self, "networks", "age", "per_class", "real_per_class")
         _below_one(self, "momentum")
         _positive(self, "regulariser")

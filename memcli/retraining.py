@@ -48,7 +48,7 @@ def retrained_accuracy(memory: Memory, recipe: TrainRecipe, validation: Labelled
     """Validation accuracy of one fresh network trained on `memory` by `recipe`; 0 where that training diverges."""
     network = build(recipe.network, memory.spec.data, seed=seed).to(memory.bases.device)
     try:
-        train(network, recipe, recalled_batches(memory, recipe.batch, seed), seed=seed)
+        train(network, recipe, recalled_batches(memory, recipe.batch, seed, recipe.mixture), seed=seed)
     except DivergedError:
         return 0.0
     return accuracy(network, validation, memory.spec.data)

@@ -10,7 +10,7 @@ LAYERS = (
     {"errors", "progress"},
     {"text"},
     {"seeds", "spec", "results", "atomic"},
-    {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling"},
+    {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling", "augment"},
     {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule"},
     {"outer", "retraining"},
     {"distill", "recall", "retrain", "evaluate"},

@@ -68,6 +68,8 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
         ("[[stages]]\nshare = 0", r"recipe: share is 0.0\. Give a positive number"),
         ("[[stages]]\npatience = -1", r"recipe: patience is -1\. Give 0 or more"),
         ("[[stages]]\nobjective.momentum = 1", r"recipe: momentum is 1.0\. Give a number in \[0, 1\)"),
+        ("[[stages]]\nobjective.window = 21", r"recipe: window is 21\. Give 0 to 20, the steps"),
+        ('[[stages]]\nobjective.augment = "spin"', r"'spin' is no augmentation\. Choose from flip"),
         ("[[stages]]\nouter.lr = 0", r"recipe: lr is 0.0\. Give a positive number"),
         ("lr = nan", r"recipe: lr is nan\. Give a positive number"),
         ("[[stages]]\nouter.decay = 1", r"recipe: decay is 1.0\. Give a number in \[0, 1\)"),

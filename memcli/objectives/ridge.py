@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
+from memcli.augment import Augmentation
 from memcli.errors import UsageError
 from memcli.memory import Memory, Query
 from memcli.networks import Classifier, build, stateless
@@ -52,6 +53,7 @@ class RidgeObjective(Objective):
 
     def __init__(self, settings: Ridge, spec: MemorySpec, device: torch.device) -> None:
         self._settings, self._spec, self._device = settings, spec, device
+        self._augmentation = Augmentation(settings.augment)
         self._pool: list[_Member] = []
         network = build(settings.network, spec.data, seed=0)
         if not (isinstance(network, Classifier) and stateless(network)):
@@ -71,6 +73,8 @@ class RidgeObjective(Objective):
         parts = {name: part.detach().requires_grad_() for name, part in controls.items()}
         recalled = Memory(self._spec, **parts).recall(query)
         images, labels = real.batch(settings.real_per_class, seed, step)
+        draws = self._augmentation.draw(self._spec.data.shape, seed, step)
+        recalled, images = (self._augmentation.apply(each, draws) for each in (recalled, images))
         loss = self._loss(member.network, recalled, query.labels.to(self._device), images, labels)
         gradients = dict(zip(parts, torch.autograd.grad(loss, list(parts.values())), strict=True))
         self._train(member, recalled.detach(), query.labels.to(self._device), lr)

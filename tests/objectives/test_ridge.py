@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+from memcli.augment import Augmentation
 from memcli.errors import UsageError
-from memcli.memory import Memory
+from memcli.memory import Memory, Query
+from memcli.networks import build
 from memcli.objectives import RealImages, RidgeObjective
 from memcli.objectives.ridge import ridge_predictions
 from memcli.recipe import Ridge
+from memcli.sampling import balanced_rows
 from memcli.seeds import generator
 from memcli.sources import open_source
 from memcli.spec import MemorySpec
@@ -118,6 +121,20 @@ def test_a_network_that_broke_is_replaced() -> None:
     objective.step(memory, 1e38, REAL, 0, 0)
     assert not objective.step(memory, 0.1, REAL, 0, 1).loss.isfinite()
     assert objective.step(memory, 0.1, REAL, 0, 2).loss.isfinite()
+
+
+def test_recalled_and_real_images_are_augmented_by_one_draw() -> None:
+    memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, augment="shift,colour")
+    found = RidgeObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 0)
+    augmentation = Augmentation("shift,colour")
+    draws = augmentation.draw(SOURCE.spec.shape, 0, 0)
+    rows, classes = balanced_rows(SPEC.rows, 3, 2, 0, 0, "ridge")
+    query = Query.of_classes(rows, classes, 3)
+    images, labels = REAL.batch(4, 0, 0)
+    features = build(SETTINGS.network, SOURCE.spec, seed=0, purpose="pool 0").features
+    real, recalled = (features(augmentation.apply(each, draws)) for each in (images, memory.recall(query)))
+    left = ridge_predictions(real, recalled, query.labels - 1 / 3, 0.01) - (torch.eye(3)[labels] - 1 / 3)
+    assert found.loss.item() == pytest.approx(left.square().sum(1).mean().item() / 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("network", ["torchvision:squeezenet1_1", "convnet:norm=batch,width=4"])

@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from memcli.engine import Checkpointed, Derivatives, Direct, Fastest, ForwardOverReverse, Loss, ReverseOverReverse
+from memcli.augment import Augmentation
+from memcli.engine import (
+    Checkpointed,
+    Derivatives,
+    Direct,
+    Fastest,
+    ForwardOverReverse,
+    Loss,
+    ReverseOverReverse,
+    Windowed,
+)
 from memcli.errors import UsageError
 from memcli.memory import Memory
 from memcli.networks import build
@@ -111,6 +121,45 @@ def test_a_network_with_dropout_is_unrolled_with_the_same_draws_forwards_and_bac
     assert wanted.gradients["bases"].norm() > 1e-6
     assert (found.gradients["bases"] - wanted.gradients["bases"]).norm() < 1e-3 * wanted.gradients["bases"].norm()
     assert torch.equal(found.gradients["bases"], again.gradients["bases"])
+
+
+@pytest.mark.parametrize("augment", ["shift,scale,rotate", "flip,colour,cutout"])
+def test_recalled_and_real_images_are_augmented_by_one_draw(augment: str) -> None:
+    memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, augment=augment)
+    objective, augmentation = UnrolledObjective(settings, SPEC, CPU), Augmentation(augment)
+    found = objective.step(memory, 0.1, REAL, seed=0, step=5)
+    draws = augmentation.draw(SOURCE.spec.shape, 0, 5)
+    network = build(SETTINGS.network, SOURCE.spec, seed=0, purpose="inner", step=5)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    for query in objective.queries(0, 5):
+        optimiser.zero_grad()
+        recalled = augmentation.apply(memory.recall(query), draws)
+        cross_entropy(network(recalled), query.labels.argmax(1)).backward()
+        optimiser.step()
+    images, labels = REAL.batch(3, 0, 5)
+    loss = cross_entropy(network(augmentation.apply(images, draws)), labels)
+    assert found.loss.item() == pytest.approx(loss.item(), rel=1e-5)
+    wanted = UnrolledObjective(settings, SPEC, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 5)
+    for name, gradient in wanted.gradients.items():
+        torch.testing.assert_close(found.gradients[name], gradient, rtol=1e-4, atol=1e-7)
+    plain = UnrolledObjective(SETTINGS, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
+    assert not torch.equal(plain.gradients["bases"], found.gradients["bases"])
+
+
+def test_windows_fall_everywhere_and_have_the_engine_s_gradient() -> None:
+    memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, window=2)
+    objective, whole = UnrolledObjective(settings, SPEC, CPU), replace(SETTINGS, window=0)
+    placed = set()
+    for step in range(12):
+        found = objective.step(memory, 0.1, REAL, 0, step)
+        for start in range(3):
+            wanted = UnrolledObjective(whole, SPEC, CPU, adjoint=Windowed(start, 2)).step(memory, 0.1, REAL, 0, step)
+            if torch.equal(found.gradients["bases"], wanted.gradients["bases"]):
+                placed.add(start)
+                break
+        else:
+            raise AssertionError("the gradient is of no window")
+    assert placed == {0, 1, 2}
 
 
 def test_a_network_with_running_statistics_is_refused() -> None:
