@@ -14,6 +14,7 @@ LAYERS = (
     {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule"},
     {"outer", "retraining"},
     {"distill", "recall", "retrain", "evaluate"},
+    {"tune"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

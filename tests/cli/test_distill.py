@@ -109,6 +109,24 @@ def test_every_option_changes_the_file(start: Callable, tmp_path: Path, argument
             assert found[key] == value
 
 
+def test_tuning_tells_what_it_tried_and_goes_on_with_the_best(start: Callable, tmp_path: Path) -> None:
+    result = start("--tune", "--json", "--ipc", 2)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)["tuned"]
+    spec = inspection.inspect(tmp_path / "f.safetensors").manifest.spec
+    assert {key: found[0][key] for key in ("bases", "scale", "rows")} == {
+        "bases": spec.bases,
+        "scale": spec.scale,
+        "rows": spec.rows,
+    }
+    assert len(found) > 2
+    assert "of validation after" in result.stderr
+    again = start("--tune", "--json", "--ipc", 2, "--resume", "--force")
+    assert again.exit_code == 0, again.stderr
+    assert inspection.inspect(tmp_path / "f.safetensors").manifest.spec == spec
+    assert json.loads(start("--tune", "--json", "--ipc", 2, output=tmp_path / "g.safetensors").stdout)["tuned"] == found
+
+
 def test_a_time_budget_ends_the_run(start: Callable) -> None:
     found = json.loads(start("--time-budget", "0.001s", "--json").stdout)
     assert found["steps"] == 0
@@ -143,6 +161,8 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(start: Callable, tmp_path: 
         (["--budget", "many"], 2, "'many' is no size. Write it as 30KB or 2MiB."),
         (["--time-budget", "soon"], 2, "'soon' is no time. Write it as 90s, 5m or 1.5h."),
         (["--storage", "float8"], 2, "unknown storage 'float8'. Choose --storage from float32, float16."),
+        (["--tune", "--bases", 2], 2, "--tune chooses bases, scale and rows. Leave out --bases"),
+        (["--tune", "--resume"], 2, "there is no run to resume in"),
         (["--scale", 3], 2, "scale 3 does not divide 8x8 images."),
         (["--recipe", "fast"], 2, "unknown recipe 'fast'."),
         (["--resume"], 2, "there is no run to resume in"),
