@@ -25,7 +25,11 @@ RECIPE = load_recipe("quick").changed(
     {
         "check_networks": 1,
         "stages": [
-            {"steps": 6, "check_every": 2, "objective": {"network": MLP, "steps": 4, "real_per_class": 5}},
+            {
+                "steps": 6,
+                "check_every": 2,
+                "objective": {"kind": "unrolled", "network": MLP, "steps": 4, "real_per_class": 5},
+            },
         ],
         "check": {"network": MLP, "steps": 4, "batch": 6},
         "retrain": {"network": MLP, "steps": 10, "batch": 6},
@@ -52,7 +56,12 @@ def test_distillation_beats_its_start_on_digits() -> None:
                     "steps": 25,
                     "check_every": 25,
                     "outer": {"decay": 0.0},
-                    "objective": {"network": "mlp:width=32,depth=2", "steps": 10, "real_per_class": 20},
+                    "objective": {
+                        "kind": "unrolled",
+                        "network": "mlp:width=32,depth=2",
+                        "steps": 10,
+                        "real_per_class": 20,
+                    },
                 }
             ],
             "check": {"network": "mlp:width=32,depth=2", "steps": 10, "batch": 20, "lr": 0.1},
@@ -128,7 +137,9 @@ def test_a_stage_ends_when_validation_stops_improving(monkeypatch: pytest.Monkey
     """The accuracies are made up here: the third look is better than the second, and none is after it."""
     told = iter([0.5, 0.4, 0.6, 0.1, 0.2])
     monkeypatch.setattr(Distillation, "_check", lambda _: next(told))
-    stages = [{"steps": 100, "check_every": 1, "patience": 2, "objective": {"network": MLP, "steps": 2}}]
+    stages = [
+        {"steps": 100, "check_every": 1, "patience": 2, "objective": {"kind": "unrolled", "network": MLP, "steps": 2}}
+    ]
     assert distill(SOURCE, SPEC, RECIPE.changed({"stages": stages})).steps == 4
 
 

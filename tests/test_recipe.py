@@ -39,7 +39,9 @@ def test_a_file_changes_the_recipe_that_it_is_based_on(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"unknown recipe 'fast'\. Choose from quick, paper, or name a .toml file"):
+    with pytest.raises(
+        UsageError, match=r"unknown recipe 'fast'\. Choose from quick, best, paper, or name a .toml file"
+    ):
         load_recipe("fast")
 
 
@@ -54,7 +56,7 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('base = "slow"', r"has base 'slow'\. Choose from quick, paper"),
+        ('base = "slow"', r"has base 'slow'\. Choose from quick, best, paper"),
         ("stepz = 3", r"unknown recipe setting 'stepz'\. Choose from .*stages"),
         ("[[stages]]\nobjective.rate = 3", r"setting 'stages.0.objective.rate'\. Choose from .*network"),
         ("check_networks = 1.5", r"recipe setting 'check_networks' is 1.5\. Give a value like \d+"),
@@ -68,7 +70,10 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
         ("[[stages]]\nshare = 0", r"recipe: share is 0.0\. Give a positive number"),
         ("[[stages]]\npatience = -1", r"recipe: patience is -1\. Give 0 or more"),
         ("[[stages]]\nobjective.momentum = 1", r"recipe: momentum is 1.0\. Give a number in \[0, 1\)"),
-        ("[[stages]]\nobjective.window = 21", r"recipe: window is 21\. Give 0 to 20, the steps"),
+        (
+            '[[stages]]\nobjective.kind = "unrolled"\nobjective.window = 21',
+            r"recipe: window is 21\. Give 0 to 20, the steps",
+        ),
         ('[[stages]]\nobjective.augment = "spin"', r"'spin' is no augmentation\. Choose from flip"),
         ("[[stages]]\nouter.lr = 0", r"recipe: lr is 0.0\. Give a positive number"),
         ("lr = nan", r"recipe: lr is nan\. Give a positive number"),
@@ -89,3 +94,12 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
 def test_most_rows_are_those_that_one_training_sees_twice() -> None:
     assert load_recipe("quick").most_rows == 20
     assert load_recipe("paper").most_rows == 2400
+
+
+def test_the_example_of_the_page_is_a_recipe(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    path = tmp_path / "own.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    recipe = load_recipe(str(path))
+    assert [(stage.kind, stage.steps) for stage in recipe.stages] == [("ridge", 200), ("unrolled", 1000)]
+    assert all(f"| `{name}` |" in page for name in RECIPES)

@@ -14,7 +14,13 @@ MLP = "mlp:width=8,depth=2"
 RECIPE = load_recipe("quick").changed(
     {
         "check_networks": 1,
-        "stages": [{"steps": 40, "check_every": 5, "objective": {"network": MLP, "steps": 3, "real_per_class": 4}}],
+        "stages": [
+            {
+                "steps": 40,
+                "check_every": 5,
+                "objective": {"kind": "unrolled", "network": MLP, "steps": 3, "real_per_class": 4},
+            }
+        ],
         "check": {"network": MLP, "steps": 3, "batch": 6},
     }
 )

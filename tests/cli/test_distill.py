@@ -21,6 +21,7 @@ check_networks = 1
 steps = 4
 check_every = 2
 [stages.objective]
+kind = "unrolled"
 network = "mlp:width=8,depth=2"
 steps = 3
 real_per_class = 4
