@@ -118,7 +118,7 @@ class Problem:
         pixels = torch.randint(256, (len(labels), *SHAPE), generator=draw, dtype=torch.uint8)
         self.real = RealImages(LabelledImages(pixels, labels), self.data, self.device)
         self.per_class = per_class
-        settings = Unrolled(cell.network, cell.steps, cell.batch // cell.classes, LR, False, MOMENTUM, per_class)
+        settings = Unrolled(cell.network, cell.steps, cell.batch // cell.classes, False, MOMENTUM, per_class)
         self.objective = UnrolledObjective(settings, self.spec, self.device, **_ways(cell))
 
     def network(self) -> nn.Module:
@@ -154,8 +154,8 @@ class Problem:
 
 
 def by_memcli(problem: Problem) -> Tensors:
-    outcome = problem.objective.step(problem.memory, LR, problem.real, SEED, 0)
-    return outcome.bases, outcome.addresses
+    gradients = problem.objective.step(problem.memory, LR, problem.real, SEED, 0).gradients
+    return gradients["bases"], gradients["addresses"]
 
 
 def by_unroll(problem: Problem, dtype: torch.dtype = torch.float32) -> Tensors:

@@ -5,31 +5,29 @@ import platform
 import resource
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy
 import torch
 
-from memcli import __version__, seeds
+from memcli import __version__, retraining, seeds
 from memcli.artifact.files import Artifact, stored
 from memcli.artifact.manifest import Manifest
 from memcli.errors import DivergedError, Interrupted
-from memcli.memory import Memory
-from memcli.networks import build
-from memcli.objectives import RealImages, UnrolledObjective
+from memcli.objectives import RealImages, objective
 from memcli.outer import OuterLoop
 from memcli.progress import Progress, Silent
 from memcli.recipe import Recipe
-from memcli.runfolder import RunFolder
-from memcli.sources.base import LabelledImages, Source, holdout
-from memcli.spec import MemorySpec, TrainRecipe
+from memcli.runfolder import Checkpoint, RunFolder
+from memcli.schedule import Schedule
+from memcli.sources.base import Source, holdout
+from memcli.spec import MemorySpec
 from memcli.starts import start
-from memcli.training import accuracy, recalled_batches, train
 
 _CHECK_IMAGES = 2_000  # validation images looked at, at most: enough to tell memories apart, and quick
 _LOOP_SHARE = 0.9  # of a time budget; what is left goes to choosing how networks are retrained
-_RETRAIN_LENGTHS = (1, 2, 4)  # multiples of the recipe's retraining steps among which validation chooses
+_OBJECTIVE = "objective."  # before the names of an objective's tensors in a checkpoint
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,70 @@ class Distilled:
     steps: int
     seconds: float
     diverged: bool  # the run was given up, and this is the best memory before that
+
+
+class Distillation:
+    """A distillation on its way: its images, its memory, and the stage that it is in."""
+
+    def __init__(self, source: Source, spec: MemorySpec, recipe: Recipe, *, seed: int, device: torch.device) -> None:
+        self.spec, self.recipe, self.seed, self.device = spec, recipe, seed, device
+        training, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
+        shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
+        self.validation = validation.subset(shuffled[:_CHECK_IMAGES])
+        self.real = RealImages(training, spec.data, device)
+        begin = start(recipe.start, spec, training, seed).to(device)
+        self.loop = OuterLoop(begin, recipe.lr, recipe.stages[0].outer)
+        self._take_objective()
+
+    def move(self, finished: float) -> None:
+        """One outer step; `finished` is the share of the stage that is over. Raises DivergedError."""
+        loop = self.loop
+        loop.move(self.objective.step(loop.here.memory, loop.here.lr, self.real, self.seed, loop.draw), finished)
+
+    def look(self) -> float:
+        """Measure the memory, keep it if it is the best so far, and return its accuracy."""
+        loop = self.loop
+        found = self._check()
+        loop.consider(found)
+        return found
+
+    def enter_next(self) -> bool:
+        """Go on to the next stage; False where this was the last."""
+        if self.loop.stage + 1 == len(self.recipe.stages):
+            return False
+        self.loop.enter(self.recipe.stages[self.loop.stage + 1].outer)
+        self._take_objective()
+        return True
+
+    def save(self, run: RunFolder) -> None:
+        remembered = {_OBJECTIVE + name: tensor for name, tensor in self.objective.tensors().items()}
+        run.save(self.loop.step, {**self.loop.tensors(), **remembered}, self.loop.counters())
+
+    def restore(self, saved: Checkpoint) -> None:
+        self.loop.restore(
+            {name: tensor for name, tensor in saved.tensors.items() if not name.startswith(_OBJECTIVE)},
+            saved.counters,
+            self.recipe.stages[saved.counters["stage"]].outer,
+        )
+        self._take_objective()
+        remembered = {name: tensor for name, tensor in saved.tensors.items() if name.startswith(_OBJECTIVE)}
+        self.objective.restore({name.removeprefix(_OBJECTIVE): tensor for name, tensor in remembered.items()})
+
+    def _take_objective(self) -> None:
+        self.stage = self.recipe.stages[self.loop.stage]
+        self.objective = objective(self.stage.objective, self.spec, self.device)
+
+    def _check(self) -> float:
+        """Mean validation accuracy of fresh networks, trained as the recipe's `check` says."""
+        memory = stored(self.loop.average.memory)
+        training = self.recipe.followed(self.recipe.check, self.loop.average.lr)
+        found = [
+            retraining.retrained_accuracy(
+                memory, training, self.validation, seeds.derive(self.seed, "check", self.loop.step, rank)
+            )
+            for rank in range(self.recipe.check_networks)
+        ]
+        return sum(found) / len(found)
 
 
 def distill(
@@ -59,84 +121,96 @@ def distill(
 ) -> Distilled:
     """Learn a memory of `source`'s training images.
 
-    It takes `steps` outer steps or about `time_budget` seconds, whichever ends first; with neither, the recipe's
-    steps. The memory that is best on the validation part, cut from train, is kept. With a run folder, the state is
-    saved at every look at the validation part, and a run that the folder holds is continued. `licence` is the data's,
-    as text for the file's provenance.
+    It takes `steps` outer steps or about `time_budget` seconds, whichever ends first, shared out among the recipe's
+    stages; with neither, the recipe's steps. The memory that is best on the validation part, cut from train, is kept.
+    With a run folder, the state is saved at every look at the validation part, and a run that the folder holds is
+    continued. `licence` is the data's, as text for the file's provenance.
 
     Raises Interrupted, after saving, where `interrupted()` turns true.
     """
     began = time.monotonic()
-    progress, device = progress or Silent(), device or torch.device("cpu")
-    steps = _outer_steps(recipe, steps, time_budget)
-    training_part, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
-    shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
-    looked_at = validation.subset(shuffled[:_CHECK_IMAGES])
-    objective = UnrolledObjective(recipe.objective, spec, device)
-    real = RealImages(training_part, spec.data, device)
-    loop = OuterLoop(start(recipe.start, spec, training_part, seed).to(device), recipe.objective.lr, recipe.outer)
+    progress = progress or Silent()
+    work = Distillation(source, spec, recipe, seed=seed, device=device or torch.device("cpu"))
     if run is not None and (saved := run.latest()) is not None:
-        loop.restore(saved.tensors, saved.counters)
-        began -= loop.elapsed
+        work.restore(saved)
+        began -= work.loop.elapsed
+    schedule = Schedule.of(recipe, steps, None if time_budget is None else _LOOP_SHARE * time_budget)
+    diverged = follow(work, schedule, began, progress, run, interrupted)
 
-    def save() -> None:
-        if run is not None:
-            run.save(loop.step, loop.tensors(), loop.counters())
-
-    def look() -> None:
-        found = _check(stored(loop.average.memory), loop.average.lr, recipe, looked_at, seed, loop.step)
-        loop.consider(found)
-        progress.update(done(), validation=found, best=loop.best_accuracy)
-        if run is not None:
-            run.metrics(loop.step, loss=loop.loss, validation=found, lr=loop.average.lr, seconds=loop.elapsed)
-        save()
-
-    def done() -> float:
-        return loop.step if steps is not None else loop.elapsed
-
-    loop_budget = None if time_budget is None else _LOOP_SHARE * time_budget
-    progress.begin("distilling", steps if steps is not None else loop_budget, "steps" if steps is not None else "s")
-    diverged, looked = False, loop.step if loop.step else -1
-    while True:
-        loop.elapsed = time.monotonic() - began
-        finished = max(loop.step / steps if steps else 0.0, loop.elapsed / loop_budget if loop_budget else 0.0)
-        if looked != loop.step and (loop.step % recipe.check_every == 0 or finished >= 1):
-            look()
-            looked = loop.step
-        if finished >= 1:
-            break
-        if interrupted():
-            save()
-            raise Interrupted(f"stopped at step {loop.step}", do="Give the same command with --resume to continue")
-        try:
-            loop.move(objective.step(loop.here.memory, loop.here.lr, real, seed, loop.draw), finished)
-        except DivergedError as error:
-            progress.note(str(error))
-            diverged = True
-            break
-        progress.update(done(), loss=loop.loss)
-    progress.end()
-
-    memory = stored(loop.best.memory)
-    ends = None if time_budget is None else began + time_budget
-    retrain, reached = _choose_retraining(
-        memory,
-        replace(recipe.retrain, lr=recipe.retrain.lr * loop.best.lr / recipe.objective.lr),
-        looked_at,
-        seed,
-        progress,
-        ends,
+    best = work.loop.best
+    retrain, reached = retraining.choose(
+        stored(best.memory),
+        recipe.followed(recipe.retrain, best.lr),
+        work.validation,
+        seeds.derive(seed, "retrain"),
+        progress=progress,
+        ends=None if time_budget is None else began + time_budget,
     )
     manifest = Manifest(
         spec=spec,
-        recipe=replace(recipe, steps=max(loop.step, 1)).to_json(),
+        recipe={**recipe.to_json(), "steps": work.loop.step},
         seed=seed,
         retrain=retrain,
         provenance=_provenance(source, licence),
-        results={"validation": {"accuracy": reached, "images": len(looked_at)}},
+        results={"validation": {"accuracy": reached, "images": len(work.validation)}},
     )
-    artifact = Artifact(memory.to(torch.device("cpu")), manifest)
-    return Distilled(artifact, reached, loop.step, time.monotonic() - began, diverged)
+    artifact = Artifact(stored(best.memory).to(torch.device("cpu")), manifest)
+    return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
+
+
+def follow(
+    work: Distillation,
+    schedule: Schedule,
+    began: float,
+    progress: Progress,
+    run: RunFolder | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> bool:
+    """Move `work` through its stages until the schedule ends; whether it diverged and was given up.
+
+    `began`: when the run did, by time.monotonic. Raises Interrupted, after saving, where `interrupted()` turns true.
+    """
+    loop = work.loop
+    looked = loop.step if loop.step else -1
+    _begin(work, schedule, progress)
+    while True:
+        loop.elapsed = time.monotonic() - began
+        finished = schedule.finished(loop.stage, loop.step, loop.elapsed, loop.entered, loop.entered_at)
+        if looked != loop.step and (loop.step % work.stage.check_every == 0 or finished >= 1):
+            found = work.look()
+            looked = loop.step
+            progress.update(_done(work, schedule), validation=found, best=loop.best_accuracy)
+            if run is not None:
+                told = {"validation": found, "lr": loop.average.lr, "seconds": loop.elapsed}
+                run.metrics(loop.step, stage=loop.stage + 1, loss=loop.loss, **told)
+                work.save(run)
+        if finished >= 1 or 0 < work.stage.patience <= loop.stale:
+            progress.end()
+            if not work.enter_next():
+                return False
+            _begin(work, schedule, progress)
+            continue
+        if interrupted():
+            if run is not None:
+                work.save(run)
+            raise Interrupted(f"stopped at step {loop.step}", do="Give the same command with --resume to continue")
+        try:
+            work.move(finished)
+        except DivergedError as error:
+            progress.note(str(error))
+            progress.end()
+            return True
+        progress.update(_done(work, schedule), loss=loop.loss)
+
+
+def _begin(work: Distillation, schedule: Schedule, progress: Progress) -> None:
+    title, ends = f"distilling, {work.stage.kind}", schedule.steps or schedule.seconds
+    assert ends is not None, "a schedule has an end"
+    progress.begin(title, ends[-1], "steps" if schedule.steps else "s")
+
+
+def _done(work: Distillation, schedule: Schedule) -> float:
+    return work.loop.step if schedule.steps else work.loop.elapsed
 
 
 def estimate(
@@ -149,76 +223,21 @@ def estimate(
     steps: int | None = None,
     time_budget: float | None = None,
 ) -> dict[str, float]:
-    """What `distill` would need: `seconds` in all, `seconds_per_step`, `peak_bytes`, measured in two steps."""
-    device = device or torch.device("cpu")
-    training_part, _ = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
-    memory = start(recipe.start, spec, training_part, seed).to(device)
-    objective = UnrolledObjective(recipe.objective, spec, device)
-    real = RealImages(training_part, spec.data, device)
-    # The first step also loads and chooses kernels, and is not timed.
-    objective.step(memory, recipe.objective.lr, real, seed, 0).loss.item()
-    began = time.monotonic()
-    objective.step(memory, recipe.objective.lr, real, seed, 1).loss.item()
-    per_step = time.monotonic() - began
-    steps = _outer_steps(recipe, steps, time_budget)
-    seconds = min(per_step * steps if steps else math.inf, time_budget or math.inf)
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts it in KiB
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else resident
-    return {"seconds": seconds, "seconds_per_step": per_step, "peak_bytes": peak}
-
-
-def _outer_steps(recipe: Recipe, steps: int | None, time_budget: float | None) -> int | None:
-    """The outer steps to make: those asked for; the recipe's where no time is given either; None: until time is up."""
-    return recipe.steps if steps is None and time_budget is None else steps
-
-
-def _check(memory: Memory, lr: float, recipe: Recipe, validation: LabelledImages, seed: int, step: int) -> float:
-    """Mean validation accuracy of fresh inner networks, trained as the objective trains them."""
-    inner, classes = recipe.objective, len(memory.spec.data.classes)
-    training = TrainRecipe(inner.network, inner.steps, inner.per_class * classes, lr, inner.momentum)
-    found = [
-        _retrained_accuracy(memory, training, validation, seeds.derive(seed, "check", step, rank))
-        for rank in range(recipe.check_networks)
-    ]
-    return sum(found) / len(found)
-
-
-def _choose_retraining(
-    memory: Memory,
-    recipe: TrainRecipe,
-    validation: LabelledImages,
-    seed: int,
-    progress: Progress,
-    ends: float | None,
-) -> tuple[TrainRecipe, float]:
-    """The length of retraining that is best on validation, of a few multiples of the recipe's; and its accuracy.
-
-    The shortest is always tried; others only where the clock (time.monotonic) would not pass `ends`.
-    """
-    progress.begin("choosing how long to retrain", len(_RETRAIN_LENGTHS), "lengths")
-    tried: list[tuple[float, TrainRecipe]] = []
-    per_step = 0.0
-    for number, length in enumerate(_RETRAIN_LENGTHS):
-        candidate = replace(recipe, steps=recipe.steps * length)
+    """What `distill` would need: `seconds` in all, `seconds_per_step`, `peak_bytes`, measured in two steps a stage."""
+    work = Distillation(source, spec, recipe, seed=seed, device=device or torch.device("cpu"))
+    total = 0.0
+    for stage in recipe.stages:
+        work.move(0.0)  # the first step also loads and chooses kernels, and is not timed
         began = time.monotonic()
-        if tried and ends is not None and began + per_step * candidate.steps > ends:
-            break
-        tried.append((_retrained_accuracy(memory, candidate, validation, seeds.derive(seed, "retrain")), candidate))
-        per_step = (time.monotonic() - began) / candidate.steps
-        progress.update(number + 1, validation=tried[-1][0])
-    progress.end()
-    reached, chosen = max(tried, key=lambda pair: pair[0])
-    return chosen, reached
-
-
-def _retrained_accuracy(memory: Memory, recipe: TrainRecipe, validation: LabelledImages, seed: int) -> float:
-    """Validation accuracy of one fresh network trained on `memory` by `recipe`; 0 where that training diverges."""
-    network = build(recipe.network, memory.spec.data, seed=seed).to(memory.bases.device)
-    try:
-        train(network, recipe, recalled_batches(memory, recipe.batch, seed), Silent())
-    except DivergedError:
-        return 0.0
-    return accuracy(network, validation, memory.spec.data)
+        work.move(0.0)
+        total += (time.monotonic() - began) * stage.steps
+        work.enter_next()
+    per_step = total / recipe.steps
+    wanted = recipe.steps if steps is None and time_budget is None else steps
+    seconds = min(per_step * wanted if wanted else math.inf, time_budget or math.inf)
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts it in KiB
+    peak = torch.cuda.max_memory_allocated(work.device) if work.device.type == "cuda" else resident
+    return {"seconds": seconds, "seconds_per_step": per_step, "peak_bytes": peak}
 
 
 def _provenance(source: Source, licence: str | None) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from memcli.spec import DataSpec, MemorySpec, TrainRecipe
 from memcli.text import printable
 from memcli.training import Batch, accuracy, real_batches, recalled_batches, train
 
-BASELINES = ("random", "full")
+BASELINES = ("random", "bytes", "full")
+PROTOCOLS = ("file", "rtp")
 
 
 def evaluate(
@@ -46,6 +47,7 @@ def evaluate(
 
     - "random": ceil(ipc) real training images of every class, drawn anew in every run, by the same recipe. ipc is what
       the memory's floats would hold as raw images; rounding up favours the baseline.
+    - "bytes": likewise, as many as the memory's bytes would hold at one byte a pixel and channel.
     - "full": all training images by the same optimiser, rate and batch, for `full_epochs` epochs.
 
     Raises UsageError for impossible requests, DataError where the source was not aligned to the memory, and what
@@ -89,9 +91,10 @@ def _trainings(
     data = memory.spec.data
     for kind in kinds:
         if kind == "memory":
-            yield kind, recipe, recalled_batches(memory, recipe.batch, seed)
-        elif kind == "random":
-            images = random_subset(source.split("train"), data, real_images_per_class(memory.spec), seed)
+            yield kind, recipe, recalled_batches(memory, recipe.batch, seed, recipe.mixture)
+        elif kind in ("random", "bytes"):
+            stored = memory.spec.floats if kind == "random" else memory.spec.bytes
+            images = random_subset(source.split("train"), data, real_images_per_class(data, stored), seed)
             yield kind, recipe, real_batches(images, data, recipe.batch, seed)
         else:
             images = source.split("train")
@@ -99,9 +102,23 @@ def _trainings(
             yield kind, replace(recipe, steps=steps), real_batches(images, data, recipe.batch, seed)
 
 
-def real_images_per_class(spec: MemorySpec) -> int:
-    """Real images per class that the floats of a memory pay for, rounded up to a whole image: 0.999 -> 1."""
-    return -(-spec.floats // (len(spec.data.classes) * spec.data.floats_per_image))
+def real_images_per_class(data: DataSpec, numbers: int) -> int:
+    """Real images per class that so many numbers hold, one a pixel and channel, rounded up: 0.999 -> 1."""
+    return -(-numbers // (len(data.classes) * data.floats_per_image))
+
+
+def by_protocol(name: str, spec: MemorySpec, recipe: TrainRecipe) -> TrainRecipe:
+    """How networks are trained under the protocol `name`, one of PROTOCOLS; `recipe` is the file's own.
+
+    "rtp": 300 epochs of all recalled images in minibatches of 640, SGD at rate 0.01 with momentum 0.9, as in [RTP]'s
+    released evaluation (Deng & Russakovsky, NeurIPS 2022). Raises UsageError for an unknown name.
+    """
+    if name not in PROTOCOLS:
+        raise UsageError(f"there is no protocol {printable(name)!r}", do=f"Choose from {', '.join(PROTOCOLS)}")
+    if name == "file":
+        return recipe
+    batch = min(640, spec.recalled)
+    return TrainRecipe(recipe.network, steps=300 * math.ceil(spec.recalled / batch), batch=batch, lr=0.01, momentum=0.9)
 
 
 def random_subset(images: LabelledImages, spec: DataSpec, per_class: int, seed: int) -> LabelledImages:

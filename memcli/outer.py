@@ -54,6 +54,8 @@ class OuterLoop:
         self.average, self.best = self.here.copy(), self.here.copy()
         self.best_accuracy = -math.inf
         self.step = 0  # outer steps done
+        self.stage, self.entered, self.entered_at = 0, 0, 0.0  # the stage, and the step and the seconds it began at
+        self.stale = 0  # looks in this stage since the best point was found
         self.loss = math.nan  # of the last step
         self.elapsed = 0.0  # seconds spent so far, over all processes
         self._settings, self._retreats = settings, 0
@@ -65,34 +67,42 @@ class OuterLoop:
         return self.step + 1_000_000_007 * self._retreats
 
     def move(self, outcome: Outcome, finished: float) -> None:
-        """One outer step along `outcome`'s gradient; `finished` is the share of the run that is over.
+        """One outer step along `outcome`'s gradient; `finished` is the share of the stage that is over.
 
         A loss or gradient that is not finite moves nothing: the best point is taken up again at half the rate.
         Raises DivergedError where that has happened too often.
         """
-        gradients = {"bases": outcome.bases, "addresses": outcome.addresses, "log_lr": outcome.log_lr}
+        gradients = outcome.gradients
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(part) for part in gradients.values()]))
         self.loss, size = outcome.loss.item(), norm.item()
         if not (math.isfinite(self.loss) and math.isfinite(size)):
             return self._retreat()
         shrink = min(1.0, self._settings.clip / max(size, 1e-12))
         for name, part in self.here.parts.items():
-            part.grad = gradients[name] * shrink
+            part.grad = gradients[name] * shrink if name in gradients else None
         for group in self._optimiser.param_groups:
             group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self._retreats
         self._optimiser.step()
         self.step += 1
         # The average forgets its start at first, as one of few numbers does, and settles at the recipe's decay.
-        keep = min(self._settings.average, self.step / (self.step + 10))
+        young = self.step - self.entered
+        keep = min(self._settings.average, young / (young + 10))
         for name, mean in self.average.parts.items():
             mean.lerp_(self.here.parts[name].detach(), 1 - keep)
         return None
 
     def consider(self, accuracy: float) -> None:
         """Keep the present average as the best point if its `accuracy` says so."""
+        self.stale += 1
         if accuracy > self.best_accuracy:
-            self.best_accuracy = accuracy
+            self.best_accuracy, self.stale = accuracy, 0
             self.best = self.average.copy()
+
+    def enter(self, settings: Outer) -> None:
+        """Begin the next stage from the best point, with an optimiser of its own."""
+        self.stage, self.entered, self.entered_at, self.stale = self.stage + 1, self.step, self.elapsed, 0
+        self._settings = settings
+        self._take_up_best()
 
     def tensors(self) -> dict[str, Tensor]:
         """The state's tensors by name."""
@@ -108,13 +118,20 @@ class OuterLoop:
         return {
             "step": self.step,
             "elapsed": self.elapsed,
+            "stage": self.stage,
+            "entered": self.entered,
+            "entered_at": self.entered_at,
+            "stale": self.stale,
             "retreats": self._retreats,
             "loss": self.loss if math.isfinite(self.loss) else None,
             "best_accuracy": self.best_accuracy if math.isfinite(self.best_accuracy) else None,
         }
 
-    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any]) -> None:
-        """Take up the state that `tensors()` and `counters()` told."""
+    def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any], settings: Outer) -> None:
+        """Take up the state that `tensors()` and `counters()` told; `settings` are those of its stage."""
+        self._settings = settings
+        self.stage, self.stale = counters["stage"], counters["stale"]
+        self.entered, self.entered_at = counters["entered"], counters["entered_at"]
         spec, device = self.here.memory.spec, self.here.log_lr.device
         # Adam keeps its count of steps on the CPU, wherever the rest is.
         tensors = {name: t if name.endswith(".step") else t.to(device) for name, t in tensors.items()}
@@ -143,7 +160,7 @@ class OuterLoop:
         return torch.optim.Adam(parts, lr=settings.lr, betas=(settings.momentum, 0.999))
 
     def _share_of_rate(self, finished: float) -> float:
-        """1 until the last `decay` of the run, then a cosine down to _LAST_RATE."""
+        """1 until the last `decay` of the stage, then a cosine down to _LAST_RATE."""
         decay = self._settings.decay
         if decay == 0 or finished <= 1 - decay:
             return 1.0
@@ -156,5 +173,8 @@ class OuterLoop:
                 f"the loss is not finite at step {self.step}, at {0.5**_RETREATS:g} of the rate too",
                 do="Lower the recipe's objective.lr or outer.lr",
             )
+        self._take_up_best()
+
+    def _take_up_best(self) -> None:
         self.here, self.average = self.best.copy(), self.best.copy()
         self._optimiser = self._fresh_optimiser()

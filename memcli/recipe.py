@@ -7,38 +7,117 @@ from pathlib import Path
 from typing import Any, Self
 
 from memcli.errors import DataError, UsageError
-from memcli.spec import TrainRecipe
+from memcli.spec import TrainRecipe, augmentations
 from memcli.text import printable
+
+STARTS = ("data", "noise")
+OPTIMISERS = ("adam", "sgd")
+
+
+def _at_least_one(part: Any, *names: str) -> None:
+    for name in names:
+        if getattr(part, name) < 1:
+            raise UsageError(f"recipe: {name} is {getattr(part, name)}", do="Give 1 or more")
+
+
+def _positive(part: Any, *names: str) -> None:
+    for name in names:
+        value = getattr(part, name)
+        if not (math.isfinite(value) and value > 0):
+            raise UsageError(f"recipe: {name} is {value}", do="Give a positive number")
+
+
+def _below_one(part: Any, *names: str) -> None:
+    for name in names:
+        if not 0 <= getattr(part, name) < 1:
+            raise UsageError(f"recipe: {name} is {getattr(part, name)}", do="Give a number in [0, 1)")
+
+
+def _one_of(part: Any, name: str, choices: tuple[str, ...]) -> None:
+    value = getattr(part, name)
+    if value not in choices:
+        raise UsageError(f"recipe: {name} is {printable(value)!r}", do=f"Choose from {', '.join(choices)}")
 
 
 @dataclass(frozen=True)
 class Unrolled:
     """Settings of the unrolled objective: train a fresh network on recalled images, and test it on real ones."""
 
-    network: str  # trained in the inner loop
-    steps: int  # T
-    per_class: int  # recalled images of each class in a minibatch
-    lr: float  # inner SGD rate, to start from
-    learn_lr: bool  # whether the rate is learned with the memory
-    momentum: float  # inner SGD momentum
-    real_per_class: int  # real images of each class in the outer loss
+    network: str = "convnet:width=32"  # trained in the inner loop
+    steps: int = 20  # T
+    per_class: int = 2  # recalled images of each class in a minibatch
+    learn_lr: bool = True  # whether the inner rate is learned with the memory
+    momentum: float = 0.9  # inner SGD momentum
+    real_per_class: int = 20  # real images of each class in the outer loss
+    window: int = 0  # differentiate this many of the T steps, placed at random, and train no longer; 0: all of them
+    augment: str = ""  # operations of memcli.augment; one draw in an outer step, for recalled and real images alike
 
-    @property
-    def most_rows(self) -> int:
-        """The rows of a class that one inner training sees twice: more would hardly be learned (docs/log.md)."""
-        return max(1, self.steps * self.per_class // 2)
+    def __post_init__(self) -> None:
+        _at_least_one(self, "steps", "per_class", "real_per_class")
+        _below_one(self, "momentum")
+        if not 0 <= self.window <= self.steps:
+            raise UsageError(f"recipe: window is {self.window}", do=f"Give 0 to {self.steps}, the steps")
+        augmentations(self.augment)
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Settings of the ridge objective: fit real images by kernel ridge regression on features of recalled ones."""
+
+    network: str = "convnet:width=32"  # whose features are used
+    networks: int = 8  # in the pool
+    age: int = 20  # steps that a network of the pool is trained before a fresh one takes its place
+    per_class: int = 10  # recalled images of each class that the regression is fitted on
+    real_per_class: int = 20  # real images of each class that it is tested on
+    momentum: float = 0.9  # of the SGD that trains the pool
+    regulariser: float = 1e-3  # ρ, as a share of the kernel's mean diagonal
+    augment: str = ""  # as of the unrolled objective
+
+    def __post_init__(self) -> None:
+        augmentations(self.augment)
+        _at_least_one(self, "networks", "age", "per_class", "real_per_class")
+        _below_one(self, "momentum")
+        _positive(self, "regulariser")
 
 
 @dataclass(frozen=True)
 class Outer:
     """The optimiser that moves the memory."""
 
-    optimiser: str  # "adam" or "sgd"
-    lr: float
-    momentum: float  # of sgd; Adam's first beta
-    clip: float  # largest norm of the gradient over bases and addresses together
-    decay: float  # the share of the run, at its end, over which the rate falls to a tenth by a cosine; 0: constant
-    average: float  # decay of the moving average of the memory that is measured and kept; 0: the last memory itself
+    optimiser: str = "adam"  # or "sgd"
+    lr: float = 0.02
+    momentum: float = 0.9  # of sgd; Adam's first beta
+    clip: float = 2.0  # largest norm of the gradient over all parts of the memory together
+    decay: float = 0.0  # the share of the stage, at its end, over which the rate falls to a tenth; 0: constant
+    average: float = 0.98  # decay of the moving average of the memory that is measured and kept; 0: the last itself
+
+    def __post_init__(self) -> None:
+        _positive(self, "lr", "clip")
+        _below_one(self, "momentum", "decay", "average")
+        _one_of(self, "optimiser", OPTIMISERS)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of a distillation: one objective, followed by one optimiser, until the stage's time or use is over."""
+
+    objective: Unrolled | Ridge
+    outer: Outer = Outer()
+    steps: int = 300  # outer steps, at most
+    share: float = 1.0  # of a time budget, in proportion to the other stages'
+    check_every: int = 25  # outer steps between two looks at the validation part
+    patience: int = 0  # looks without a better memory after which the stage ends; 0: it never ends early
+
+    def __post_init__(self) -> None:
+        _at_least_one(self, "steps", "check_every")
+        _positive(self, "share")
+        if self.patience < 0:
+            raise UsageError(f"recipe: patience is {self.patience}", do="Give 0 or more")
+
+    @property
+    def kind(self) -> str:
+        """The name of the objective: a key of OBJECTIVES."""
+        return next(name for name, settings in OBJECTIVES.items() if isinstance(self.objective, settings))
 
 
 @dataclass(frozen=True)
@@ -47,87 +126,60 @@ class Recipe:
 
     name: str
     start: str  # "data": an SVD of down-scaled real images; "noise"
-    objective: Unrolled
-    outer: Outer
-    steps: int  # outer steps
-    check_every: int  # outer steps between two looks at the validation part
+    lr: float  # the inner rate to start from; stages may learn it
+    stages: tuple[Stage, ...]  # one after the other, each from the best memory of those before
+    check: (
+        TrainRecipe  # how the networks of a look at the validation part are trained; its rate follows the learned one
+    )
     check_networks: int  # fresh networks trained for each look
     holdout: float  # share of the training part that is kept for validation
-    retrain: TrainRecipe  # how networks are trained on the finished memory; its rate follows the learned one
+    retrain: TrainRecipe  # how networks are trained on the finished memory; its rate follows the learned one too
 
     def __post_init__(self) -> None:
-        objective, outer = self.objective, self.outer
-        for what, value in (
-            ("steps", self.steps),
-            ("check_every", self.check_every),
-            ("check_networks", self.check_networks),
-            ("objective.steps", objective.steps),
-            ("objective.per_class", objective.per_class),
-            ("objective.real_per_class", objective.real_per_class),
-        ):
-            if value < 1:
-                raise UsageError(f"recipe: {what} is {value}", do="Give 1 or more")
-        for what, number in (("objective.lr", objective.lr), ("outer.lr", outer.lr), ("outer.clip", outer.clip)):
-            if not (math.isfinite(number) and number > 0):
-                raise UsageError(f"recipe: {what} is {number}", do="Give a positive number")
-        for what, number in (
-            ("objective.momentum", objective.momentum),
-            ("outer.momentum", outer.momentum),
-            ("outer.decay", outer.decay),
-            ("outer.average", outer.average),
-        ):
-            if not 0 <= number < 1:
-                raise UsageError(f"recipe: {what} is {number}", do="Give a number in [0, 1)")
+        _at_least_one(self, "check_networks")
+        _positive(self, "lr")
+        _one_of(self, "start", STARTS)
+        if not self.stages:
+            raise UsageError("recipe: there is no stage", do="Give one [[stages]] or more")
         if not 0 < self.holdout < 1:
             raise UsageError(f"recipe: holdout is {self.holdout}", do="Give a share between 0 and 1")
-        for what, choice, choices in (("start", self.start, STARTS), ("outer.optimiser", outer.optimiser, OPTIMISERS)):
-            if choice not in choices:
-                raise UsageError(f"recipe: {what} is {printable(choice)!r}", do=f"Choose from {', '.join(choices)}")
+
+    @property
+    def steps(self) -> int:
+        """Outer steps of all stages together."""
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def most_rows(self) -> int | None:
+        """The rows of a class that one inner training sees twice: more would hardly be learned (docs/log.md).
+
+        None where no stage trains networks through.
+        """
+        seen = [s.objective.steps * s.objective.per_class for s in self.stages if isinstance(s.objective, Unrolled)]
+        return max(1, max(seen) // 2) if seen else None
+
+    def followed(self, training: TrainRecipe, lr: float) -> TrainRecipe:
+        """`training` with its rate moved as the inner rate has: from where it started to `lr`."""
+        return replace(training, lr=training.lr * lr / self.lr)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain numbers; every stage's objective with its `kind`."""
+        plain = asdict(self)
+        for stage, told in zip(self.stages, plain["stages"], strict=True):
+            told["objective"]["kind"] = stage.kind
+        plain["stages"] = list(plain["stages"])
+        return plain
 
     def changed(self, settings: dict[str, Any]) -> Self:
-        """This recipe with some settings replaced; `settings` is nested as `to_json` is. Unknown keys are errors."""
+        """This recipe with some settings replaced; `settings` is nested as `to_json` is. Unknown keys are errors.
+
+        Where stages are given, they are the recipe's stages. Each keeps what it does not say from this recipe's stage
+        of the same number, if that has the same kind of objective; otherwise from the defaults.
+        """
         return _replaced(self, settings, "")
 
 
-STARTS = ("data", "noise")
-OPTIMISERS = ("adam", "sgd")
-
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        # Made for a CPU and minutes; the experiments behind each number are in docs/log.md.
-        Recipe(
-            name="quick",
-            start="data",
-            objective=Unrolled(
-                "convnet:width=32", steps=20, per_class=2, lr=0.02, learn_lr=True, momentum=0.9, real_per_class=20
-            ),
-            outer=Outer("adam", lr=0.02, momentum=0.9, clip=2.0, decay=0.5, average=0.98),
-            steps=300,
-            check_every=25,
-            check_networks=2,
-            holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9),
-        ),
-        # [RTP] as published, from the released configuration: T = 150, K = 16 at half size for CIFAR-10 at ipc 1.
-        Recipe(
-            name="paper",
-            start="noise",
-            objective=Unrolled(
-                "convnet", steps=150, per_class=32, lr=0.01, learn_lr=False, momentum=0.9, real_per_class=64
-            ),
-            outer=Outer("sgd", lr=0.1, momentum=0.5, clip=2.0, decay=0.0, average=0.0),
-            steps=20_000,
-            check_every=200,
-            check_networks=1,
-            holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=600, batch=640, lr=0.01, momentum=0.9),
-        ),
-    )
-}
+OBJECTIVES: dict[str, type[Unrolled | Ridge]] = {"unrolled": Unrolled, "ridge": Ridge}
 
 
 def load_recipe(name: str) -> Recipe:
@@ -162,8 +214,11 @@ def _replaced(part: Any, settings: dict[str, Any], path: str) -> Any:
             names = ", ".join(sorted(known))
             raise UsageError(f"unknown recipe setting {printable(full)!r}", do=f"Choose from {names}")
         current = getattr(part, key)
-        if isinstance(value, dict) and not isinstance(current, (str, int, float)):
-            values[key] = _replaced(current, value, f"{full}.")
+        plain = isinstance(current, (str, int, float))
+        if key == "stages":
+            values[key] = _stages(current, value)
+        elif isinstance(value, dict) and not plain:
+            values[key] = _replaced(current, {k: v for k, v in value.items() if k != "kind"}, f"{full}.")
         elif isinstance(current, float) and isinstance(value, (int, float)) and not isinstance(value, bool):
             values[key] = float(value)
         elif type(value) is type(current):
@@ -171,6 +226,93 @@ def _replaced(part: Any, settings: dict[str, Any], path: str) -> Any:
         else:
             raise UsageError(
                 f"recipe setting {printable(full)!r} is {printable(repr(value))}",
-                do=f"Give a value like {current!r}" if isinstance(current, (str, int, float)) else "Give a table",
+                do=f"Give a value like {current!r}" if plain else "Give a table",
             )
     return replace(part, **values)
+
+
+def _stages(current: tuple[Stage, ...], settings: Any) -> tuple[Stage, ...]:
+    """The stages of `settings`, each from the stage of `current` with its number, or from the defaults."""
+    if not (isinstance(settings, list | tuple) and all(isinstance(given, dict) for given in settings)):
+        raise UsageError("recipe setting 'stages' is no list of tables", do="Write each stage as [[stages]]")
+    found = []
+    for number, given in enumerate(settings):
+        base = current[number] if number < len(current) else None
+        objective = given.get("objective", {})
+        kind = objective.get("kind", base.kind if base else "unrolled") if isinstance(objective, dict) else None
+        if kind is not None and kind not in OBJECTIVES:
+            raise UsageError(
+                f"recipe: there is no objective {printable(str(kind))!r}", do=f"Choose from {', '.join(OBJECTIVES)}"
+            )
+        if base is None or (kind is not None and kind != base.kind):
+            base = Stage(OBJECTIVES[kind or "unrolled"]())
+        found.append(_replaced(base, given, f"stages.{number}."))
+    return tuple(found)
+
+
+_INNER = TrainRecipe("convnet:width=32", steps=20, batch=20, lr=0.02, momentum=0.9)  # as `quick` trains its networks
+
+RECIPES = {
+    recipe.name: recipe
+    for recipe in (
+        # Made for a CPU and minutes; the experiments behind each number are in docs/log.md.
+        Recipe(
+            name="quick",
+            start="data",
+            lr=0.02,
+            stages=(
+                Stage(Ridge(), Outer(), steps=100, share=1.0, check_every=20, patience=3),
+                Stage(Unrolled(), Outer(decay=0.5), steps=300, share=6.0),
+            ),
+            check=_INNER,
+            check_networks=2,
+            holdout=0.1,
+            retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9, mixture=0.5),
+        ),
+        # For hours of a CPU or a GPU: the networks that are measured in the end, trained for longer, on more images.
+        Recipe(
+            name="best",
+            start="data",
+            lr=0.02,
+            stages=(
+                Stage(
+                    Ridge("convnet", networks=10, age=100, per_class=20, real_per_class=50),
+                    Outer(lr=0.01),
+                    steps=2_000,
+                    share=1.0,
+                    check_every=100,
+                    patience=5,
+                ),
+                Stage(
+                    Unrolled("convnet", steps=60, per_class=10, real_per_class=50),
+                    Outer(lr=0.01, decay=0.5, average=0.99),
+                    steps=5_000,
+                    share=9.0,
+                    check_every=100,
+                ),
+            ),
+            check=TrainRecipe("convnet", steps=60, batch=100, lr=0.02, momentum=0.9),
+            check_networks=2,
+            holdout=0.1,
+            retrain=TrainRecipe("convnet", steps=150, batch=100, lr=0.02, momentum=0.9, mixture=0.5),
+        ),
+        # [RTP] as published, from the released configuration: T = 150, K = 16 at half size for CIFAR-10 at ipc 1.
+        Recipe(
+            name="paper",
+            start="noise",
+            lr=0.01,
+            stages=(
+                Stage(
+                    Unrolled("convnet", steps=150, per_class=32, learn_lr=False, momentum=0.9, real_per_class=64),
+                    Outer("sgd", lr=0.1, momentum=0.5, clip=2.0, decay=0.0, average=0.0),
+                    steps=20_000,
+                    check_every=200,
+                ),
+            ),
+            check=TrainRecipe("convnet", steps=150, batch=320, lr=0.01, momentum=0.9),
+            check_networks=1,
+            holdout=0.1,
+            retrain=TrainRecipe("convnet", steps=600, batch=640, lr=0.01, momentum=0.9),
+        ),
+    )
+}

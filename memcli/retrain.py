@@ -51,7 +51,8 @@ def retrain(
     memory = artifact.memory.to(device)
     began = time.monotonic()
     network = build(recipe.network, memory.spec.data, seed=seed).to(device)
-    train(network, recipe, recalled_batches(memory, recipe.batch, seed), progress, seed=seed, title=title)
+    batch = recalled_batches(memory, recipe.batch, seed, recipe.mixture)
+    train(network, recipe, batch, progress, seed=seed, title=title)
     return Retrained(network, memory.spec.data, recipe, seed, time.monotonic() - began)
 
 

@@ -89,6 +89,14 @@ def folder_of(output: str | Path) -> Path:
     return output.with_suffix(".run")
 
 
+def settings(output: str | Path) -> dict[str, Any]:
+    """The settings of the run of `output`. UsageError where there is none, MemoryFileError where they are damaged."""
+    path = folder_of(output) / SETTINGS
+    if not path.is_file():
+        raise UsageError(f"there is no run to resume in {printable(str(path.parent))}", do="Leave out --resume")
+    return tensorfile.parse_json(path.read_bytes(), printable(str(path)))
+
+
 @contextmanager
 def opened(
     output: str | Path, settings: dict[str, Any], *, resume: bool = False, force: bool = False

@@ -8,6 +8,7 @@ from memcli.errors import UsageError
 from memcli.text import printable
 
 BYTES_PER_FLOAT = {"float32": 4, "float16": 2}  # the storage types, and what one stored number costs
+AUGMENTATIONS = ("flip", "shift", "scale", "rotate", "colour", "cutout")  # and in this order
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
 
@@ -167,6 +168,20 @@ class MemorySpec:
         return cls(data, bases, scale, rows, storage)
 
 
+def augmentations(text: str) -> tuple[str, ...]:
+    """The names in `text`, as "shift,rotate", in the order of AUGMENTATIONS; "" names none."""
+    given = text.split(",") if text else []
+    unknown = [name for name in given if name not in AUGMENTATIONS]
+    if unknown or len(set(given)) < len(given):
+        raise UsageError(
+            f"{printable(text)!r} is no augmentation", do=f"Choose from {', '.join(AUGMENTATIONS)}, with commas between"
+        )
+    return tuple(name for name in AUGMENTATIONS if name in given)
+
+
+_NEWER = ("decay", "augment", "mixture")  # settings of TrainRecipe that the first files did not have
+
+
 @dataclass(frozen=True)
 class TrainRecipe:
     """How a network is trained: stored in every memory file, so that `retrain` with no flags repeats it."""
@@ -176,8 +191,15 @@ class TrainRecipe:
     batch: int = 100  # images a step, spread evenly over the classes
     lr: float = 0.01
     momentum: float = 0.9
+    decay: float = 0.0  # the share of the steps, at the end, over which the rate falls to 0 by a cosine; 0: constant
+    augment: str = ""  # operations of memcli.augment, as "shift,rotate"; every image of every step has its own draw
+    mixture: float = 0.0  # the largest share of a second class in what is recalled; 0: one class an image
 
     def __post_init__(self) -> None:
+        augmentations(self.augment)
+        for what in ("decay", "mixture"):
+            if not 0 <= getattr(self, what) <= 1:
+                raise UsageError(f"{what} is {getattr(self, what)}", do=f"Give {what} from 0 to 1")
         for what in ("steps", "batch"):
             value = getattr(self, what)
             if not (isinstance(value, int) and 1 <= value <= 10_000_000):
@@ -189,7 +211,9 @@ class TrainRecipe:
             )
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As files hold it: a setting that is newer than the format stands there only where it is not the default."""
+        newer = {field.name: field.default for field in fields(self) if field.name in _NEWER}
+        return {name: value for name, value in asdict(self).items() if newer.get(name, ...) != value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
+from memcli.augment import Augmentation
 from memcli.errors import DivergedError
 from memcli.memory import Memory, Query
 from memcli.progress import Progress, Silent
@@ -22,10 +23,11 @@ Batch = Callable[[int], tuple[Tensor, Tensor]]  # step -> images (n, C, H, W) an
 _LOOK_EVERY = 50  # steps: reading the loss stops the device, so it is not read at every step
 
 
-def recalled_batches(memory: Memory, size: int, seed: int) -> Batch:
+def recalled_batches(memory: Memory, size: int, seed: int, mixture: float = 0.0) -> Batch:
     """Minibatches recalled from `memory`, on its device: size // classes images of each class, and at least one.
 
-    Rows come in shuffled epochs; minibatch t is a pure function of (seed, t).
+    Rows come in shuffled epochs; minibatch t is a pure function of (seed, t). With a `mixture` above 0 the queries are
+    generalised: each is one class and, to a share drawn evenly from 0 to `mixture`, another one drawn at random.
     """
     classes = len(memory.spec.data.classes)
     per_class = max(1, size // classes)
@@ -34,6 +36,11 @@ def recalled_batches(memory: Memory, size: int, seed: int) -> Batch:
     def batch(step: int) -> tuple[Tensor, Tensor]:
         rows, labels = balanced_rows(memory.spec.rows, classes, per_class, seed, step, "recalled batches")
         query = Query.of_classes(rows, labels, classes)
+        if mixture:
+            draw = generator(seed, "mixtures", step)
+            share = mixture * torch.rand(len(query), 1, generator=draw)
+            others = query.labels[torch.randperm(len(query), generator=draw)]
+            query = Query(rows, torch.lerp(query.labels, others, share))
         return memory.recall(query), query.labels
 
     return batch
@@ -60,6 +67,12 @@ def real_batches(images: LabelledImages, spec: DataSpec, size: int, seed: int) -
         return images.normalised(spec, chosen), one_hot(images.labels[chosen], len(spec.classes)).float()
 
     return batch
+
+
+def share_of_rate(step: int, recipe: TrainRecipe) -> float:
+    """The share of the rate that step `step`, counted from 0, is taken at."""
+    left = (recipe.steps - step) / recipe.steps
+    return 1.0 if left >= recipe.decay else 0.5 * (1 - math.cos(math.pi * left / recipe.decay))
 
 
 @contextmanager
@@ -98,18 +111,24 @@ def train(
     """Train `network` in place, on its device, and leave it in evaluation mode.
 
     `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t). `seed` is
-    for layers that draw at random, such as dropout. Raises DivergedError where the loss or a weight is not finite.
+    for augmentation, and for layers that draw at random, such as dropout. Raises DivergedError where the loss or a
+    weight is not finite.
     """
     progress = progress or Silent()
     device = _device(network)
     optimiser = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+    augmentation = Augmentation(recipe.augment)
     network.train()
     progress.begin(title, recipe.steps)
     try:
         with _dropout_from(seed, device):
             for step in range(1, recipe.steps + 1):
                 images, labels = batch(step - 1)
-                loss = cross_entropy(network(images.to(device)), labels.to(device))
+                draws = augmentation.draw(images.shape[1:], seed, step - 1, len(images))
+                images = augmentation.apply(images.to(device), draws)
+                loss = cross_entropy(network(images), labels.to(device))
+                for group in optimiser.param_groups:
+                    group["lr"] = recipe.lr * share_of_rate(step - 1, recipe)
                 optimiser.zero_grad()
                 loss.backward()
                 optimiser.step()

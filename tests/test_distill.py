@@ -1,5 +1,6 @@
 """Distillation end to end: it learns, it repeats, it is continued bit for bit, and it is stopped politely."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,23 +9,30 @@ import torch
 
 from memcli import runfolder
 from memcli.artifact import files
-from memcli.distill import Distilled, distill, estimate
+from memcli.distill import Distillation, Distilled, distill, estimate
 from memcli.errors import Interrupted
 from memcli.evaluate import evaluate
 from memcli.objectives import UnrolledObjective
-from memcli.recipe import load_recipe
+from memcli.outer import OuterLoop
+from memcli.recipe import Outer, load_recipe
 from memcli.sources import holdout, open_source
 from memcli.spec import MemorySpec
 
 SOURCE = open_source("fake:n=90,test=30,classes=3,shape=1x8x8")
 SPEC = MemorySpec.from_budget(SOURCE.spec, floats=192)
+MLP = "mlp:width=8,depth=2"
 RECIPE = load_recipe("quick").changed(
     {
-        "steps": 6,
-        "check_every": 2,
         "check_networks": 1,
-        "objective": {"network": "mlp:width=8,depth=2", "steps": 4, "real_per_class": 5},
-        "retrain": {"network": "mlp:width=8,depth=2", "steps": 10, "batch": 6},
+        "stages": [
+            {
+                "steps": 6,
+                "check_every": 2,
+                "objective": {"kind": "unrolled", "network": MLP, "steps": 4, "real_per_class": 5},
+            },
+        ],
+        "check": {"network": MLP, "steps": 4, "batch": 6},
+        "retrain": {"network": MLP, "steps": 10, "batch": 6},
     }
 )
 
@@ -42,9 +50,21 @@ def test_distillation_beats_its_start_on_digits() -> None:
     spec = MemorySpec.from_budget(digits.spec, floats=640)
     recipe = RECIPE.changed(
         {
-            "steps": 25,
-            "check_every": 25,
-            "objective": {"network": "mlp:width=32,depth=2", "steps": 10, "lr": 0.1, "real_per_class": 20},
+            "lr": 0.1,
+            "stages": [
+                {
+                    "steps": 25,
+                    "check_every": 25,
+                    "outer": {"decay": 0.0},
+                    "objective": {
+                        "kind": "unrolled",
+                        "network": "mlp:width=32,depth=2",
+                        "steps": 10,
+                        "real_per_class": 20,
+                    },
+                }
+            ],
+            "check": {"network": "mlp:width=32,depth=2", "steps": 10, "batch": 20, "lr": 0.1},
             "retrain": {"network": "mlp:width=32,depth=2", "steps": 10, "batch": 20, "lr": 0.1},
         }
     )
@@ -58,7 +78,7 @@ def test_distillation_beats_its_start_on_digits() -> None:
 
 def tiny(recipe):
     """The same recipe with steps too small to move the start."""
-    return replace(recipe, outer=replace(recipe.outer, lr=1e-9))
+    return recipe.changed({"stages": [{"outer": {"lr": 1e-9}}]})
 
 
 def test_a_seed_gives_one_file(tmp_path: Path) -> None:
@@ -85,6 +105,59 @@ def test_an_interrupted_run_is_continued_to_the_same_bits(tmp_path: Path) -> Non
     assert [line.split(",")[0] for line in lines] == ['{"step": 0', '{"step": 2', '{"step": 4', '{"step": 6']
 
 
+STAGES = RECIPE.changed(
+    {
+        "stages": [
+            {
+                "steps": 3,
+                "check_every": 2,
+                "objective": {"kind": "ridge", "network": MLP, "networks": 2, "age": 2, "per_class": 2},
+            },
+            {"steps": 4, "check_every": 2, "objective": {"network": MLP, "steps": 3, "real_per_class": 5}},
+        ]
+    }
+)
+
+
+@pytest.mark.parametrize("stopped", [2, 3, 5])
+def test_stages_follow_one_another_and_are_continued_to_the_same_bits(tmp_path: Path, stopped: int) -> None:
+    output, settings = tmp_path / "f.safetensors", {"seed": 0}
+    whole = distill(SOURCE, SPEC, STAGES, seed=0)
+    polls = iter([False] * stopped + [True])
+    with runfolder.opened(output, settings) as run, pytest.raises(Interrupted, match=f"stopped at step {stopped}"):
+        distill(SOURCE, SPEC, STAGES, seed=0, run=run, interrupted=lambda: next(polls))
+    with runfolder.opened(output, settings, resume=True) as run:
+        continued = distill(SOURCE, SPEC, STAGES, seed=0, run=run)
+        lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert same(whole, continued)
+    assert [(line["step"], line["stage"]) for line in lines] == [(0, 1), (2, 1), (3, 1), (4, 2), (6, 2), (7, 2)]
+
+
+def test_a_stage_ends_when_validation_stops_improving(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accuracies are made up here: the third look is better than the second, and none is after it."""
+    told = iter([0.5, 0.4, 0.6, 0.1, 0.2])
+    monkeypatch.setattr(Distillation, "_check", lambda _: next(told))
+    stages = [
+        {"steps": 100, "check_every": 1, "patience": 2, "objective": {"kind": "unrolled", "network": MLP, "steps": 2}}
+    ]
+    assert distill(SOURCE, SPEC, RECIPE.changed({"stages": stages})).steps == 4
+
+
+def test_a_stage_begins_from_the_best_memory_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    told, entered = iter([0.5, 0.9, 0.4, *[0.0] * 9]), []
+    monkeypatch.setattr(Distillation, "_check", lambda _: next(told))
+    enter = OuterLoop.enter
+
+    def watched(loop: OuterLoop, settings: Outer) -> None:
+        enter(loop, settings)
+        entered.append(torch.equal(loop.here.memory.bases, loop.best.memory.bases))
+
+    monkeypatch.setattr(OuterLoop, "enter", watched)
+    found = distill(SOURCE, SPEC, STAGES)
+    assert entered == [True]
+    assert found.steps == 7
+
+
 def test_resuming_a_finished_run_does_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
     with runfolder.opened(output, settings) as run:
@@ -109,18 +182,18 @@ def test_the_kept_memory_is_the_best_on_validation_and_never_saw_it(monkeypatch:
     _, validation = holdout(SOURCE.split("train"), 3, seed=0, fraction=RECIPE.holdout)
     seen, told = [], iter([0.05, 0.1, 0.9, 0.5])
 
-    def look(memory, _lr, _recipe, images, _seed, _step) -> float:
-        assert all(any(torch.equal(image, own) for own in validation.images) for image in images.images)
-        seen.append(memory.bases.clone())  # the loop goes on moving its own
+    def check(work: Distillation) -> float:
+        assert all(any(torch.equal(image, own) for own in validation.images) for image in work.validation.images)
+        seen.append(work.loop.average.memory.bases.clone())  # the loop goes on moving its own
         return next(told)
 
-    monkeypatch.setattr("memcli.distill._check", look)
+    monkeypatch.setattr(Distillation, "_check", check)
     found = distill(SOURCE, SPEC, RECIPE)
     assert torch.equal(found.artifact.memory.bases, seen[2])
 
 
 def test_a_run_that_diverges_ends_with_its_best_memory() -> None:
-    found = distill(SOURCE, SPEC, RECIPE.changed({"objective": {"lr": 1e30}}))
+    found = distill(SOURCE, SPEC, RECIPE.changed({"lr": 1e30}))
     assert found.diverged
     assert found.artifact.memory.bases.isfinite().all()
 

@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
+from memcli import evaluate as module
 from memcli.artifact.files import Artifact
 from memcli.artifact.manifest import Manifest
 from memcli.errors import DataError, GateError, UsageError
-from memcli.evaluate import evaluate, random_subset, real_images_per_class, require, to_json
+from memcli.evaluate import by_protocol, evaluate, random_subset, real_images_per_class, require, to_json
 from memcli.memory import Memory
 from memcli.results import Report, Trial
 from memcli.sources import LabelledImages, Source, aligned, open_source
-from memcli.spec import MemorySpec, TrainRecipe
+from memcli.spec import DataSpec, MemorySpec, TrainRecipe
 
 RECIPE = TrainRecipe("convnet:width=8,depth=2", steps=20, batch=12, lr=0.05)
 EVERYTHING = frozenset({"random", "full"})
@@ -94,12 +95,35 @@ def test_only_the_test_split_is_measured_and_train_is_left_alone_without_baselin
 
 
 def test_real_images_per_class_round_up_in_favour_of_the_baseline(artifact: Artifact) -> None:
-    spec = artifact.memory.spec
-    assert real_images_per_class(MemorySpec(spec.data, bases=1, scale=2, rows=1)) == 1  # 19 of 192 floats
-    assert real_images_per_class(MemorySpec(spec.data, bases=3, scale=1, rows=1)) == 2  # 201 floats
-    assert real_images_per_class(MemorySpec(spec.data, bases=2, scale=1, rows=10)) == 1  # 188 floats
-    exact = MemorySpec(spec.data, bases=6, scale=2, rows=16)  # 96 + 288 = 2 * 192
-    assert (exact.ipc, real_images_per_class(exact)) == (2.0, 2)
+    data = artifact.memory.spec.data  # an image of each of the three classes is 192 numbers
+    assert [real_images_per_class(data, numbers) for numbers in (19, 192, 193, 2 * 192)] == [1, 1, 2, 2]
+
+
+def test_bytes_buy_four_times_the_images_of_float32(artifact: Artifact, source: Source) -> None:
+    asked = []
+    original = module.random_subset
+
+    def watched(images: LabelledImages, spec: DataSpec, per_class: int, seed: int) -> LabelledImages:
+        asked.append(per_class)
+        return original(images, spec, per_class, seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "random_subset", watched)
+        found = evaluate(artifact, source, runs=1, baselines=frozenset({"random", "bytes"}))
+    assert [trial.trained_on for trial in found.trials] == ["memory", "random", "bytes"]
+    assert asked == [2, 5]  # 201 floats, 804 bytes
+
+
+def test_the_paper_s_protocol() -> None:
+    data = open_source("fake:classes=10,shape=3x32x32").spec
+    own = TrainRecipe("mlp", 5, 6, 0.5, mixture=0.5, decay=1.0)
+    cifar = MemorySpec(data, bases=16, scale=2, rows=115)
+    assert by_protocol("file", cifar, own) is own
+    assert by_protocol("rtp", cifar, own) == TrainRecipe("mlp", 600, 640, 0.01, 0.9)
+    small = MemorySpec(data, bases=16, scale=2, rows=2)
+    assert by_protocol("rtp", small, own) == TrainRecipe("mlp", 300, 20, 0.01, 0.9)
+    with pytest.raises(UsageError, match=r"there is no protocol 'best'\. Choose from file, rtp"):
+        by_protocol("best", small, own)
 
 
 def test_random_subsets_are_even_pure_and_take_all_of_a_small_class(source: Source) -> None:
@@ -139,7 +163,7 @@ def test_a_gate_looks_at_the_memory_of_every_network() -> None:
 
 
 def test_what_cannot_be_evaluated_is_refused_before_any_training(artifact: Artifact, source: Source) -> None:
-    with pytest.raises(UsageError, match=r"no baseline 'half'\. Choose from random, full"):
+    with pytest.raises(UsageError, match=r"no baseline 'half'\. Choose from random, bytes, full"):
         evaluate(artifact, source, baselines=frozenset({"half"}))
     with pytest.raises(UsageError, match="runs is 0"):
         evaluate(artifact, source, runs=0)

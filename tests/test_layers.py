@@ -10,14 +10,15 @@ LAYERS = (
     {"errors", "progress"},
     {"text"},
     {"seeds", "spec", "results", "atomic"},
-    {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling"},
-    {"artifact", "objectives", "training", "exporters", "runfolder", "starts"},
-    {"outer"},
+    {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling", "augment"},
+    {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule"},
+    {"outer", "retraining"},
     {"distill", "recall", "retrain", "evaluate"},
+    {"tune"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-NO_TORCH = {"errors", "progress", "text", "spec", "results", "atomic", "recipe"}
+NO_TORCH = {"errors", "progress", "text", "spec", "results", "atomic", "recipe", "schedule"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or not path.name.startswith("__"))
 
 

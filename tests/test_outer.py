@@ -28,7 +28,8 @@ def draw(name: str, step: int = 0) -> Memory:
 
 def outcome(step: int, loss: float = 1.0) -> Outcome:
     gradient = draw("gradient", step)
-    return Outcome(torch.tensor(loss), gradient.bases, gradient.addresses, torch.tensor(0.5))
+    gradients = {"bases": gradient.bases, "addresses": gradient.addresses, "log_lr": torch.tensor(0.5)}
+    return Outcome(torch.tensor(loss), gradients)
 
 
 def test_sgd_with_momentum_moves_as_by_hand() -> None:
@@ -37,7 +38,7 @@ def test_sgd_with_momentum_moves_as_by_hand() -> None:
     wanted, velocity = start.bases.clone(), torch.zeros_like(start.bases)
     for step in range(3):
         loop.move(outcome(step), 0.0)
-        velocity = 0.5 * velocity + outcome(step).bases
+        velocity = 0.5 * velocity + outcome(step).gradients["bases"]
         wanted = wanted - 0.1 * velocity
     torch.testing.assert_close(loop.here.memory.bases, wanted)
     assert loop.step == 3
@@ -60,7 +61,7 @@ def test_the_rate_falls_by_a_cosine_to_a_tenth(finished: float, share: float) ->
     start = draw("start")
     loop = OuterLoop(start, 0.02, replace(SGD, decay=0.5))
     loop.move(outcome(0), finished)
-    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.1 * share * outcome(0).bases)
+    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.1 * share * outcome(0).gradients["bases"])
 
 
 def test_the_rate_moves_by_its_logarithm() -> None:
@@ -101,13 +102,13 @@ def test_numbers_that_are_not_finite_bring_back_the_best_memory_at_half_the_rate
     draws = {loop.draw}
     broken = outcome(1, loss=float("nan")) if bad == "loss" else outcome(1)
     if bad == "gradient":
-        broken.addresses[0, 0, 0] = torch.inf
+        broken.gradients["addresses"][0, 0, 0] = torch.inf
     loop.move(broken, 0.0)
     assert torch.equal(loop.here.memory.bases, start.bases)
     assert loop.step == 1, "a step that failed does not count"
     assert loop.draw not in draws, "the draw that failed would be tried again"
     loop.move(outcome(2), 0.0)
-    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.05 * outcome(2).bases)
+    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.05 * outcome(2).gradients["bases"])
 
 
 def test_a_run_that_keeps_diverging_is_given_up() -> None:
@@ -127,7 +128,7 @@ def test_a_restored_loop_goes_on_bit_for_bit(settings: Outer) -> None:
     loop.move(outcome(3, loss=float("nan")), 0.0)
     loop.move(outcome(4), 0.0)
     restored = OuterLoop(draw("another start"), 0.02, settings)
-    restored.restore({name: tensor.clone() for name, tensor in loop.tensors().items()}, loop.counters())
+    restored.restore({name: tensor.clone() for name, tensor in loop.tensors().items()}, loop.counters(), settings)
     for one in (loop, restored):
         one.move(outcome(5), 0.0)
     assert torch.equal(loop.here.memory.bases, restored.here.memory.bases)

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from memcli.errors import DataError, UsageError
-from memcli.recipe import RECIPES, load_recipe
+from memcli.recipe import RECIPES, Ridge, Stage, load_recipe
 
 
 def test_the_paper_s_settings() -> None:
     recipe = load_recipe("paper")
-    inner, outer = recipe.objective, recipe.outer
-    assert (inner.steps, inner.per_class, inner.lr, inner.momentum, inner.real_per_class) == (150, 32, 0.01, 0.9, 64)
+    (stage,) = recipe.stages
+    inner, outer = stage.objective, stage.outer
+    assert (inner.steps, inner.per_class, recipe.lr, inner.momentum, inner.real_per_class) == (150, 32, 0.01, 0.9, 64)
     assert (outer.optimiser, outer.lr, outer.momentum, outer.clip) == ("sgd", 0.1, 0.5, 2.0)
     assert recipe.start == "noise"
 
@@ -26,14 +27,21 @@ def test_a_recipe_is_plain_json_and_rebuilt_from_it(name: str) -> None:
 
 def test_a_file_changes_the_recipe_that_it_is_based_on(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text('base = "paper"\nsteps = 7\n[objective]\nlr = 1\nnetwork = "mlp"\n[retrain]\nsteps = 9\n')
+    path.write_text(
+        'base = "paper"\nlr = 1\n[[stages]]\nsteps = 7\nobjective.network = "mlp"\n'
+        '[[stages]]\nobjective.kind = "ridge"\nobjective.age = 3\n[retrain]\nsteps = 9\n'
+    )
     recipe = load_recipe(str(path))
-    assert (recipe.name, recipe.steps, recipe.retrain.steps) == ("mine", 7, 9)
-    assert (recipe.objective.lr, recipe.objective.network, recipe.objective.steps) == (1.0, "mlp", 150)
+    first, second = recipe.stages
+    assert (recipe.name, recipe.steps, recipe.retrain.steps, recipe.lr) == ("mine", 7 + second.steps, 9, 1.0)
+    assert (first.objective.network, first.objective.steps, first.outer.optimiser) == ("mlp", 150, "sgd")
+    assert second == Stage(Ridge(age=3))
 
 
 def test_an_unknown_recipe_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"unknown recipe 'fast'\. Choose from quick, paper, or name a .toml file"):
+    with pytest.raises(
+        UsageError, match=r"unknown recipe 'fast'\. Choose from quick, best, paper, or name a .toml file"
+    ):
         load_recipe("fast")
 
 
@@ -48,19 +56,31 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('base = "slow"', r"has base 'slow'\. Choose from quick, paper"),
-        ("stepz = 3", r"unknown recipe setting 'stepz'\. Choose from .*steps"),
-        ("[objective]\nrate = 3", r"unknown recipe setting 'objective.rate'\. Choose from .*lr"),
-        ("steps = 1.5", r"recipe setting 'steps' is 1.5\. Give a value like \d+"),
-        ("steps = true", r"recipe setting 'steps' is True\. Give a value like \d+"),
-        ("objective = 3", r"recipe setting 'objective' is 3\. Give a table"),
-        ("steps = 0", r"recipe: steps is 0\. Give 1 or more"),
-        ("[outer]\nlr = 0", r"recipe: outer.lr is 0.0\. Give a positive number"),
-        ("[outer]\nlr = nan", r"recipe: outer.lr is nan\. Give a positive number"),
-        ("[outer]\ndecay = 1", r"recipe: outer.decay is 1.0\. Give a number in \[0, 1\)"),
+        ('base = "slow"', r"has base 'slow'\. Choose from quick, best, paper"),
+        ("stepz = 3", r"unknown recipe setting 'stepz'\. Choose from .*stages"),
+        ("[[stages]]\nobjective.rate = 3", r"setting 'stages.0.objective.rate'\. Choose from .*network"),
+        ("check_networks = 1.5", r"recipe setting 'check_networks' is 1.5\. Give a value like \d+"),
+        ("check_networks = true", r"recipe setting 'check_networks' is True\. Give a value like \d+"),
+        ("check = 3", r"recipe setting 'check' is 3\. Give a table"),
+        ("[stages]\nsteps = 3", r"recipe setting 'stages' is no list of tables\. Write each stage as \[\[stages\]\]"),
+        ("stages = []", r"recipe: there is no stage\. Give one \[\[stages\]\] or more"),
+        ("[[stages]]\nobjective = 3", r"recipe setting 'stages.0.objective' is 3\. Give a table"),
+        ('[[stages]]\nobjective.kind = "luck"', r"there is no objective 'luck'\. Choose from unrolled, ridge"),
+        ("[[stages]]\nsteps = 0", r"recipe: steps is 0\. Give 1 or more"),
+        ("[[stages]]\nshare = 0", r"recipe: share is 0.0\. Give a positive number"),
+        ("[[stages]]\npatience = -1", r"recipe: patience is -1\. Give 0 or more"),
+        ("[[stages]]\nobjective.momentum = 1", r"recipe: momentum is 1.0\. Give a number in \[0, 1\)"),
+        (
+            '[[stages]]\nobjective.kind = "unrolled"\nobjective.window = 21',
+            r"recipe: window is 21\. Give 0 to 20, the steps",
+        ),
+        ('[[stages]]\nobjective.augment = "spin"', r"'spin' is no augmentation\. Choose from flip"),
+        ("[[stages]]\nouter.lr = 0", r"recipe: lr is 0.0\. Give a positive number"),
+        ("lr = nan", r"recipe: lr is nan\. Give a positive number"),
+        ("[[stages]]\nouter.decay = 1", r"recipe: decay is 1.0\. Give a number in \[0, 1\)"),
         ("holdout = 1.0", r"recipe: holdout is 1.0\. Give a share between 0 and 1"),
         ('start = "luck"', r"recipe: start is 'luck'\. Choose from data, noise"),
-        ('[outer]\noptimiser = "lion"', r"recipe: outer.optimiser is 'lion'\. Choose from adam, sgd"),
+        ('[[stages]]\nouter.optimiser = "lion"', r"recipe: optimiser is 'lion'\. Choose from adam, sgd"),
         ("[retrain]\nlr = -1", r"rate -1.0 with momentum 0.9 cannot train"),
     ],
 )
@@ -72,5 +92,14 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
 
 
 def test_most_rows_are_those_that_one_training_sees_twice() -> None:
-    assert load_recipe("quick").objective.most_rows == 20
-    assert load_recipe("paper").objective.most_rows == 2400
+    assert load_recipe("quick").most_rows == 20
+    assert load_recipe("paper").most_rows == 2400
+
+
+def test_the_example_of_the_page_is_a_recipe(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    path = tmp_path / "own.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    recipe = load_recipe(str(path))
+    assert [(stage.kind, stage.steps) for stage in recipe.stages] == [("ridge", 200), ("unrolled", 1000)]
+    assert all(f"| `{name}` |" in page for name in RECIPES)

@@ -1,5 +1,6 @@
 """The arithmetic of budgets, and every refusal of a spec."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -143,6 +144,9 @@ def test_impossible_data_sets(change: dict[str, Any], match: str) -> None:
         ({"lr": float("inf")}, "rate inf with momentum 0.9 cannot train"),
         ({"momentum": 1.0}, "rate 0.01 with momentum 1.0 cannot train"),
         ({"momentum": -0.1}, "cannot train"),
+        ({"decay": 1.5}, r"decay is 1\.5\. Give decay from 0 to 1"),
+        ({"mixture": float("nan")}, "mixture is nan"),
+        ({"augment": "spin"}, r"'spin' is no augmentation\. Choose from flip"),
     ],
 )
 def test_impossible_training(change: dict[str, Any], match: str) -> None:
@@ -153,6 +157,9 @@ def test_impossible_training(change: dict[str, Any], match: str) -> None:
 def test_round_trips() -> None:
     recipe = TrainRecipe("mlp", 5, 6, 0.5, 0.0)
     assert TrainRecipe.from_json(recipe.to_json()) == recipe
+    assert recipe.to_json().keys() == {"network", "steps", "batch", "lr", "momentum"}, "as the first files had it"
+    newer = replace(recipe, decay=0.5, augment="shift", mixture=0.25)
+    assert TrainRecipe.from_json(newer.to_json()) == newer
     assert DataSpec.from_json(CIFAR10.to_json()) == CIFAR10
     assert (CIFAR10.shape, CIFAR10.floats_per_image) == ((3, 32, 32), 3072)
 

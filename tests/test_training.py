@@ -4,14 +4,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from memcli.augment import Augmentation
 from memcli.errors import DivergedError
 from memcli.memory import Memory, Query
 from memcli.networks import build
 from memcli.progress import Silent
+from memcli.sampling import balanced_rows
 from memcli.seeds import generator
 from memcli.sources.base import LabelledImages
 from memcli.spec import DataSpec, MemorySpec, TrainRecipe
-from memcli.training import accuracy, predictions, real_batches, recalled_batches, train
+from memcli.training import accuracy, predictions, real_batches, recalled_batches, share_of_rate, train
 
 DATA = DataSpec("test", 1, 8, 8, ("a", "b", "c"), (0.4,), (0.2,))
 
@@ -44,6 +46,46 @@ def test_train_equals_sgd_with_momentum_written_out() -> None:
     for found, expected in zip(network.parameters(), slow.parameters(), strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
     assert not network.training
+
+
+@pytest.mark.parametrize("decay", [0.5, 1.0])
+def test_the_rate_falls_to_nothing_by_a_cosine(decay: float) -> None:
+    recipe = TrainRecipe(steps=100, decay=decay)
+    shares = [share_of_rate(step, recipe) for step in range(100)]
+    falls = round(100 * (1 - decay))
+    assert shares[:falls] == [1.0] * falls
+    assert shares == sorted(shares, reverse=True)
+    assert shares[(falls + 100) // 2] == pytest.approx(0.5)
+    assert 0 < shares[-1] < 0.01
+    assert share_of_rate(99, TrainRecipe(steps=100)) == 1.0
+
+
+def test_train_takes_each_step_at_its_share_of_the_rate_on_augmented_images() -> None:
+    recipe = TrainRecipe("mlp:width=4", steps=4, lr=0.05, momentum=0.0, decay=1.0, augment="shift,cutout")
+    images, labels = torch.randn(4, 6, 1, 8, 8, generator=generator(0, "images")), torch.eye(3).repeat(2, 1)
+    network, slow = (build(recipe.network, DATA, seed=0) for _ in range(2))
+    augmentation = Augmentation("shift,cutout")
+    for step in range(4):
+        changed = augmentation.apply(images[step], augmentation.draw((1, 8, 8), 7, step, 6))
+        loss = nn.functional.cross_entropy(slow(changed), labels)
+        gradients = torch.autograd.grad(loss, list(slow.parameters()))
+        for weight, gradient in zip(slow.parameters(), gradients, strict=True):
+            weight.data.sub_(0.05 * share_of_rate(step, recipe) * gradient)
+    train(network, recipe, lambda step: (images[step], labels), seed=7)
+    for found, expected in zip(network.parameters(), slow.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_mixtures_are_generalised_queries() -> None:
+    source = memory()
+    images, labels = recalled_batches(source, 12, 0, mixture=0.5)(3)
+    rows, classes = balanced_rows(4, 3, 4, 0, 3, "recalled batches")
+    torch.testing.assert_close(images, source.recall(Query(rows, labels)))
+    torch.testing.assert_close(labels.sum(1), torch.ones(12))
+    own = labels[torch.arange(12), classes]
+    assert (own >= 0.5).all()
+    assert own.min() < 0.8
+    assert torch.equal(images, recalled_batches(source, 12, 0, mixture=0.5)(3)[0])
 
 
 def test_train_reports_its_loss_now_and_then_and_ends() -> None:

@@ -46,3 +46,14 @@ def size_lines(size: dict[str, float]) -> list[tuple[str, str]]:
 
 def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
+
+
+def nested_lines(name: str, values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Nested settings as one line each: `recipe.retrain.lr  0.02`; the items of a list of objects are numbered."""
+    lines: list[tuple[str, str]] = []
+    for key, value in values.items():
+        full = f"{name}.{key}"
+        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+            value = {str(number + 1): item for number, item in enumerate(value)}  # noqa: PLW2901
+        lines += nested_lines(full, value) if isinstance(value, dict) else [(full, str(value))]
+    return lines

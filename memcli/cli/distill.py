@@ -20,7 +20,7 @@ from memcli.cli._options import (
     Verbose,
     option,
 )
-from memcli.cli._output import emit, percent, size_lines
+from memcli.cli._output import emit, nested_lines, percent, size_lines
 from memcli.cli._progress import duration, reporting
 from memcli.cli._signals import asked_to_stop
 from memcli.cli._units import seconds, size_in_bytes
@@ -39,6 +39,7 @@ JSON = {
     "validation": "`{accuracy}`: of a network retrained from the file, on the validation part, a fraction of 1",
     "steps": "outer steps that were made",
     "seconds": "the time that distillation took",
+    "tuned": "with --tune: a list of `{bases, scale, rows, storage, steps, accuracy}`, the chosen one first",
 }
 
 
@@ -79,8 +80,11 @@ def command(
         int | None, option(SIZE, "--rows", metavar="R", help="Recalled images per class; default: all that fit.")
     ] = None,
     storage: Annotated[str, option(SIZE, "--storage", metavar="TYPE", help="float32 or float16.")] = "float32",
+    tune: Annotated[
+        bool, option(SIZE, "--tune", help="Choose K, S and R by short runs, in a quarter of the time or steps.")
+    ] = False,
     recipe: Annotated[
-        str, option(TRAINING, "--recipe", metavar="NAME", help="quick, paper, or a .toml file.")
+        str, option(TRAINING, "--recipe", metavar="NAME", help="quick, best, paper, or a .toml file.")
     ] = "quick",
     steps: Annotated[
         int | None, option(TRAINING, "--steps", metavar="N", min=1, help="Outer steps; default: the recipe's.")
@@ -104,6 +108,9 @@ def command(
     from memcli.recall import preview
     from memcli.recipe import load_recipe
     from memcli.sources import open_source
+    from memcli.spec import MemorySpec
+    from memcli.tune import SHARE, candidates
+    from memcli.tune import tune as search
 
     atomic.check_output(output, force)
     plan, place = load_recipe(recipe), resolve(device)
@@ -112,8 +119,32 @@ def command(
         opened = open_source(source, download=download, image_size=image_size)
         for note in opened.notes:
             progress.note(note)
-        sizes: dict[str, Any] = {"bases": bases, "scale": scale, "rows": rows, "storage": storage}
-        spec = _fitted(opened.spec, ipc, budget, {**sizes, "most_rows": plan.objective.most_rows})
+        sizes: dict[str, Any] = {"bases": bases, "scale": scale, "rows": rows}
+        if tune and any(size is not None for size in sizes.values()):
+            raise UsageError("--tune chooses bases, scale and rows", do="Leave out --bases, --scale and --rows")
+        floats = _floats(opened.spec, ipc, budget, storage)
+        spec = MemorySpec.from_budget(opened.spec, floats=floats, storage=storage, most_rows=plan.most_rows, **sizes)
+        found_sizes: list[dict[str, Any]] = []
+        if tune and resume:
+            spec = MemorySpec(opened.spec, **runfolder.settings(output)["memory"])
+        elif tune and not dry_run:
+            trials = search(
+                opened,
+                candidates(opened.spec, floats, storage),
+                plan,
+                seed=seed,
+                device=place,
+                steps=None if steps is None else max(1, round(SHARE * steps)),
+                time_budget=None if limit is None else SHARE * limit,
+                progress=progress,
+            )
+            spec = trials[0].spec
+            found_sizes = [{**one.spec.to_json(), "steps": one.steps, "accuracy": one.accuracy} for one in trials]
+            for one in reversed(trials):
+                size = f"{one.spec.bases} bases at scale {one.spec.scale}, {one.spec.rows} rows"
+                progress.note(f"{size}: {percent(one.accuracy)} of validation after {one.steps} steps")
+        if tune and limit is not None:
+            limit *= 1 - SHARE
         resolved = {"recipe": plan.to_json(), "memory": spec.to_json(), "seed": seed, "data": opened.spec.to_json()}
         if dry_run:
             needed = estimate(opened, spec, plan, seed=seed, device=place, steps=steps, time_budget=limit)
@@ -150,24 +181,22 @@ def command(
             sha256 = files.write(output, found.artifact, force=force)
             preview(found.artifact.memory, run.path / "preview.png", force=True)
             run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
-    emit(_result(output, sha256, found), _lines(output, found), as_json=json)
+    emit({**_result(output, sha256, found), "tuned": found_sizes}, _lines(output, found), as_json=json)
     if found.diverged:
         raise DivergedError("training diverged", do=f"The best memory before that is in {output}; lower the rates")
 
 
-def _fitted(data: "DataSpec", ipc: float | None, budget: str | None, sizes: dict[str, Any]) -> "MemorySpec":
-    """The memory that the budget buys; `sizes` are further arguments of `MemorySpec.from_budget`."""
-    from memcli.spec import BYTES_PER_FLOAT, MemorySpec
+def _floats(data: "DataSpec", ipc: float | None, budget: str | None, storage: str) -> int:
+    """How many numbers the memory may hold."""
+    from memcli.spec import BYTES_PER_FLOAT
 
     if ipc is not None and budget is not None:
         raise UsageError("both --ipc and --budget are given", do="Give one of them")
     if ipc is not None and not 0 < ipc <= 1_000_000:
         raise UsageError(f"--ipc is {ipc:g}", do="Give a positive number of images per class")
     if budget is not None:
-        floats = size_in_bytes(budget) // BYTES_PER_FLOAT.get(sizes["storage"], 4)
-    else:
-        floats = int((1 if ipc is None else ipc) * len(data.classes) * data.floats_per_image)
-    return MemorySpec.from_budget(data, floats=floats, **sizes)
+        return int(size_in_bytes(budget) // BYTES_PER_FLOAT.get(storage, 4))
+    return int((1 if ipc is None else ipc) * len(data.classes) * data.floats_per_image)
 
 
 def _result(output: Path, sha256: str, found: "Distilled") -> dict[str, Any]:
@@ -194,12 +223,11 @@ def _lines(output: Path, found: "Distilled") -> list[tuple[str, str]]:
 
 def _plan_lines(resolved: dict[str, Any], spec: "MemorySpec", needed: dict[str, float]) -> list[tuple[str, str]]:
     data = f"{resolved['data']['name']}, {'x'.join(map(str, spec.data.shape))}, {len(spec.data.classes)} classes"
-    settings = [(f"recipe.{key}", str(value)) for key, value in resolved["recipe"].items()]
     return [
         ("data", data),
         ("memory", f"{spec.bases} bases of {'x'.join(map(str, spec.base_shape))}, {spec.rows} rows, {spec.storage}"),
         *size_lines(spec.size()),
-        *settings,
+        *nested_lines("recipe", resolved["recipe"]),
         ("time", f"about {duration(needed['seconds'])}, {needed['seconds_per_step']:.2g} s a step"),
         ("working set", f"about {needed['peak_bytes'] / 2**20:,.0f} MiB"),
     ]

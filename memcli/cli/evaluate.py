@@ -30,7 +30,7 @@ JSON = {
     "memory": "the path of the memory file",
     "data": "the source as given",
     "results": "a list of `{network, accuracy: {mean, std, n}}`, accuracies as fractions of 1",
-    "baselines": "by name (random, full), where asked for: a list as in results",
+    "baselines": "by name (random, bytes, full), where asked for: a list as in results",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
     "seconds": "the time that everything took",
 }
@@ -55,12 +55,21 @@ def command(
             "--baselines",
             metavar="NAMES",
             help="For comparison, train also on: random (as many real images as the file's floats pay for), "
-            "full (all real images); or random,full.",
+            "bytes (as its bytes pay for, one a pixel), full (all real images); or several, as random,full.",
         ),
     ] = "",
     full_epochs: Annotated[
         int, option(TRAINING, "--full-epochs", min=1, max=100_000, metavar="N", help="Epochs of the baseline full.")
     ] = 10,
+    protocol: Annotated[
+        str,
+        option(
+            TRAINING,
+            "--protocol",
+            metavar="NAME",
+            help="How to train: file (as it says), rtp (the paper's evaluation).",
+        ),
+    ] = "file",
     min_accuracy: Annotated[
         float | None,
         option(
@@ -85,7 +94,7 @@ def command(
     Example: memcli eval shoes.safetensors --data torchvision:FashionMNIST --runs 5 --min-accuracy 0.8
     """
     from memcli.artifact import files
-    from memcli.evaluate import evaluate, require, to_json
+    from memcli.evaluate import by_protocol, evaluate, require, to_json
 
     began = time.monotonic()
     with reporting(quiet=quiet, verbose=verbose) as progress:
@@ -101,6 +110,7 @@ def command(
             device=resolve(device),
             progress=progress,
             full_epochs=full_epochs,
+            recipe=by_protocol(protocol, spec, artifact.manifest.retrain),
         )
     figures = to_json(report)
     result = {

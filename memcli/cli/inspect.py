@@ -1,7 +1,7 @@
 """`memcli inspect`: what a memory file holds. It never imports torch."""
 
 from memcli.cli._options import MAX_IMAGES, MAX_RECALL, Json, MaxImages, MaxRecall, MemoryFile, limits
-from memcli.cli._output import emit, size_lines
+from memcli.cli._output import emit, nested_lines, size_lines
 
 JSON = {
     "format": "the version of the file's format",
@@ -52,20 +52,11 @@ def command(
         ),
         ("memory", f"{spec.bases} bases at scale {spec.scale}, {spec.rows} rows, stored as {spec.storage}"),
         *size_lines(spec.size()),
-        *_lines("recipe", manifest.recipe),
+        *nested_lines("recipe", manifest.recipe),
         ("seed", str(manifest.seed)),
-        *_lines("retrain", stored["retrain"]),
-        *_lines("results", manifest.results),
-        *_lines("provenance", manifest.provenance),
+        *nested_lines("retrain", stored["retrain"]),
+        *nested_lines("results", manifest.results),
+        *nested_lines("provenance", manifest.provenance),
         ("sha256", found.sha256),
     ]
     emit(result, lines, as_json=json)
-
-
-def _lines(name: str, values: dict[str, object]) -> list[tuple[str, str]]:
-    """Nested settings as one line each: `recipe.outer.lr  0.02`."""
-    lines: list[tuple[str, str]] = []
-    for key, value in values.items():
-        full = f"{name}.{key}"
-        lines += _lines(full, value) if isinstance(value, dict) else [(full, str(value))]
-    return lines

@@ -1,6 +1,18 @@
 """Objectives: what makes a memory good, and in which direction it should move. One file per objective."""
 
-from memcli.objectives.base import Objective, Outcome, RealImages
-from memcli.objectives.unrolled import UnrolledObjective
+import torch
 
-__all__ = ["Objective", "Outcome", "RealImages", "UnrolledObjective"]
+from memcli.objectives.base import Objective, Outcome, RealImages
+from memcli.objectives.ridge import RidgeObjective
+from memcli.objectives.unrolled import UnrolledObjective
+from memcli.recipe import Ridge, Unrolled
+from memcli.spec import MemorySpec
+
+__all__ = ["Objective", "Outcome", "RealImages", "RidgeObjective", "UnrolledObjective", "objective"]
+
+
+def objective(settings: Unrolled | Ridge, spec: MemorySpec, device: torch.device) -> Objective:
+    """The objective that `settings` are of, for memories of `spec`."""
+    if isinstance(settings, Ridge):
+        return RidgeObjective(settings, spec, device)
+    return UnrolledObjective(settings, spec, device)

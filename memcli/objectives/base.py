@@ -17,9 +17,7 @@ class Outcome:
     """One look at a memory: its loss, and the loss's gradient."""
 
     loss: Tensor  # scalar
-    bases: Tensor  # gradient, (K, C, h, w)
-    addresses: Tensor  # gradient, (R, classes, K)
-    log_lr: Tensor  # gradient with respect to the logarithm of the inner learning rate, scalar; 0 where it is fixed
+    gradients: dict[str, Tensor]  # by part: "bases", "addresses", and "log_lr" where the inner rate is learned
 
 
 class RealImages:
@@ -41,8 +39,16 @@ class RealImages:
 
 
 class Objective(ABC):
-    """A measure of memories with a gradient. It owns no optimiser, and every draw is pure in (seed, step)."""
+    """A measure of memories with a gradient. It owns no optimiser of them, and every draw is pure in (seed, step)."""
 
     @abstractmethod
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         """The loss of `memory` in outer step `step`, where networks are trained at rate `lr`; and its gradient."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What it remembers from step to step, by name, for a checkpoint: nothing, unless an objective says so."""
+        return {}
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what `tensors()` told."""
+        assert not tensors, "this objective remembers nothing"

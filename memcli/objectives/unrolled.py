@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from memcli import seeds
+from memcli.augment import Augmentation
 from memcli.engine import (
     SGD,
     Adjoint,
@@ -27,6 +28,7 @@ from memcli.engine import (
     Tensors,
     Traced,
     TracedLoss,
+    Windowed,
     compiled,
     in_bfloat16,
     replayed,
@@ -69,6 +71,8 @@ class UnrolledObjective(Objective):
                 do="Distil with a network without them, such as convnet:norm=instance",
             )
         self._drops = not stateless(skeleton)
+        self._augmentation = Augmentation(settings.augment)
+        self._draws = len(self._augmentation.draw(spec.data.shape, 0, 0))  # tensors of a draw
         self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
         backend = compiled if compile else replayed
         if derivatives is None:
@@ -81,26 +85,29 @@ class UnrolledObjective(Objective):
         fresh = build(settings.network, self._spec.data, seed=seed, purpose="inner", step=step).to(self._device)
         initial, fixed = self._trained.split(fresh)
         images, labels = real.batch(settings.real_per_class, seed, step)
+        draws = tuple(draw.to(self._device) for draw in self._augmentation.draw(self._spec.data.shape, seed, step))
+        images = self._augmentation.apply(images, draws)
         problem = InnerProblem(
             initial=initial,
             controls=(memory.bases, memory.addresses),
-            batches=self._batches(fixed, seed, step),
+            batches=self._batches((*draws, *fixed), seed, step),
             derivatives=self._derivatives,
             optimiser=SGD(lr, settings.momentum),
             learn_rate=settings.learn_lr,
         )
-        result = self._adjoint.outer_gradient(
+        result = self._placed(seed, step).outer_gradient(
             problem, lambda params: self._outer_loss(params, (images,), (labels, *fixed))
         )
-        bases, addresses = result.controls
-        log_lr = torch.zeros_like(result.loss) if result.rate is None else result.rate
-        return Outcome(result.loss, bases, addresses, log_lr)
+        gradients = dict(zip(("bases", "addresses"), result.controls, strict=True))
+        return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The loss of one inner step. `controls` are bases and addresses; `batch` is one of `_batches`."""
         rows, labels, *others = batch
-        dropped, fixed = (others[0], others[1:]) if self._drops else (None, others)
+        dropped = others.pop(0) if self._drops else None
+        draws, fixed = others[: self._draws], others[self._draws :]
         recalled = Memory(self._spec, *controls).recall(Query(rows, labels))
+        recalled = self._augmentation.apply(recalled, tuple(draws))
         return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), labels)
 
     def _testing_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
@@ -108,12 +115,20 @@ class UnrolledObjective(Objective):
         labels, *fixed = batch
         return cross_entropy(self._tested(params, tuple(fixed), controls[0]), labels)
 
-    def _batches(self, fixed: Tensors, seed: int, step: int) -> list[Tensors]:
-        """For each of the T inner steps: rows, labels, the seed of what is dropped (if anything), fixed parameters."""
+    def _placed(self, seed: int, step: int) -> Adjoint:
+        """The adjoint of this step's window, wherever it falls; of the whole training, where there are no windows."""
+        window = self._settings.window
+        if not window:
+            return self._adjoint
+        draw = torch.rand((), generator=seeds.generator(seed, "window", step)).item()
+        return Windowed(int(draw * (self._settings.steps - window + 1)), window, self._adjoint)
+
+    def _batches(self, constant: Tensors, seed: int, step: int) -> list[Tensors]:
+        """For each of the T inner steps: rows, labels, the seed of what is dropped (if anything), and `constant`."""
         batches: list[Tensors] = []
         for t, query in enumerate(self.queries(seed, step)):
             drops = (torch.tensor(seeds.derive(seed, "dropped", step, t)),) if self._drops else ()
-            batches.append((query.rows, query.labels, *drops, *fixed))
+            batches.append((query.rows, query.labels, *drops, *constant))
         return batches
 
     def queries(self, seed: int, step: int) -> list[Query]:

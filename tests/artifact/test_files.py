@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,7 @@ def test_the_page_names_every_key() -> None:
     page = PAGE.read_text(encoding="utf-8")
     manifest = files.read(GOLDEN).manifest.to_json()
     inner = {key for part in ("data", "memory", "retrain", "provenance") for key in manifest[part]}
+    inner |= {field.name for field in fields(TrainRecipe)}
     assert {key for key in {*manifest, "sha256", *inner} if f"`{key}`" not in page} == set()
 
 

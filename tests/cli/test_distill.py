@@ -16,13 +16,19 @@ from memcli.cli import distill
 
 FAKE = "fake:classes=3,shape=1x8x8,n=60,test=30"
 RECIPE = """
+check_networks = 1
+[[stages]]
 steps = 4
 check_every = 2
-check_networks = 1
-[objective]
+[stages.objective]
+kind = "unrolled"
 network = "mlp:width=8,depth=2"
 steps = 3
 real_per_class = 4
+[check]
+network = "mlp:width=8,depth=2"
+steps = 3
+batch = 6
 [retrain]
 network = "mlp:width=8,depth=2"
 steps = 5
@@ -104,6 +110,24 @@ def test_every_option_changes_the_file(start: Callable, tmp_path: Path, argument
             assert found[key] == value
 
 
+def test_tuning_tells_what_it_tried_and_goes_on_with_the_best(start: Callable, tmp_path: Path) -> None:
+    result = start("--tune", "--json", "--ipc", 2)
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)["tuned"]
+    spec = inspection.inspect(tmp_path / "f.safetensors").manifest.spec
+    assert {key: found[0][key] for key in ("bases", "scale", "rows")} == {
+        "bases": spec.bases,
+        "scale": spec.scale,
+        "rows": spec.rows,
+    }
+    assert len(found) > 2
+    assert "of validation after" in result.stderr
+    again = start("--tune", "--json", "--ipc", 2, "--resume", "--force")
+    assert again.exit_code == 0, again.stderr
+    assert inspection.inspect(tmp_path / "f.safetensors").manifest.spec == spec
+    assert json.loads(start("--tune", "--json", "--ipc", 2, output=tmp_path / "g.safetensors").stdout)["tuned"] == found
+
+
 def test_a_time_budget_ends_the_run(start: Callable) -> None:
     found = json.loads(start("--time-budget", "0.001s", "--json").stdout)
     assert found["steps"] == 0
@@ -117,12 +141,12 @@ def test_two_runs_with_one_seed_give_one_file(start: Callable, tmp_path: Path) -
 
 def test_a_dry_run_tells_the_plan_and_writes_nothing(start: Callable, tmp_path: Path) -> None:
     found = json.loads(start("--dry-run", "--json").stdout)
-    assert found["recipe"]["objective"]["steps"] == 3
+    assert found["recipe"]["stages"][0]["objective"]["steps"] == 3
     assert found["size"]["floats"] > 0
     assert found["seconds"] > 0
     assert found["peak_bytes"] > 0
     shown = start("--dry-run").stdout
-    assert "recipe.outer" in shown
+    assert "recipe.stages.1.outer.lr" in shown
     assert "s a step" in shown
     assert not (tmp_path / "f.safetensors").exists()
     assert not (tmp_path / "f.run").exists()
@@ -138,6 +162,8 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(start: Callable, tmp_path: 
         (["--budget", "many"], 2, "'many' is no size. Write it as 30KB or 2MiB."),
         (["--time-budget", "soon"], 2, "'soon' is no time. Write it as 90s, 5m or 1.5h."),
         (["--storage", "float8"], 2, "unknown storage 'float8'. Choose --storage from float32, float16."),
+        (["--tune", "--bases", 2], 2, "--tune chooses bases, scale and rows. Leave out --bases"),
+        (["--tune", "--resume"], 2, "there is no run to resume in"),
         (["--scale", 3], 2, "scale 3 does not divide 8x8 images."),
         (["--recipe", "fast"], 2, "unknown recipe 'fast'."),
         (["--resume"], 2, "there is no run to resume in"),
@@ -187,7 +213,7 @@ def test_more_steps_may_be_asked_of_a_finished_run(start: Callable, tmp_path: Pa
 
 
 def test_a_run_that_diverges_leaves_its_best_memory_and_exits_6(start: Callable, recipe: Path, tmp_path: Path) -> None:
-    recipe.write_text(RECIPE.replace("real_per_class = 4", "real_per_class = 4\nlr = 1e30"))
+    recipe.write_text("lr = 1e30" + RECIPE)
     result = start()
     assert result.exit_code == 6
     assert "training diverged. The best memory before that is in" in result.stderr

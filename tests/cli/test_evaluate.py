@@ -39,6 +39,13 @@ def test_networks_runs_and_baselines(run: Callable, memory: Path) -> None:
     assert "memcli: mlp:width=4, full, run 2 of 2: 10/10 steps" in people.stderr, "1 epoch of 60 images, 6 a step"
 
 
+def test_the_protocol_decides_how_networks_are_trained(run: Callable, memory: Path) -> None:
+    result = run("eval", memory, "--data", FAKE, "--runs", 1, "--protocol", "rtp")
+    assert result.exit_code == 0, result.stderr
+    assert "300/300 steps" in result.stderr
+    assert run("eval", memory, "--data", FAKE, "--protocol", "best").exit_code == 2
+
+
 def test_the_seed_decides_the_figures(run: Callable, memory: Path) -> None:
     args = ["eval", memory, "--data", FAKE, "--json", "--seed"]
     first, again, other = (json.loads(run(*args, seed).stdout)["results"] for seed in (1, 1, 2))

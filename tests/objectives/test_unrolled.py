@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from memcli.engine import Checkpointed, Derivatives, Direct, Fastest, ForwardOverReverse, Loss, ReverseOverReverse
+from memcli.augment import Augmentation
+from memcli.engine import (
+    Checkpointed,
+    Derivatives,
+    Direct,
+    Fastest,
+    ForwardOverReverse,
+    Loss,
+    ReverseOverReverse,
+    Windowed,
+)
 from memcli.errors import UsageError
 from memcli.memory import Memory
 from memcli.networks import build
@@ -20,7 +30,7 @@ CPU = torch.device("cpu")
 SOURCE = open_source("fake:n=60,test=10,classes=3,shape=1x8x8")
 SPEC = MemorySpec(SOURCE.spec, bases=4, scale=2, rows=3)
 TRAIN = SOURCE.split("train")
-SETTINGS = Unrolled("mlp:width=8,depth=2", steps=4, per_class=2, lr=0.1, learn_lr=True, momentum=0.9, real_per_class=3)
+SETTINGS = Unrolled("mlp:width=8,depth=2", steps=4, per_class=2, learn_lr=True, momentum=0.9, real_per_class=3)
 REAL = RealImages(TRAIN, SOURCE.spec, CPU)
 
 
@@ -28,18 +38,18 @@ def test_the_stepwise_gradient_is_that_of_autograd_through_the_unroll() -> None:
     memory = from_data(SPEC, TRAIN, seed=0)
     found = UnrolledObjective(SETTINGS, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
     wanted = UnrolledObjective(SETTINGS, SPEC, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 5)
-    torch.testing.assert_close(found.bases, wanted.bases, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(found.addresses, wanted.addresses, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(found.log_lr, wanted.log_lr, rtol=1e-4, atol=1e-7)
-    assert found.bases.norm() > 1e-4
-    assert found.log_lr.abs() > 1e-4
+    torch.testing.assert_close(found.gradients["bases"], wanted.gradients["bases"], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.gradients["addresses"], wanted.gradients["addresses"], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.gradients["log_lr"], wanted.gradients["log_lr"], rtol=1e-4, atol=1e-7)
+    assert found.gradients["bases"].norm() > 1e-4
+    assert found.gradients["log_lr"].abs() > 1e-4
 
 
 def test_a_rate_that_is_not_learned_has_no_gradient() -> None:
     memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, learn_lr=False)
     found, learned = (UnrolledObjective(s, SPEC, CPU).step(memory, 0.1, REAL, 0, 5) for s in (settings, SETTINGS))
-    assert found.log_lr.item() == 0
-    assert torch.equal(found.bases, learned.bases)
+    assert "log_lr" not in found.gradients
+    assert torch.equal(found.gradients["bases"], learned.gradients["bases"])
 
 
 def test_the_loss_is_that_of_a_network_trained_by_torch_on_the_same_minibatches() -> None:
@@ -59,8 +69,12 @@ def test_the_loss_is_that_of_a_network_trained_by_torch_on_the_same_minibatches(
 def test_a_small_step_against_the_gradient_lowers_the_loss() -> None:
     memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(SETTINGS, SPEC, CPU)
     before = objective.step(memory, 0.1, REAL, 0, 0)
-    length = 1e-2 / (before.bases.norm() ** 2 + before.addresses.norm() ** 2)
-    moved = Memory(SPEC, memory.bases - length * before.bases, memory.addresses - length * before.addresses)
+    length = 1e-2 / (before.gradients["bases"].norm() ** 2 + before.gradients["addresses"].norm() ** 2)
+    moved = Memory(
+        SPEC,
+        memory.bases - length * before.gradients["bases"],
+        memory.addresses - length * before.gradients["addresses"],
+    )
     drop = before.loss - objective.step(moved, 0.1, REAL, 0, 0).loss
     assert drop.item() == pytest.approx(1e-2, rel=0.1)
 
@@ -68,8 +82,8 @@ def test_a_small_step_against_the_gradient_lowers_the_loss() -> None:
 def test_steps_are_pure_in_the_seed_and_differ_by_step() -> None:
     memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(SETTINGS, SPEC, CPU)
     one, same, other = (objective.step(memory, 0.1, REAL, 0, step) for step in (1, 1, 2))
-    assert torch.equal(one.bases, same.bases)
-    assert not torch.equal(one.bases, other.bases)
+    assert torch.equal(one.gradients["bases"], same.gradients["bases"])
+    assert not torch.equal(one.gradients["bases"], other.gradients["bases"])
 
 
 @pytest.mark.parametrize("way", [ForwardOverReverse, Fastest])
@@ -79,8 +93,8 @@ def test_every_way_to_differentiate_gives_the_same_gradient(way: type[Derivative
         memory, 0.1, REAL, 0, 5
     )
     wanted = UnrolledObjective(SETTINGS, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
-    torch.testing.assert_close(found.bases, wanted.bases, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(found.addresses, wanted.addresses, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.gradients["bases"], wanted.gradients["bases"], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.gradients["addresses"], wanted.gradients["addresses"], rtol=1e-4, atol=1e-7)
 
 
 def test_the_loss_is_one_function_for_all_steps() -> None:
@@ -99,15 +113,54 @@ def test_the_loss_is_one_function_for_all_steps() -> None:
 
 def test_a_network_with_dropout_is_unrolled_with_the_same_draws_forwards_and_backwards() -> None:
     settings = Unrolled(
-        "torchvision:squeezenet1_1", steps=2, per_class=1, lr=0.5, learn_lr=True, momentum=0.9, real_per_class=1
+        "torchvision:squeezenet1_1", steps=2, per_class=1, learn_lr=True, momentum=0.9, real_per_class=1
     )
     memory = from_data(SPEC, TRAIN, seed=0)
     # Outer step 7: the draws of many others leave none of the last ReLUs alive, and so no gradient.
     found, again = (UnrolledObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 7) for _ in range(2))
     wanted = UnrolledObjective(settings, SPEC, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 7)
-    assert wanted.bases.norm() > 1e-6
-    assert (found.bases - wanted.bases).norm() < 1e-3 * wanted.bases.norm()
-    assert torch.equal(found.bases, again.bases)
+    assert wanted.gradients["bases"].norm() > 1e-6
+    assert (found.gradients["bases"] - wanted.gradients["bases"]).norm() < 1e-3 * wanted.gradients["bases"].norm()
+    assert torch.equal(found.gradients["bases"], again.gradients["bases"])
+
+
+@pytest.mark.parametrize("augment", ["shift,scale,rotate", "flip,colour,cutout"])
+def test_recalled_and_real_images_are_augmented_by_one_draw(augment: str) -> None:
+    memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, augment=augment)
+    objective, augmentation = UnrolledObjective(settings, SPEC, CPU), Augmentation(augment)
+    found = objective.step(memory, 0.1, REAL, seed=0, step=5)
+    draws = augmentation.draw(SOURCE.spec.shape, 0, 5)
+    network = build(SETTINGS.network, SOURCE.spec, seed=0, purpose="inner", step=5)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    for query in objective.queries(0, 5):
+        optimiser.zero_grad()
+        recalled = augmentation.apply(memory.recall(query), draws)
+        cross_entropy(network(recalled), query.labels.argmax(1)).backward()
+        optimiser.step()
+    images, labels = REAL.batch(3, 0, 5)
+    loss = cross_entropy(network(augmentation.apply(images, draws)), labels)
+    assert found.loss.item() == pytest.approx(loss.item(), rel=1e-5)
+    wanted = UnrolledObjective(settings, SPEC, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 5)
+    for name, gradient in wanted.gradients.items():
+        torch.testing.assert_close(found.gradients[name], gradient, rtol=1e-4, atol=1e-7)
+    plain = UnrolledObjective(SETTINGS, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
+    assert not torch.equal(plain.gradients["bases"], found.gradients["bases"])
+
+
+def test_windows_fall_everywhere_and_have_the_engine_s_gradient() -> None:
+    memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, window=2)
+    objective, whole = UnrolledObjective(settings, SPEC, CPU), replace(SETTINGS, window=0)
+    placed = set()
+    for step in range(12):
+        found = objective.step(memory, 0.1, REAL, 0, step)
+        for start in range(3):
+            wanted = UnrolledObjective(whole, SPEC, CPU, adjoint=Windowed(start, 2)).step(memory, 0.1, REAL, 0, step)
+            if torch.equal(found.gradients["bases"], wanted.gradients["bases"]):
+                placed.add(start)
+                break
+        else:
+            raise AssertionError("the gradient is of no window")
+    assert placed == {0, 1, 2}
 
 
 def test_a_network_with_running_statistics_is_refused() -> None:
@@ -115,7 +168,7 @@ def test_a_network_with_running_statistics_is_refused() -> None:
         UsageError,
         match=r"keeps running statistics, which cannot be unrolled\. Distil with a network",
     ):
-        UnrolledObjective(Unrolled("convnet:norm=batch,width=4", 4, 2, 0.1, True, 0.9, 3), SPEC, CPU)
+        UnrolledObjective(Unrolled("convnet:norm=batch,width=4", 4, 2, True, 0.9, 3), SPEC, CPU)
 
 
 def test_real_minibatches_hold_each_class_equally_and_only_its_own_images() -> None:

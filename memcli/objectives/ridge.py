@@ -1,0 +1,132 @@
+"""The ridge objective [FRePo]: fit real images by kernel ridge regression on the features of recalled ones.
+
+    loss = ½ ‖ K_RS (K_SS + ρ I)⁻¹ Y_S − Y_R ‖² / n_R,    K_AB = φ(A) φ(B)ᵀ
+
+S are recalled images, R real ones, Y their centred one-hot labels, and φ the features of a network from a pool:
+networks of mixed ages, each trained on the memory as it moves, and replaced by a fresh one in the end. No training is
+differentiated, so a step costs far less than an unrolled one.
+
+[FRePo] Zhou, Nezhadarya, Ba, "Dataset Distillation using Neural Feature Regression", NeurIPS 2022, arXiv 2206.00719.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy, one_hot
+
+from memcli.augment import Augmentation
+from memcli.errors import UsageError
+from memcli.memory import Memory, Query
+from memcli.networks import Classifier, build, stateless
+from memcli.objectives.base import Objective, Outcome, RealImages
+from memcli.recipe import Ridge
+from memcli.sampling import balanced_rows
+from memcli.spec import MemorySpec
+
+
+def ridge_predictions(real: Tensor, recalled: Tensor, labels: Tensor, regulariser: float) -> Tensor:
+    """K_RS (K_SS + ρ I)⁻¹ Y_S, (n_R, classes), from features (n_R, d) and (n_S, d) and labels (n_S, classes).
+
+    ρ is `regulariser` times the mean of K_SS's diagonal. Solved in float64, by Cholesky's factors; NaN where features
+    are so large that there are none.
+    """
+    kernel = (recalled @ recalled.T).double()  # (n_S, n_S)
+    ridge = regulariser * kernel.diagonal().mean() * torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
+    factor, failed = torch.linalg.cholesky_ex(kernel + ridge)
+    factor = factor.where(failed == 0, torch.nan)
+    weights = torch.cholesky_solve(labels.double(), factor)  # (n_S, classes)
+    return ((real @ recalled.T).double() @ weights).to(real.dtype)
+
+
+@dataclass
+class _Member:
+    """A network of the pool, its momentum, and the number of steps that it was trained."""
+
+    network: Classifier
+    velocity: list[Tensor]
+    age: int
+
+
+class RidgeObjective(Objective):
+    """See the module's text. The networks of the pool take turns, one in each outer step."""
+
+    def __init__(self, settings: Ridge, spec: MemorySpec, device: torch.device) -> None:
+        self._settings, self._spec, self._device = settings, spec, device
+        self._augmentation = Augmentation(settings.augment)
+        self._pool: list[_Member] = []
+        network = build(settings.network, spec.data, seed=0)
+        if not (isinstance(network, Classifier) and stateless(network)):
+            raise UsageError(
+                f"{settings.network!r} has no features that a ridge regression can use",
+                do="Give the ridge stage a network such as convnet:norm=instance or mlp",
+            )
+
+    def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
+        settings, classes = self._settings, len(self._spec.data.classes)
+        self._pool = self._pool or [self._fresh(seed, 0, place) for place in range(settings.networks)]
+        place = step % settings.networks
+        member = self._pool[place]
+        rows, of_class = balanced_rows(self._spec.rows, classes, self._per_class, seed, step, "ridge")
+        query = Query.of_classes(rows, of_class, classes)
+        controls = {"bases": memory.bases, "addresses": memory.addresses}
+        parts = {name: part.detach().requires_grad_() for name, part in controls.items()}
+        recalled = Memory(self._spec, **parts).recall(query)
+        images, labels = real.batch(settings.real_per_class, seed, step)
+        draws = self._augmentation.draw(self._spec.data.shape, seed, step)
+        recalled, images = (self._augmentation.apply(each, draws) for each in (recalled, images))
+        loss = self._loss(member.network, recalled, query.labels.to(self._device), images, labels)
+        gradients = dict(zip(parts, torch.autograd.grad(loss, list(parts.values())), strict=True))
+        self._train(member, recalled.detach(), query.labels.to(self._device), lr)
+        if member.age >= settings.age or not loss.isfinite():
+            self._pool[place] = self._fresh(seed, 1 + step, place)
+            self._pool[place].age = 0
+        return Outcome(loss.detach(), gradients)
+
+    def tensors(self) -> dict[str, Tensor]:
+        found = {}
+        for place, member in enumerate(self._pool):
+            found[f"{place}.age"] = torch.tensor(member.age)
+            for (name, weight), speed in zip(member.network.named_parameters(), member.velocity, strict=True):
+                found |= {f"{place}.weight.{name}": weight.detach(), f"{place}.velocity.{name}": speed}
+        return found
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self._pool = [self._fresh(0, 0, place) for place in range(self._settings.networks)] if tensors else []
+        for place, member in enumerate(self._pool):
+            member.age = int(tensors[f"{place}.age"])
+            for number, (name, weight) in enumerate(member.network.named_parameters()):
+                weight.data.copy_(tensors[f"{place}.weight.{name}"])
+                member.velocity[number].copy_(tensors[f"{place}.velocity.{name}"])
+
+    @property
+    def _per_class(self) -> int:
+        """Recalled images of each class in one regression: no row twice."""
+        return min(self._settings.per_class, self._spec.rows)
+
+    def _loss(self, network: Classifier, recalled: Tensor, targets: Tensor, images: Tensor, labels: Tensor) -> Tensor:
+        classes = len(self._spec.data.classes)
+        found = ridge_predictions(
+            network.features(images), network.features(recalled), targets - 1 / classes, self._settings.regulariser
+        )
+        wanted = one_hot(labels, classes).to(found.dtype) - 1 / classes
+        return 0.5 * (found - wanted).square().sum(1).mean()
+
+    def _fresh(self, seed: int, step: int, place: int) -> _Member:
+        """A new network for `place`. The first ones count as older than they are, so that ages are mixed soon."""
+        purpose = f"pool {place}"
+        network = build(self._settings.network, self._spec.data, seed=seed, purpose=purpose, step=step)
+        assert isinstance(network, Classifier)
+        network = network.to(self._device)
+        age = place * self._settings.age // self._settings.networks
+        return _Member(network, [torch.zeros_like(weight) for weight in network.parameters()], age)
+
+    def _train(self, member: _Member, recalled: Tensor, targets: Tensor, lr: float) -> None:
+        """One step of SGD with momentum on the recalled images."""
+        weights = list(member.network.parameters())
+        gradients = torch.autograd.grad(cross_entropy(member.network(recalled), targets), weights)
+        with torch.no_grad():
+            for weight, speed, gradient in zip(weights, member.velocity, gradients, strict=True):
+                speed.mul_(self._settings.momentum).add_(gradient)
+                weight.sub_(lr * speed)
+        member.age += 1

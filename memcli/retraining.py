@@ -1,0 +1,64 @@
+"""How networks are trained on a finished memory: chosen on the validation part."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from memcli.errors import DivergedError
+from memcli.memory import Memory
+from memcli.networks import build
+from memcli.progress import Progress, Silent
+from memcli.sources.base import LabelledImages
+from memcli.spec import TrainRecipe
+from memcli.training import accuracy, recalled_batches, train
+
+# What is tried, in this order, each on the best recipe so far (docs/log.md has what each was worth).
+_CHANGES: tuple[Callable[[TrainRecipe], TrainRecipe], ...] = (
+    lambda best: replace(best, steps=2 * best.steps),
+    lambda best: replace(best, mixture=0.0 if best.mixture else 0.5),
+    lambda best: replace(best, lr=3 * best.lr, decay=1.0),
+    lambda best: replace(best, steps=2 * best.steps),
+    lambda best: replace(best, augment=",".join(dict.fromkeys(["flip", *filter(None, best.augment.split(","))]))),
+)
+
+
+def choose(
+    memory: Memory,
+    recipe: TrainRecipe,
+    validation: LabelledImages,
+    seed: int,
+    *,
+    progress: Progress | None = None,
+    ends: float | None = None,
+) -> tuple[TrainRecipe, float]:
+    """The recipe that is best on validation, found from `recipe` by one change after another; and its accuracy.
+
+    Changes that do not help are taken back: more steps, mixture queries or none, a higher rate that decays, and
+    flips, which help with photographs and turn some digits into others. `recipe` itself is always tried; a
+    change only where the clock (time.monotonic) would not pass `ends`.
+    """
+    progress = progress or Silent()
+    progress.begin("choosing how to retrain", 1 + len(_CHANGES), "recipes")
+    best, reached, per_step = recipe, -1.0, 0.0
+    for number, change in enumerate((lambda first: first, *_CHANGES)):
+        candidate = change(best)
+        began = time.monotonic()
+        if number and (candidate == best or (ends is not None and began + per_step * candidate.steps > ends)):
+            continue
+        found = retrained_accuracy(memory, candidate, validation, seed)
+        per_step = (time.monotonic() - began) / candidate.steps
+        if found > reached:
+            best, reached = candidate, found
+        progress.update(number + 1, validation=found, best=reached)
+    progress.end()
+    return best, reached
+
+
+def retrained_accuracy(memory: Memory, recipe: TrainRecipe, validation: LabelledImages, seed: int) -> float:
+    """Validation accuracy of one fresh network trained on `memory` by `recipe`; 0 where that training diverges."""
+    network = build(recipe.network, memory.spec.data, seed=seed).to(memory.bases.device)
+    try:
+        train(network, recipe, recalled_batches(memory, recipe.batch, seed, recipe.mixture), seed=seed)
+    except DivergedError:
+        return 0.0
+    return accuracy(network, validation, memory.spec.data)
