@@ -152,7 +152,7 @@ class Problem:
 
 def by_memcli(problem: Problem) -> Tensors:
     outcome = problem.objective.step(problem.memory, LR, problem.real, SEED, 0)
-    return outcome.bases, outcome.addresses
+    return outcome.gradients["bases"], outcome.gradients["addresses"]
 
 
 def by_unroll(problem: Problem, dtype: torch.dtype = torch.float32) -> Tensors:

@@ -109,7 +109,7 @@ def distill(
             save()
             raise Interrupted(f"stopped at step {loop.step}", do="Give the same command with --resume to continue")
         try:
-            loop.move(objective.step(loop.here.memory, loop.here.lr, real, seed, loop.draw), finished)
+            loop.move(objective.step(loop.here.memory.rounded(), loop.here.lr, real, seed, loop.draw), finished)
         except DivergedError as error:
             progress.note(str(error))
             diverged = True

@@ -30,7 +30,7 @@ class Point:
 
     @classmethod
     def of(cls, spec: MemorySpec, parts: dict[str, Tensor]) -> Self:
-        return cls(Memory(spec, parts["bases"], parts["addresses"]), parts["log_lr"])
+        return cls(Memory(spec, **{name: parts[name] for name in spec.shapes}), parts["log_lr"])
 
     @property
     def lr(self) -> float:
@@ -38,7 +38,7 @@ class Point:
 
     @property
     def parts(self) -> dict[str, Tensor]:
-        return {"bases": self.memory.bases, "addresses": self.memory.addresses, "log_lr": self.log_lr}
+        return {**self.memory.parts, "log_lr": self.log_lr}
 
     def copy(self) -> "Point":
         """The same with tensors of its own."""
@@ -70,14 +70,14 @@ class OuterLoop:
         A loss or gradient that is not finite moves nothing: the best point is taken up again at half the rate.
         Raises DivergedError where that has happened too often.
         """
-        gradients = {"bases": outcome.bases, "addresses": outcome.addresses, "log_lr": outcome.log_lr}
+        gradients = outcome.gradients
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(part) for part in gradients.values()]))
         self.loss, size = outcome.loss.item(), norm.item()
         if not (math.isfinite(self.loss) and math.isfinite(size)):
             return self._retreat()
         shrink = min(1.0, self._settings.clip / max(size, 1e-12))
         for name, part in self.here.parts.items():
-            part.grad = gradients[name] * shrink
+            part.grad = gradients[name] * shrink if name in gradients else None
         for group in self._optimiser.param_groups:
             group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self._retreats
         self._optimiser.step()

@@ -34,7 +34,7 @@ def recalled_batches(memory: Memory, size: int, seed: int) -> Batch:
     def batch(step: int) -> tuple[Tensor, Tensor]:
         rows, labels = balanced_rows(memory.spec.rows, classes, per_class, seed, step, "recalled batches")
         query = Query.of_classes(rows, labels, classes)
-        return memory.recall(query), query.labels
+        return memory.recall(query), memory.targets(query)
 
     return batch
 

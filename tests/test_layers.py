@@ -8,8 +8,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "memcli"
 LAYERS = (
     {"errors", "progress"},
-    {"text"},
+    {"text", "storage"},
     {"seeds", "spec", "results", "atomic"},
+    {"quantise"},
     {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling"},
     {"artifact", "objectives", "training", "exporters", "runfolder", "starts"},
     {"outer"},
@@ -17,7 +18,7 @@ LAYERS = (
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-NO_TORCH = {"errors", "progress", "text", "spec", "results", "atomic", "recipe"}
+NO_TORCH = {"errors", "progress", "text", "storage", "spec", "results", "atomic", "recipe"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or not path.name.startswith("__"))
 
 

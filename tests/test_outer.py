@@ -11,6 +11,7 @@ from memcli.errors import DivergedError
 from memcli.memory import Memory
 from memcli.objectives import Outcome
 from memcli.outer import OuterLoop
+from memcli.quantise import quantise
 from memcli.recipe import Outer
 from memcli.spec import DataSpec, MemorySpec
 
@@ -28,7 +29,7 @@ def draw(name: str, step: int = 0) -> Memory:
 
 def outcome(step: int, loss: float = 1.0) -> Outcome:
     gradient = draw("gradient", step)
-    return Outcome(torch.tensor(loss), gradient.bases, gradient.addresses, torch.tensor(0.5))
+    return Outcome(torch.tensor(loss), {**gradient.parts, "log_lr": torch.tensor(0.5)})
 
 
 def test_sgd_with_momentum_moves_as_by_hand() -> None:
@@ -37,7 +38,7 @@ def test_sgd_with_momentum_moves_as_by_hand() -> None:
     wanted, velocity = start.bases.clone(), torch.zeros_like(start.bases)
     for step in range(3):
         loop.move(outcome(step), 0.0)
-        velocity = 0.5 * velocity + outcome(step).bases
+        velocity = 0.5 * velocity + outcome(step).gradients["bases"]
         wanted = wanted - 0.1 * velocity
     torch.testing.assert_close(loop.here.memory.bases, wanted)
     assert loop.step == 3
@@ -60,7 +61,7 @@ def test_the_rate_falls_by_a_cosine_to_a_tenth(finished: float, share: float) ->
     start = draw("start")
     loop = OuterLoop(start, 0.02, replace(SGD, decay=0.5))
     loop.move(outcome(0), finished)
-    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.1 * share * outcome(0).bases)
+    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.1 * share * outcome(0).gradients["bases"])
 
 
 def test_the_rate_moves_by_its_logarithm() -> None:
@@ -93,6 +94,33 @@ def test_the_average_follows_the_memory_as_by_hand() -> None:
     assert torch.equal(loop.best.memory.bases, loop.average.memory.bases)
 
 
+def test_every_part_of_a_memory_moves_and_what_has_no_gradient_stays() -> None:
+    spec = replace(SPEC, labels="class", storage="int4")
+    begin = Memory(spec, **draw("start").parts, labels=torch.eye(2))
+    gradient = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
+    loop = OuterLoop(begin, 0.02, SGD)
+    loop.move(Outcome(torch.tensor(1.0), {"labels": gradient}), 0.0)
+    torch.testing.assert_close(loop.here.memory.labels, torch.eye(2) - 0.1 * gradient)  # straight through the rounding
+    assert torch.equal(loop.here.memory.bases, begin.bases)
+    assert loop.here.lr == pytest.approx(0.02)
+    assert {"labels", "best.labels", "average.labels"} <= loop.tensors().keys()
+
+
+def test_moves_too_small_for_a_code_sum_up() -> None:
+    """The straight-through gradient moves float32 tensors, so that codes change in the end though no step does it."""
+    loop = OuterLoop(Memory(replace(SPEC, storage="int4"), **draw("start").parts), 0.02, replace(SGD, momentum=0.0))
+    first, scales = quantise(loop.here.memory.bases, 7, 0)
+    away = scales.float().view(-1, 1, 1, 1) * (loop.here.memory.bases < loop.here.memory.rounded().bases).float().mul(
+        2
+    ).sub(1)
+    changed = []
+    for _ in range(50):
+        loop.move(Outcome(torch.tensor(1.0), {"bases": 0.1 * away}), 0.0)  # by a hundredth of a code
+        changed.append((quantise(loop.here.memory.bases, 7, 0)[0] != first).double().mean().item())
+    assert changed[0] == 0
+    assert changed[-1] > 0.5
+
+
 @pytest.mark.parametrize("bad", ["loss", "gradient"])
 def test_numbers_that_are_not_finite_bring_back_the_best_memory_at_half_the_rate(bad: str) -> None:
     start = draw("start")
@@ -101,13 +129,13 @@ def test_numbers_that_are_not_finite_bring_back_the_best_memory_at_half_the_rate
     draws = {loop.draw}
     broken = outcome(1, loss=float("nan")) if bad == "loss" else outcome(1)
     if bad == "gradient":
-        broken.addresses[0, 0, 0] = torch.inf
+        broken.gradients["addresses"][0, 0, 0] = torch.inf
     loop.move(broken, 0.0)
     assert torch.equal(loop.here.memory.bases, start.bases)
     assert loop.step == 1, "a step that failed does not count"
     assert loop.draw not in draws, "the draw that failed would be tried again"
     loop.move(outcome(2), 0.0)
-    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.05 * outcome(2).bases)
+    torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.05 * outcome(2).gradients["bases"])
 
 
 def test_a_run_that_keeps_diverging_is_given_up() -> None:

@@ -20,7 +20,7 @@ from memcli.cli._options import (
     Verbose,
     option,
 )
-from memcli.cli._output import emit, percent, size_lines
+from memcli.cli._output import LABELS_TOLD, emit, percent, size_lines
 from memcli.cli._progress import duration, reporting
 from memcli.cli._signals import asked_to_stop
 from memcli.cli._units import seconds, size_in_bytes
@@ -64,10 +64,17 @@ def command(
         str | None, option(DATA, "--licence", metavar="TEXT", help="The data's licence, to be told by the file.")
     ] = None,
     ipc: Annotated[
-        float | None, option(SIZE, "--ipc", metavar="X", help="Budget: the floats of X images per class; default 1.")
+        float | None,
+        option(SIZE, "--ipc", metavar="X", help="Budget in numbers: those of X images per class; default 1."),
     ] = None,
     budget: Annotated[
-        str | None, option(SIZE, "--budget", metavar="SIZE", help="Budget: bytes of payload, such as 30KB.")
+        str | None,
+        option(
+            SIZE,
+            "--budget",
+            metavar="SIZE",
+            help="Budget in bytes of payload: 30KB, or 1ipc, the bytes of 1 image per class as float32.",
+        ),
     ] = None,
     bases: Annotated[
         int | None, option(SIZE, "--bases", metavar="K", help="Bases shared by all classes; default: from the budget.")
@@ -78,7 +85,12 @@ def command(
     rows: Annotated[
         int | None, option(SIZE, "--rows", metavar="R", help="Recalled images per class; default: all that fit.")
     ] = None,
-    storage: Annotated[str, option(SIZE, "--storage", metavar="TYPE", help="float32 or float16.")] = "float32",
+    storage: Annotated[
+        str, option(SIZE, "--storage", metavar="TYPE", help="float32, float16, int8 or int4, and learned as that.")
+    ] = "float32",
+    labels: Annotated[
+        str, option(SIZE, "--labels", metavar="KIND", help="fixed, or learned within the budget: class or row.")
+    ] = "fixed",
     recipe: Annotated[
         str, option(TRAINING, "--recipe", metavar="NAME", help="quick, paper, or a .toml file.")
     ] = "quick",
@@ -112,7 +124,13 @@ def command(
         opened = open_source(source, download=download, image_size=image_size)
         for note in opened.notes:
             progress.note(note)
-        sizes: dict[str, Any] = {"bases": bases, "scale": scale, "rows": rows, "storage": storage}
+        sizes: dict[str, Any] = {
+            "bases": bases,
+            "scale": scale,
+            "rows": rows,
+            "storage": storage,
+            "labels": labels,
+        }
         spec = _fitted(opened.spec, ipc, budget, {**sizes, "most_rows": plan.objective.most_rows})
         resolved = {"recipe": plan.to_json(), "memory": spec.to_json(), "seed": seed, "data": opened.spec.to_json()}
         if dry_run:
@@ -157,17 +175,16 @@ def command(
 
 def _fitted(data: "DataSpec", ipc: float | None, budget: str | None, sizes: dict[str, Any]) -> "MemorySpec":
     """The memory that the budget buys; `sizes` are further arguments of `MemorySpec.from_budget`."""
-    from memcli.spec import BYTES_PER_FLOAT, MemorySpec
+    from memcli.spec import MemorySpec
 
     if ipc is not None and budget is not None:
         raise UsageError("both --ipc and --budget are given", do="Give one of them")
     if ipc is not None and not 0 < ipc <= 1_000_000:
         raise UsageError(f"--ipc is {ipc:g}", do="Give a positive number of images per class")
+    image_of_each = len(data.classes) * data.floats_per_image  # numbers of one image per class
     if budget is not None:
-        floats = size_in_bytes(budget) // BYTES_PER_FLOAT.get(sizes["storage"], 4)
-    else:
-        floats = int((1 if ipc is None else ipc) * len(data.classes) * data.floats_per_image)
-    return MemorySpec.from_budget(data, floats=floats, **sizes)
+        return MemorySpec.from_budget(data, bytes=size_in_bytes(budget, ipc=4 * image_of_each), **sizes)
+    return MemorySpec.from_budget(data, floats=int((1 if ipc is None else ipc) * image_of_each), **sizes)
 
 
 def _result(output: Path, sha256: str, found: "Distilled") -> dict[str, Any]:
@@ -198,6 +215,7 @@ def _plan_lines(resolved: dict[str, Any], spec: "MemorySpec", needed: dict[str, 
     return [
         ("data", data),
         ("memory", f"{spec.bases} bases of {'x'.join(map(str, spec.base_shape))}, {spec.rows} rows, {spec.storage}"),
+        ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
         *settings,
         ("time", f"about {duration(needed['seconds'])}, {needed['seconds_per_step']:.2g} s a step"),

@@ -17,9 +17,7 @@ class Outcome:
     """One look at a memory: its loss, and the loss's gradient."""
 
     loss: Tensor  # scalar
-    bases: Tensor  # gradient, (K, C, h, w)
-    addresses: Tensor  # gradient, (R, classes, K)
-    log_lr: Tensor  # gradient with respect to the logarithm of the inner learning rate, scalar; 0 where it is fixed
+    gradients: dict[str, Tensor]  # by part: those of `Memory.parts`, and "log_lr" where the inner rate is learned
 
 
 class RealImages:

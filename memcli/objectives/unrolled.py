@@ -2,7 +2,7 @@
 
     θ_0 fresh;  θ_{t+1} = θ_t after a step of SGD with momentum on recalled (x_t, y_t);  loss = CE(θ_T; real batch)
 
-Its gradient with respect to the bases, the addresses and (if it is learned) the inner rate runs through all T steps of
+Its gradient with respect to every part of the memory and (if it is learned) the inner rate runs through all T steps of
 training, exactly.
 """
 
@@ -67,7 +67,7 @@ class UnrolledObjective(Objective):
         images, labels = real.batch(settings.real_per_class, seed, step)
         problem = InnerProblem(
             initial=initial,
-            controls=(memory.bases, memory.addresses),
+            controls=tuple(memory.parts.values()),
             batches=self._batches(fixed, seed, step),
             derivatives=self._derivatives,
             optimiser=SGD(lr, settings.momentum),
@@ -76,16 +76,15 @@ class UnrolledObjective(Objective):
         result = self._adjoint.outer_gradient(
             problem, lambda params: cross_entropy(self._tested(params, fixed, images), labels)
         )
-        bases, addresses = result.controls
-        log_lr = torch.zeros_like(result.loss) if result.rate is None else result.rate
-        return Outcome(result.loss, bases, addresses, log_lr)
+        gradients = dict(zip(memory.parts, result.controls, strict=True))
+        return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
-        """The loss of one inner step. `controls` are bases and addresses; `batch` is one of `_batches`."""
+        """The loss of one inner step. `controls` are a memory's parts; `batch` is one of `_batches`."""
         rows, labels, *others = batch
         dropped, fixed = (others[0], others[1:]) if self._drops else (None, others)
-        recalled = Memory(self._spec, *controls).recall(Query(rows, labels))
-        return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), labels)
+        memory, query = Memory(self._spec, **dict(zip(self._spec.shapes, controls, strict=True))), Query(rows, labels)
+        return cross_entropy(self._trained(params, tuple(fixed), memory.recall(query), dropped), memory.targets(query))
 
     def _batches(self, fixed: Tensors, seed: int, step: int) -> list[Tensors]:
         """For each of the T inner steps: rows, labels, the seed of what is dropped (if anything), fixed parameters."""

@@ -28,18 +28,38 @@ def test_the_stepwise_gradient_is_that_of_autograd_through_the_unroll() -> None:
     memory = from_data(SPEC, TRAIN, seed=0)
     found = UnrolledObjective(SETTINGS, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
     wanted = UnrolledObjective(SETTINGS, SPEC, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 5)
-    torch.testing.assert_close(found.bases, wanted.bases, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(found.addresses, wanted.addresses, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(found.log_lr, wanted.log_lr, rtol=1e-4, atol=1e-7)
-    assert found.bases.norm() > 1e-4
-    assert found.log_lr.abs() > 1e-4
+    torch.testing.assert_close(found.gradients["bases"], wanted.gradients["bases"], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.gradients["addresses"], wanted.gradients["addresses"], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.gradients["log_lr"], wanted.gradients["log_lr"], rtol=1e-4, atol=1e-7)
+    assert found.gradients["bases"].norm() > 1e-4
+    assert found.gradients["log_lr"].abs() > 1e-4
+
+
+@pytest.mark.parametrize("labels", ["class", "row"])
+def test_learned_labels_are_what_is_trained_on_and_have_their_gradient(labels: str) -> None:
+    spec = replace(SPEC, labels=labels)
+    memory = from_data(spec, TRAIN, seed=0)
+    fixed = UnrolledObjective(SETTINGS, SPEC, CPU).step(Memory(SPEC, memory.bases, memory.addresses), 0.1, REAL, 0, 5)
+    objective = UnrolledObjective(SETTINGS, spec, CPU)
+    found = objective.step(memory, 0.1, REAL, 0, 5)
+    wanted = UnrolledObjective(SETTINGS, spec, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 5)
+    assert found.gradients.keys() == {"bases", "addresses", "labels", "log_lr"}
+    torch.testing.assert_close(found.loss, fixed.loss)  # labels start one-hot
+    torch.testing.assert_close(found.gradients["labels"], wanted.gradients["labels"], rtol=1e-4, atol=1e-7)
+    gradient = found.gradients["labels"]
+    length = 1e-3 / gradient.norm() ** 2
+    ahead, behind = (
+        objective.step(replace(memory, labels=memory.labels + sign * length * gradient), 0.1, REAL, 0, 5).loss
+        for sign in (1, -1)
+    )
+    assert (ahead - behind).item() == pytest.approx(2e-3, rel=0.02)
 
 
 def test_a_rate_that_is_not_learned_has_no_gradient() -> None:
     memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, learn_lr=False)
     found, learned = (UnrolledObjective(s, SPEC, CPU).step(memory, 0.1, REAL, 0, 5) for s in (settings, SETTINGS))
-    assert found.log_lr.item() == 0
-    assert torch.equal(found.bases, learned.bases)
+    assert "log_lr" not in found.gradients
+    assert torch.equal(found.gradients["bases"], learned.gradients["bases"])
 
 
 def test_the_loss_is_that_of_a_network_trained_by_torch_on_the_same_minibatches() -> None:
@@ -59,8 +79,12 @@ def test_the_loss_is_that_of_a_network_trained_by_torch_on_the_same_minibatches(
 def test_a_small_step_against_the_gradient_lowers_the_loss() -> None:
     memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(SETTINGS, SPEC, CPU)
     before = objective.step(memory, 0.1, REAL, 0, 0)
-    length = 1e-2 / (before.bases.norm() ** 2 + before.addresses.norm() ** 2)
-    moved = Memory(SPEC, memory.bases - length * before.bases, memory.addresses - length * before.addresses)
+    length = 1e-2 / (before.gradients["bases"].norm() ** 2 + before.gradients["addresses"].norm() ** 2)
+    moved = Memory(
+        SPEC,
+        memory.bases - length * before.gradients["bases"],
+        memory.addresses - length * before.gradients["addresses"],
+    )
     drop = before.loss - objective.step(moved, 0.1, REAL, 0, 0).loss
     assert drop.item() == pytest.approx(1e-2, rel=0.1)
 
@@ -68,8 +92,8 @@ def test_a_small_step_against_the_gradient_lowers_the_loss() -> None:
 def test_steps_are_pure_in_the_seed_and_differ_by_step() -> None:
     memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(SETTINGS, SPEC, CPU)
     one, same, other = (objective.step(memory, 0.1, REAL, 0, step) for step in (1, 1, 2))
-    assert torch.equal(one.bases, same.bases)
-    assert not torch.equal(one.bases, other.bases)
+    assert torch.equal(one.gradients["bases"], same.gradients["bases"])
+    assert not torch.equal(one.gradients["bases"], other.gradients["bases"])
 
 
 @pytest.mark.parametrize("way", [ForwardOverReverse, Fastest])
@@ -79,8 +103,8 @@ def test_every_way_to_differentiate_gives_the_same_gradient(way: type[Derivative
         memory, 0.1, REAL, 0, 5
     )
     wanted = UnrolledObjective(SETTINGS, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
-    torch.testing.assert_close(found.bases, wanted.bases, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(found.addresses, wanted.addresses, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.gradients["bases"], wanted.gradients["bases"], rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.gradients["addresses"], wanted.gradients["addresses"], rtol=1e-4, atol=1e-7)
 
 
 def test_the_loss_is_one_function_for_all_steps() -> None:
@@ -104,9 +128,9 @@ def test_a_network_with_dropout_is_unrolled_with_the_same_draws_forwards_and_bac
     memory = from_data(SPEC, TRAIN, seed=0)
     found, again = (UnrolledObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 5) for _ in range(2))
     wanted = UnrolledObjective(settings, SPEC, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 5)
-    assert wanted.bases.norm() > 1e-6
-    assert (found.bases - wanted.bases).norm() < 1e-3 * wanted.bases.norm()
-    assert torch.equal(found.bases, again.bases)
+    assert wanted.gradients["bases"].norm() > 1e-6
+    assert (found.gradients["bases"] - wanted.gradients["bases"]).norm() < 1e-3 * wanted.gradients["bases"].norm()
+    assert torch.equal(found.gradients["bases"], again.gradients["bases"])
 
 
 def test_a_network_with_running_statistics_is_refused() -> None:
