@@ -15,6 +15,8 @@ from torch import Tensor
 
 from memcli.storage import LEAST_SCALE, NIBBLE_ZERO, SCALE_SUFFIX, SCALED_AXIS, STORAGES
 
+_FLOATS = {"float32": torch.float32, "float16": torch.float16}  # the storage types without codes
+
 
 def quantise(values: Tensor, levels: int, axis: int) -> tuple[Tensor, Tensor]:
     """Codes, int8 of the shape of `values`, and scales, float16 of shape (values.shape[axis],).
@@ -37,10 +39,8 @@ def rounded(name: str, values: Tensor, storage: str) -> Tensor:
 
     Not finite where a number is not, or is too large.
     """
-    if storage == "float32":
-        return values
-    if storage == "float16":
-        return values.half().to(values.dtype)
+    if storage in _FLOATS:
+        return values.to(_FLOATS[storage]).to(values.dtype)
     axis = SCALED_AXIS[name]
     return dequantise(*quantise(values, STORAGES[storage].levels, axis), axis).to(values.dtype)
 
@@ -48,11 +48,8 @@ def rounded(name: str, values: Tensor, storage: str) -> Tensor:
 def to_payload(tensors: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
     """What a file holds of a memory's tensors: themselves, or codes and, as `<name>_scale`, scales."""
     kind = STORAGES[storage]
-    if not kind.levels:
-        return {
-            name: values.to({"float32": torch.float32, "float16": torch.float16}[storage])
-            for name, values in tensors.items()
-        }
+    if storage in _FLOATS:
+        return {name: values.to(_FLOATS[storage]) for name, values in tensors.items()}
     found = {}
     for name, values in tensors.items():
         codes, found[name + SCALE_SUFFIX] = quantise(values, kind.levels, SCALED_AXIS[name])
@@ -63,7 +60,7 @@ def to_payload(tensors: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
 def from_payload(payload: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], storage: str) -> dict[str, Tensor]:
     """The tensors of those shapes, float32, from what a file holds of them."""
     kind = STORAGES[storage]
-    if not kind.levels:
+    if storage in _FLOATS:
         return {name: payload[name].float() for name in shapes}
     found = {}
     for name, shape in shapes.items():
