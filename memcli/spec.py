@@ -11,6 +11,7 @@ from memcli.text import printable
 
 LABELS = ("fixed", "class", "row")  # the label of an image: of its query; learned for its class; for its row and class
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
+_FULL_SIZE = 3  # images per class in numbers, from which on bases are best stored at the size of images (docs/log.md)
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
 
 
@@ -165,18 +166,22 @@ class MemorySpec:
     ) -> Self:
         """The memory within a budget of `floats` numbers or of `bytes` of payload: give one of them.
 
-        K, s and R are chosen where they are not given. s is 2 where it divides both sides, else 1. Two fifths of the
-        budget go to bases, and more where that would leave over about `most_rows` rows, but never more bases than a
-        basis has pixels. The rest buys rows. Raises UsageError where not even one basis and one row fit.
+        K, s and R are chosen where they are not given. s is 2 for fewer numbers than 3 images per class have, where it
+        divides both sides, else 1. Two fifths of the budget go to bases, and more where that would leave over about
+        `most_rows` rows, but never more bases than a basis has pixels. The rest buys rows. Raises UsageError where not
+        even one basis and one row fit.
         """
         if (floats is None) == (bytes is None):
             raise ValueError("give `floats` or `bytes`")
-        if scale is None:
-            scale = 2 if data.height % 2 == 0 and data.width % 2 == 0 and min(data.height, data.width) >= 4 else 1
-        # One basis and one row where nothing is given; and the checks of all that is given.
-        unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage, labels)
         unit_of_cost, budget = ("floats", floats) if bytes is None else ("bytes", bytes)
         assert budget is not None
+        numbers = budget if bytes is None else 8 * budget // STORAGES.get(storage, STORAGES["float32"]).bits
+        if scale is None:
+            halves = data.height % 2 == 0 and data.width % 2 == 0 and min(data.height, data.width) >= 4
+            small = numbers < _FULL_SIZE * len(data.classes) * data.floats_per_image
+            scale = 2 if halves and small else 1
+        # One basis and one row where nothing is given; and the checks of all that is given.
+        unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage, labels)
 
         def fits(spec: "MemorySpec") -> bool:
             return getattr(spec, unit_of_cost) <= budget
@@ -191,7 +196,6 @@ class MemorySpec:
         if bases is None:
             spec = replace(spec, bases=_largest(lambda number: fits(replace(unit, bases=number))))
             if rows is None:
-                numbers = budget if bytes is None else 8 * budget // STORAGES[storage].bits
                 per_basis, per_address = math.prod(unit.base_shape), len(data.classes)
                 by_share = round(_SHARE_OF_BASES * numbers / per_basis)
                 by_rows = numbers // (per_basis + per_address * most_rows) if most_rows else 0

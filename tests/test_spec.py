@@ -60,6 +60,14 @@ def test_what_is_given_is_kept(given_: dict[str, int], expected: tuple[int, int,
     assert (found.bases, found.scale, found.rows) == expected
 
 
+@pytest.mark.parametrize(
+    ("ipc", "storage", "scale"), [(2.99, "float32", 2), (3, "float32", 1), (1, "int8", 1), (0.7, "int8", 2)]
+)
+def test_bases_are_as_large_as_images_from_three_images_per_class_on(ipc: float, storage: str, scale: int) -> None:
+    """Counted in numbers: a budget in bytes holds more of narrower ones."""
+    assert MemorySpec.from_budget(FASHION, bytes=int(4 * ipc * 7840), storage=storage).scale == scale
+
+
 def test_float16_costs_two_bytes() -> None:
     found = MemorySpec.from_budget(DIGITS, floats=640, storage="float16")
     assert (found.floats, found.bytes, found.storage) == (576, 1152, "float16")
@@ -237,13 +245,13 @@ def test_from_budget_refuses_none_of_anything(zero: dict[str, int]) -> None:
         ((1, 28, 28), 1, 20, (19, 21)),  # and on Fashion-MNIST
         ((1, 8, 8), 1, 20, (16, 2)),  # fewer rows than that: two fifths go to bases, as without the limit
         ((3, 32, 32), 1, 2400, (16, 115)),  # [RTP]: K = 16 and R = 115
-        ((3, 32, 32), 50, 20, (768, 123)),  # never more bases than pixels of one
+        ((1, 8, 8), 2.9, 5, (16, 10)),  # never more bases than pixels of one
     ],
 )
 def test_rows_beyond_the_limit_become_bases(
-    shape: tuple[int, int, int], ipc: int, most_rows: int, chosen: tuple[int, int]
+    shape: tuple[int, int, int], ipc: float, most_rows: int, chosen: tuple[int, int]
 ) -> None:
     channels = shape[0]
     data = DataSpec("d", *shape, tuple("0123456789"), (0.5,) * channels, (0.2,) * channels)
-    spec = MemorySpec.from_budget(data, floats=ipc * 10 * data.floats_per_image, most_rows=most_rows)
+    spec = MemorySpec.from_budget(data, floats=int(ipc * 10 * data.floats_per_image), most_rows=most_rows)
     assert (spec.bases, spec.rows) == chosen

@@ -80,7 +80,8 @@ def command(
         int | None, option(SIZE, "--bases", metavar="K", help="Bases shared by all classes; default: from the budget.")
     ] = None,
     scale: Annotated[
-        int | None, option(SIZE, "--scale", metavar="S", help="Store bases smaller by S; default 2 where it divides.")
+        int | None,
+        option(SIZE, "--scale", metavar="S", help="Store bases smaller by S; default: from the budget, 2 or 1."),
     ] = None,
     rows: Annotated[
         int | None, option(SIZE, "--rows", metavar="R", help="Recalled images per class; default: all that fit.")
