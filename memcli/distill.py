@@ -57,7 +57,9 @@ class Distillation:
     def move(self, finished: float) -> None:
         """One outer step; `finished` is the share of the stage that is over. Raises DivergedError."""
         loop = self.loop
-        loop.move(self.objective.step(loop.here.memory, loop.here.lr, self.real, self.seed, loop.draw), finished)
+        loop.move(
+            self.objective.step(loop.here.memory.rounded(), loop.here.lr, self.real, self.seed, loop.draw), finished
+        )
 
     def look(self) -> float:
         """Measure the memory, keep it if it is the best so far, and return its accuracy."""

@@ -2,6 +2,9 @@
 
     x_i(y) = up_s( yᵀ A_i B ),    i = 1..R
 
+The label of x_i(y) is y itself; or, where labels are learned, yᵀ L with one matrix L (a label for each class) or yᵀ L_i
+(one for each row and class), as linear in y as the image is.
+
 [RTP] Deng, Russakovsky, "Remember the Past", NeurIPS 2022, arXiv 2206.02916.
 """
 
@@ -14,6 +17,7 @@ import torch
 from torch import Tensor
 
 from memcli.errors import UsageError
+from memcli.quantise import rounded
 from memcli.spec import MemorySpec
 
 
@@ -21,8 +25,8 @@ from memcli.spec import MemorySpec
 class Query:
     """What to recall: for each of n images an addressing row and a label vector.
 
-    A one-hot label recalls a class. Any other vector (a mixture, a soft label) is a generalised query, and its image
-    carries that vector as its label.
+    A one-hot label recalls a class. Any other vector (a mixture, a soft label) is a generalised query. The image's own
+    label is `Memory.targets`: that vector, or the same mixture of the labels that were learned.
     """
 
     rows: Tensor  # (n,) int64, each in [0, R)
@@ -76,14 +80,23 @@ class Memory:
     spec: MemorySpec
     bases: Tensor  # (K, C, h, w)
     addresses: Tensor  # (R, classes, K)
+    labels: Tensor | None = None  # where they are learned: (classes, classes) or (R, classes, classes)
 
     def __post_init__(self) -> None:
+        if self.labels is not None and "labels" not in self.spec.shapes:
+            raise UsageError("labels do not fit a memory whose labels are fixed", do="Leave them out")
         for name, shape in self.spec.shapes.items():
-            found = tuple(getattr(self, name).shape)
+            tensor = getattr(self, name)
+            found = None if tensor is None else tuple(tensor.shape)
             if found != shape:
                 raise UsageError(
                     f"{name} of shape {found} do not fit a memory that needs {shape}", do="Correct the shapes"
                 )
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """The tensors by name, in the order of `spec.shapes`: `Memory(spec, **parts)` is the same memory."""
+        return {name: getattr(self, name) for name in self.spec.shapes}
 
     def recall(self, query: Query) -> Tensor:
         """The normalised images of `query`, (n, C, H, W), differentiable in bases, addresses and labels."""
@@ -97,5 +110,23 @@ class Memory:
         wide = _enlarge(w, self.spec.scale, small.dtype, small.device)
         return tall @ (small @ wide.T)
 
+    def targets(self, query: Query) -> Tensor:
+        """The labels of the images of `query`, (n, classes), differentiable in learned labels and in the query's.
+
+        A learned label may be any vector, not only a distribution: the cross-entropy with it is -Σ label · log p.
+        """
+        if self.labels is None:
+            return query.labels
+        rows, asked = query.rows.to(self.labels.device), query.labels.to(self.labels)
+        return asked @ self.labels if self.labels.dim() == 2 else torch.einsum("nc,ncd->nd", asked, self.labels[rows])
+
+    def rounded(self) -> "Memory":
+        """This memory as a file of its storage type gives it back: rounded, and without a gradient to this one.
+
+        What is learned from and measured is always this; the outer loop moves the memory that it was rounded from.
+        """
+        parts = {name: rounded(name, part, self.spec.storage) for name, part in self.parts.items()}
+        return Memory(self.spec, **parts)
+
     def to(self, device: torch.device) -> "Memory":
-        return Memory(self.spec, self.bases.to(device), self.addresses.to(device))
+        return Memory(self.spec, **{name: part.to(device) for name, part in self.parts.items()})

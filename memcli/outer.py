@@ -30,7 +30,7 @@ class Point:
 
     @classmethod
     def of(cls, spec: MemorySpec, parts: dict[str, Tensor]) -> Self:
-        return cls(Memory(spec, parts["bases"], parts["addresses"]), parts["log_lr"])
+        return cls(Memory(spec, **{name: parts[name] for name in spec.shapes}), parts["log_lr"])
 
     @property
     def lr(self) -> float:
@@ -38,7 +38,7 @@ class Point:
 
     @property
     def parts(self) -> dict[str, Tensor]:
-        return {"bases": self.memory.bases, "addresses": self.memory.addresses, "log_lr": self.log_lr}
+        return {**self.memory.parts, "log_lr": self.log_lr}
 
     def copy(self) -> "Point":
         """The same with tensors of its own."""

@@ -118,7 +118,7 @@ def recall(
         for query in _pieces(spec, labels, rows, total, chunk):
             images = pixels(memory, query)
             outside += int(((images < 0) | (images > 1)).sum())
-            yield RecalledChunk(images, query.rows, query.labels)
+            yield RecalledChunk(images, query.rows, query.labels, memory.targets(query).float().cpu())
             done += len(query)
             progress.update(done)
 

@@ -1,15 +1,18 @@
 """What a data set, a memory and a training recipe are, in plain numbers. No torch, so that `inspect` is instant."""
 
 import math
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from memcli.errors import UsageError
+from memcli.storage import BYTES, SCALE_DTYPE, SCALE_SUFFIX, SCALED_AXIS, STORAGES
 from memcli.text import printable
 
-BYTES_PER_FLOAT = {"float32": 4, "float16": 2}  # the storage types, and what one stored number costs
+LABELS = ("fixed", "class", "row")  # the label of an image: of its query; learned for its class; for its row and class
 AUGMENTATIONS = ("flip", "shift", "scale", "rotate", "colour", "cutout")  # and in this order
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
+_FULL_SIZE = 3  # images per class in numbers, from which on bases are best stored at the size of images (docs/log.md)
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
 
 
@@ -70,7 +73,8 @@ class MemorySpec:
     bases: int  # K
     scale: int  # s: bases are stored smaller by this factor, and enlarged on recall
     rows: int  # R: images recalled per class
-    storage: str = "float32"
+    storage: str = "float32"  # one of memcli.storage.STORAGES
+    labels: str = "fixed"  # one of LABELS
 
     def __post_init__(self) -> None:
         for what, value in (("bases", self.bases), ("scale", self.scale), ("rows", self.rows)):
@@ -81,10 +85,11 @@ class MemorySpec:
                 f"scale {self.scale} does not divide {self.data.height}x{self.data.width} images",
                 do="Choose a --scale that divides both sides",
             )
-        if self.storage not in BYTES_PER_FLOAT:
-            raise UsageError(
-                f"unknown storage {printable(self.storage)!r}", do=f"Choose --storage from {', '.join(BYTES_PER_FLOAT)}"
-            )
+        for what, choice, choices in (("storage", self.storage, tuple(STORAGES)), ("labels", self.labels, LABELS)):
+            if choice not in choices:
+                raise UsageError(
+                    f"unknown {what} {printable(choice)!r}", do=f"Choose --{what} from {', '.join(choices)}"
+                )
 
     @property
     def base_shape(self) -> tuple[int, int, int]:
@@ -92,17 +97,36 @@ class MemorySpec:
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The stored tensors' shapes by name: bases (K, C, h, w), addresses (R, classes, K)."""
-        return {"bases": (self.bases, *self.base_shape), "addresses": (self.rows, len(self.data.classes), self.bases)}
+        """The tensors' shapes by name: bases (K, C, h, w), addresses (R, classes, K), and learned labels, if any.
+
+        Those are (classes, classes), a label vector for each class, or (R, classes, classes), one for each image.
+        """
+        classes = len(self.data.classes)
+        found = {"bases": (self.bases, *self.base_shape), "addresses": (self.rows, classes, self.bases)}
+        if self.labels != "fixed":
+            found["labels"] = (classes, classes) if self.labels == "class" else (self.rows, classes, classes)
+        return found
+
+    @property
+    def payload(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """What a file holds, by name: dtype, as safetensors names it, and shape. 4-bit codes lie packed in a row."""
+        kind, found = STORAGES[self.storage], {}
+        for name, shape in self.shapes.items():
+            found[name] = (kind.dtype, shape if kind.bits >= 8 else (-(-math.prod(shape) * kind.bits // 8),))
+            if kind.levels:
+                found[name + SCALE_SUFFIX] = (SCALE_DTYPE, (shape[SCALED_AXIS[name]],))
+        return found
 
     @property
     def floats(self) -> int:
-        return sum(math.prod(shape) for shape in self.shapes.values())
+        """Numbers stored, however wide; scales are numbers too."""
+        scales = (shape for name, (_, shape) in self.payload.items() if name.endswith(SCALE_SUFFIX))
+        return sum(math.prod(shape) for shape in (*self.shapes.values(), *scales))
 
     @property
     def bytes(self) -> int:
-        """Bytes of payload on disk, the header not counted."""
-        return self.floats * BYTES_PER_FLOAT[self.storage]
+        """Bytes of payload on disk, scales and all, the header not counted."""
+        return sum(BYTES[dtype] * math.prod(shape) for dtype, shape in self.payload.values())
 
     @property
     def ipc(self) -> float:
@@ -125,47 +149,75 @@ class MemorySpec:
         }
 
     def to_json(self) -> dict[str, Any]:
-        return {"bases": self.bases, "scale": self.scale, "rows": self.rows, "storage": self.storage}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "data"}
 
     @classmethod
     def from_budget(
         cls,
         data: DataSpec,
         *,
-        floats: int,
+        floats: int | None = None,
+        bytes: int | None = None,
         bases: int | None = None,
         scale: int | None = None,
         rows: int | None = None,
         storage: str = "float32",
+        labels: str = "fixed",
         most_rows: int | None = None,
     ) -> Self:
-        """The memory that spends at most `floats` numbers; K, s and R are chosen where they are not given.
+        """The memory within a budget of `floats` numbers or of `bytes` of payload: give one of them.
 
-        s is 2 where it divides both sides, else 1. Two fifths of the budget go to bases, and more where that would
-        leave over about `most_rows` rows, but never more bases than a basis has pixels. The rest buys rows.
-        Raises UsageError where not even one basis and one row fit.
+        K, s and R are chosen where they are not given. s is 2 for fewer numbers than 3 images per class have, where it
+        divides both sides, else 1. Two fifths of the budget go to bases, and more where that would leave over about
+        `most_rows` rows, but never more bases than a basis has pixels. The rest buys rows. Raises UsageError where not
+        even one basis and one row fit.
         """
+        if (floats is None) == (bytes is None):
+            raise ValueError("give `floats` or `bytes`")
+        unit_of_cost, budget = ("floats", floats) if bytes is None else ("bytes", bytes)
+        assert budget is not None
+        numbers = budget if bytes is None else 8 * budget // STORAGES.get(storage, STORAGES["float32"]).bits
         if scale is None:
-            scale = 2 if data.height % 2 == 0 and data.width % 2 == 0 and min(data.height, data.width) >= 4 else 1
+            halves = data.height % 2 == 0 and data.width % 2 == 0 and min(data.height, data.width) >= 4
+            small = numbers < _FULL_SIZE * len(data.classes) * data.floats_per_image
+            scale = 2 if halves and small else 1
         # One basis and one row where nothing is given; and the checks of all that is given.
-        unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage)
-        per_basis, per_address = math.prod(unit.base_shape), len(data.classes)
-        most_bases = floats // (per_basis + per_address * (rows or 1))
-        if bases is None:
-            by_share = round(_SHARE_OF_BASES * floats / per_basis)
-            by_rows = floats // (per_basis + per_address * most_rows) if most_rows else 0
-            wanted = most_bases if rows else min(max(by_share, by_rows), per_basis)
-            bases = min(max(wanted, 1), most_bases)
-        if most_bases < 1 or bases > most_bases:
-            least = max(bases, 1) * (per_basis + per_address * (rows or 1))
+        unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage, labels)
+
+        def fits(spec: "MemorySpec") -> bool:
+            return getattr(spec, unit_of_cost) <= budget
+
+        if not fits(unit):
             raise UsageError(
-                f"a budget of {floats} floats is too small for {max(bases, 1)} bases of "
-                f"{'x'.join(map(str, unit.base_shape))} and {rows or 1} rows, which need {least}",
+                f"a budget of {budget} {unit_of_cost} is too small for {unit.bases} bases of "
+                f"{'x'.join(map(str, unit.base_shape))} and {unit.rows} rows, which need {getattr(unit, unit_of_cost)}",
                 do="Give a larger --ipc or --budget, a larger --scale, or fewer --bases or --rows",
             )
+        spec = unit
+        if bases is None:
+            spec = replace(spec, bases=_largest(lambda number: fits(replace(unit, bases=number))))
+            if rows is None:
+                per_basis, per_address = math.prod(unit.base_shape), len(data.classes)
+                by_share = round(_SHARE_OF_BASES * numbers / per_basis)
+                by_rows = numbers // (per_basis + per_address * most_rows) if most_rows else 0
+                wanted = min(max(by_share, by_rows), per_basis)
+                spec = replace(spec, bases=min(max(wanted, 1), spec.bases))
         if rows is None:
-            rows = (floats - bases * per_basis) // (per_address * bases)
-        return cls(data, bases, scale, rows, storage)
+            fixed = spec
+            spec = replace(spec, rows=_largest(lambda number: fits(replace(fixed, rows=number))))
+        return spec
+
+
+def _largest(fits: Callable[[int], bool]) -> int:
+    """The largest number from 1 up that fits, where 1 does and all below one that fits do."""
+    high = 2
+    while fits(high):
+        high *= 2
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def augmentations(text: str) -> tuple[str, ...]:

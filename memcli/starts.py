@@ -20,10 +20,10 @@ def start(kind: str, spec: MemorySpec, images: LabelledImages, seed: int) -> Mem
 
 
 def from_noise(spec: MemorySpec, seed: int) -> Memory:
-    """Xavier-uniform bases and addresses, as in [RTP]; no real image is used."""
-    tensors = {}
-    for name, shape in spec.shapes.items():
-        draw = torch.empty(shape)
+    """Xavier-uniform bases and addresses, as in [RTP]; no real image is used. Labels to learn start one-hot."""
+    tensors = _first_labels(spec)
+    for name in ("bases", "addresses"):
+        draw = torch.empty(spec.shapes[name])
         torch.nn.init.xavier_uniform_(draw, generator=seeds.generator(seed, f"start {name}"))
         tensors[name] = draw
     return Memory(spec, **tensors)
@@ -33,7 +33,7 @@ def from_data(spec: MemorySpec, images: LabelledImages, seed: int) -> Memory:
     """Bases: the leading singular vectors of down-scaled real images. Addresses: those images' coefficients.
 
     Row i of class c recalls the best approximation, by the bases, of the i-th real image drawn from class c; a class
-    with fewer than R images repeats them. Bases have pixels of root mean square 1.
+    with fewer than R images repeats them. Bases have pixels of root mean square 1. Labels to learn start one-hot.
     """
     order = torch.randperm(len(images), generator=seeds.generator(seed, "start images"))
     pixels = _small_pixels(spec, images, order[:_IMAGES])  # (n, C·h·w)
@@ -50,7 +50,15 @@ def from_data(spec: MemorySpec, images: LabelledImages, seed: int) -> Memory:
         coefficients = _small_pixels(spec, images, chosen) @ bases.T / pixels.shape[1]  # (≤R, found)
         repeated = coefficients[torch.arange(spec.rows) % len(chosen)]
         rows.append(torch.cat([repeated, repeated.new_zeros(spec.rows, spare)], 1))
-    return Memory(spec, torch.cat([bases, noise]).unflatten(1, spec.base_shape), torch.stack(rows, 1))
+    small = torch.cat([bases, noise]).unflatten(1, spec.base_shape)
+    return Memory(spec, small, torch.stack(rows, 1), **_first_labels(spec))
+
+
+def _first_labels(spec: MemorySpec) -> dict[str, Tensor]:
+    """By name: one-hot labels in the shape that is to be learned; nothing where labels are fixed."""
+    if "labels" not in spec.shapes:
+        return {}
+    return {"labels": torch.eye(len(spec.data.classes)).expand(spec.shapes["labels"]).contiguous()}
 
 
 def _small_pixels(spec: MemorySpec, images: LabelledImages, chosen: Tensor) -> Tensor:

@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from memcli import atomic
 from memcli.errors import LimitError, MemoryFileError, UsageError
+from memcli.storage import BYTES
 from memcli.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 KEY = "memcli"
+CHECKSUM, SEAL = "sha256", "manifest_sha256"  # in every manifest: of the tensors, and of all else that it says
 FILE_BYTES, HEADER_BYTES = 2**30, 10**6  # a reader's limits where it gives none
 MAX_RANK, MAX_DIMENSION, MAX_DEPTH = 8, 2**31 - 1, 32
-BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "U8": 1, "I8": 1}  # the dtypes allowed, and bytes of one number
 _TORCH = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "U8": "uint8", "I8": "int8"}
 
 
@@ -144,7 +145,7 @@ def write(path: str | Path, tensors: dict[str, "Tensor"], manifest: dict[str, An
     """Write `dumps(tensors, manifest)` as `atomic.write_bytes` does, and return the checksum of its tensors."""
     data = dumps(tensors, manifest)
     atomic.write_bytes(path, data, force=force)
-    return _parsed(data).manifest["sha256"]
+    return _parsed(data).manifest[CHECKSUM]
 
 
 def write_files(
@@ -156,7 +157,7 @@ def write_files(
     """
     raws = {name: atomic.mapped(file) for name, (_, _, file) in parts.items()}
     sha256 = _checksum((name, dtype, shape, raws[name]) for name, (dtype, shape, _) in parts.items())
-    header: dict[str, Any] = {"__metadata__": {KEY: canonical({**manifest, "sha256": sha256})}}
+    header: dict[str, Any] = {"__metadata__": {KEY: _sealed(manifest, sha256)}}
     order = sorted(parts, key=lambda name: (-BYTES[parts[name][0]], name))  # the widest first: all stay aligned
     at = 0
     for name in order:
@@ -174,7 +175,7 @@ def write_files(
 
 
 def dumps(tensors: dict[str, "Tensor"], manifest: dict[str, Any]) -> bytes:
-    """The file as bytes, the same for the same values; `manifest` is stored with the tensors' checksum as `sha256`.
+    """The file as bytes, the same for the same values; `manifest` is stored with its two checksums.
 
     Raises UsageError for what no reader would accept: other dtypes, an empty tensor, a header over 1 MB.
     """
@@ -193,7 +194,7 @@ def dumps(tensors: dict[str, "Tensor"], manifest: dict[str, Any]) -> bytes:
         (name, names[tensor.dtype], tuple(tensor.shape), tensor.reshape(-1).view(torch.uint8).numpy())
         for name, tensor in ready.items()
     )
-    data: bytes = save(ready, {KEY: canonical({**manifest, "sha256": sha256})})
+    data: bytes = save(ready, {KEY: _sealed(manifest, sha256)})
     try:
         _parsed(data)
     except MemoryFileError as error:
@@ -214,10 +215,28 @@ def load(header: Header, payload: bytes) -> dict[str, "Tensor"]:
 
 
 def verify(header: Header, payload: bytes) -> None:
-    """Raise MemoryFileError where the checksum of the payload is not the manifest's `sha256`."""
+    """Raise MemoryFileError where the payload or the manifest itself has another checksum than the manifest says.
+
+    The first files had none of the manifest: that one is checked where it is there.
+    """
     found = _checksum((name, e.dtype, e.shape, payload[e.begin : e.end]) for name, e in header.tensors.items())
-    if header.manifest.get("sha256") != found:
+    if header.manifest.get(CHECKSUM) != found:
         raise damaged("the checksum does not match: the tensors are not those that were written")
+    if SEAL in header.manifest and header.manifest[SEAL] != _seal(header.manifest):
+        raise damaged(f"{SEAL} does not match: the manifest is not the one that was written")
+
+
+def _sealed(manifest: dict[str, Any], sha256: str) -> str:
+    """The manifest as it is stored: with the checksum of the tensors, and one over itself, that one included."""
+    told = {**manifest, CHECKSUM: sha256}
+    return canonical({**told, SEAL: _seal(told)})
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    """SHA-256 in hex, over the canonical JSON of the manifest without its seal."""
+    return hashlib.sha256(
+        canonical({key: value for key, value in manifest.items() if key != SEAL}).encode()
+    ).hexdigest()
 
 
 def _checksum(parts: Iterable[tuple[str, str, tuple[int, ...], Any]]) -> str:

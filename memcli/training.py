@@ -41,7 +41,7 @@ def recalled_batches(memory: Memory, size: int, seed: int, mixture: float = 0.0)
             share = mixture * torch.rand(len(query), 1, generator=draw)
             others = query.labels[torch.randperm(len(query), generator=draw)]
             query = Query(rows, torch.lerp(query.labels, others, share))
-        return memory.recall(query), query.labels
+        return memory.recall(query), memory.targets(query)
 
     return batch
 

@@ -1,9 +1,9 @@
 """The choice of K, s and R on validation: short runs of a few memories, of which the better half goes on each time."""
 
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import torch
 
@@ -16,7 +16,7 @@ from memcli.sources.base import Source
 from memcli.spec import DataSpec, MemorySpec
 
 SHARE = 0.25  # of a time budget, or of the outer steps, that the search may use
-_SHARES_OF_BASES = (0.2, 0.4, 0.6, 0.8, 0.9)  # of the floats that are spent on bases, among the candidates
+_SHARES_OF_BASES = (0.2, 0.4, 0.6, 0.8, 0.9)  # of the bases that fit beside one row, among the candidates
 
 
 @dataclass(frozen=True)
@@ -28,20 +28,24 @@ class Tried:
     accuracy: float
 
 
-def candidates(data: DataSpec, floats: int, storage: str) -> tuple[MemorySpec, ...]:
-    """Memories that spend at most `floats`: bases at full, half and quarter size, on several shares of the budget."""
+def candidates(data: DataSpec, fitted: Callable[..., MemorySpec]) -> tuple[MemorySpec, ...]:
+    """Memories within a budget: bases at full, half and quarter size, on several shares of it.
+
+    `fitted(bases=, scale=, rows=)` is `MemorySpec.from_budget` with all else given; UsageError where nothing fits.
+    """
     found: list[MemorySpec] = []
-    for scale, share in product((1, 2, 4), _SHARES_OF_BASES):
+    for scale in (1, 2, 4):
         if data.height % scale or data.width % scale or min(data.height, data.width) // scale < 4:
             continue
-        per_basis = data.floats_per_image // scale**2
-        bases = round(share * floats / per_basis)
         try:
-            spec = MemorySpec.from_budget(data, floats=floats, bases=bases, scale=scale, storage=storage)
-        except UsageError:  # such a memory does not fit
+            most = fitted(scale=scale, rows=1).bases
+        except UsageError:  # not even one basis of this size
             continue
-        if bases <= per_basis and spec not in found:
-            found.append(spec)
+        for share in _SHARES_OF_BASES:
+            bases = max(round(share * most), 1)
+            spec = fitted(bases=bases, scale=scale)
+            if bases <= math.prod(spec.base_shape) and spec not in found:
+                found.append(spec)
     return tuple(found)
 
 

@@ -3,20 +3,23 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from memcli import runfolder
+from memcli import retraining, runfolder
 from memcli.artifact import files
 from memcli.distill import Distillation, Distilled, distill, estimate
 from memcli.errors import Interrupted
 from memcli.evaluate import evaluate
-from memcli.objectives import UnrolledObjective
+from memcli.memory import Memory
+from memcli.objectives import Outcome, UnrolledObjective
 from memcli.outer import OuterLoop
 from memcli.recipe import Outer, load_recipe
 from memcli.sources import holdout, open_source
 from memcli.spec import MemorySpec
+from memcli.starts import start
 
 SOURCE = open_source("fake:n=90,test=30,classes=3,shape=1x8x8")
 SPEC = MemorySpec.from_budget(SOURCE.spec, floats=192)
@@ -39,8 +42,7 @@ RECIPE = load_recipe("quick").changed(
 
 def same(one: Distilled, other: Distilled) -> bool:
     return (
-        torch.equal(one.artifact.memory.bases, other.artifact.memory.bases)
-        and torch.equal(one.artifact.memory.addresses, other.artifact.memory.addresses)
+        all(torch.equal(part, other.artifact.memory.parts[name]) for name, part in one.artifact.memory.parts.items())
         and one.artifact.manifest == other.artifact.manifest
     )
 
@@ -207,10 +209,47 @@ def test_the_manifest_tells_what_was_done() -> None:
     assert manifest.results["validation"]["images"] == 9
 
 
-def test_float16_storage_is_what_is_measured_and_kept() -> None:
-    spec = replace(SPEC, storage="float16")
-    memory = distill(SOURCE, spec, RECIPE).artifact.memory
-    assert torch.equal(memory.bases, memory.bases.half().float())
+@pytest.mark.parametrize(("storage", "labels"), [("float16", "fixed"), ("int8", "class"), ("int4", "row")])
+def test_what_is_learned_from_measured_kept_and_written_is_the_rounded_memory(
+    storage: str, labels: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[Memory] = []
+    step, measure = UnrolledObjective.step, retraining.retrained_accuracy
+
+    def watched(self: UnrolledObjective, memory: Memory, *rest: Any) -> Outcome:
+        seen.append(memory)
+        return step(self, memory, *rest)
+
+    def watched_measure(memory: Memory, *rest: Any) -> float:
+        seen.append(memory)
+        return measure(memory, *rest)
+
+    monkeypatch.setattr(UnrolledObjective, "step", watched)
+    monkeypatch.setattr("memcli.retraining.retrained_accuracy", watched_measure)
+    found = distill(SOURCE, replace(SPEC, storage=storage, labels=labels), RECIPE).artifact
+    assert len(seen) >= RECIPE.steps + 4 + 1
+    for memory in seen:
+        assert all(torch.equal(part, memory.rounded().parts[name]) for name, part in memory.parts.items())
+    files.write(tmp_path / "f", found, force=False)
+    read = files.read(tmp_path / "f").memory
+    for name, part in read.parts.items():
+        assert torch.equal(part, found.memory.parts[name])
+        assert torch.equal(part, seen[-1].parts[name]), "what was measured last is not what was written"
+
+
+@pytest.mark.parametrize(("storage", "labels"), [("int8", "row"), ("int4", "class")])
+def test_quantised_runs_with_learned_labels_are_continued_to_the_same_bits(
+    storage: str, labels: str, tmp_path: Path
+) -> None:
+    spec, output = replace(SPEC, storage=storage, labels=labels), tmp_path / "f.safetensors"
+    whole = distill(SOURCE, spec, RECIPE)
+    polls = iter([False, False, False, True])
+    with runfolder.opened(output, {}) as run, pytest.raises(Interrupted):
+        distill(SOURCE, spec, RECIPE, run=run, interrupted=lambda: next(polls))
+    with runfolder.opened(output, {}, resume=True) as run:
+        continued = distill(SOURCE, spec, RECIPE, run=run)
+    assert same(whole, continued)
+    assert not torch.equal(whole.artifact.memory.labels, start("data", spec, SOURCE.split("train"), 0).labels)
 
 
 def test_the_estimate_is_of_the_run_that_would_follow() -> None:

@@ -8,8 +8,9 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "memcli"
 LAYERS = (
     {"errors", "progress"},
-    {"text"},
+    {"text", "storage"},
     {"seeds", "spec", "results", "atomic"},
+    {"quantise"},
     {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling", "augment"},
     {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule"},
     {"outer", "retraining"},
@@ -18,7 +19,7 @@ LAYERS = (
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-NO_TORCH = {"errors", "progress", "text", "spec", "results", "atomic", "recipe", "schedule"}
+NO_TORCH = {"errors", "progress", "text", "storage", "spec", "results", "atomic", "recipe", "schedule"}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or not path.name.startswith("__"))
 
 

@@ -1,6 +1,7 @@
 """Recall against a slow reference, and the linearity that generalised queries rest on."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,8 +10,10 @@ from torch.nn.functional import interpolate
 
 from memcli.errors import UsageError
 from memcli.memory import Memory, Query
+from memcli.quantise import rounded
 from memcli.seeds import generator
 from memcli.spec import DataSpec, MemorySpec
+from memcli.storage import STORAGES
 
 
 def spec(scale: int = 2, height: int = 4, width: int = 6) -> MemorySpec:
@@ -132,9 +135,54 @@ def test_moving_a_memory_keeps_its_values() -> None:
     assert given.to(torch.device("meta")).bases.device.type == "meta"
 
 
-@pytest.mark.parametrize("wrong", ["bases", "addresses"])
+@pytest.mark.parametrize("wrong", ["bases", "addresses", "labels"])
 def test_shapes_that_do_not_fit(wrong: str) -> None:
-    tensors = {name: torch.zeros(shape) for name, shape in spec().shapes.items()}
+    of = replace(spec(), labels="row")
+    tensors = {name: torch.zeros(shape) for name, shape in of.shapes.items()}
     tensors[wrong] = tensors[wrong][:-1]
     with pytest.raises(UsageError, match=rf"{wrong} of shape .* do not fit a memory that needs"):
-        Memory(spec(), **tensors)
+        Memory(of, **tensors)
+
+
+def test_labels_that_are_missing_or_that_none_may_learn() -> None:
+    tensors = {name: torch.zeros(shape) for name, shape in spec().shapes.items()}
+    with pytest.raises(UsageError, match=r"labels of shape None do not fit a memory that needs \(3, 3\)"):
+        Memory(replace(spec(), labels="class"), **tensors)
+    with pytest.raises(UsageError, match=r"labels do not fit a memory whose labels are fixed\. Leave them out"):
+        Memory(spec(), **tensors, labels=torch.eye(3))
+
+
+def test_the_label_of_an_image_is_that_of_its_query_unless_labels_are_learned() -> None:
+    query = mixture(spec())
+    assert memory(spec()).targets(query) is query.labels
+
+
+@pytest.mark.parametrize("labels", ["class", "row"])
+def test_learned_labels_are_mixed_as_the_images_are(labels: str) -> None:
+    of = replace(spec(), labels=labels)
+    given, query = memory(of), mixture(of)
+    slow = [
+        [
+            sum(
+                float(asked[c]) * float(given.labels[c, d] if labels == "class" else given.labels[row, c, d])
+                for c in range(3)
+            )
+            for d in range(3)
+        ]
+        for row, asked in zip(query.rows, query.labels, strict=True)
+    ]
+    torch.testing.assert_close(given.targets(query), torch.tensor(slow, dtype=torch.float64), rtol=0, atol=1e-12)
+    check: Callable[..., bool] = torch.autograd.gradcheck
+    inputs = given.labels.requires_grad_(), query.labels.requires_grad_()
+    assert check(lambda learned, asked: replace(given, labels=learned).targets(Query(query.rows, asked)), inputs)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_rounding_is_of_every_part_and_only_once(storage: str) -> None:
+    given = memory(replace(spec(), storage=storage, labels="row"))
+    once = given.rounded()
+    for name, part in given.parts.items():
+        assert torch.equal(once.parts[name], rounded(name, part, storage))
+        assert not torch.equal(once.parts[name], part)
+        assert torch.equal(once.rounded().parts[name], once.parts[name])
+        assert once.parts[name].dtype == torch.float64

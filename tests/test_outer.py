@@ -11,6 +11,7 @@ from memcli.errors import DivergedError
 from memcli.memory import Memory
 from memcli.objectives import Outcome
 from memcli.outer import OuterLoop
+from memcli.quantise import quantise
 from memcli.recipe import Outer
 from memcli.spec import DataSpec, MemorySpec
 
@@ -28,8 +29,7 @@ def draw(name: str, step: int = 0) -> Memory:
 
 def outcome(step: int, loss: float = 1.0) -> Outcome:
     gradient = draw("gradient", step)
-    gradients = {"bases": gradient.bases, "addresses": gradient.addresses, "log_lr": torch.tensor(0.5)}
-    return Outcome(torch.tensor(loss), gradients)
+    return Outcome(torch.tensor(loss), {**gradient.parts, "log_lr": torch.tensor(0.5)})
 
 
 def test_sgd_with_momentum_moves_as_by_hand() -> None:
@@ -92,6 +92,33 @@ def test_the_average_follows_the_memory_as_by_hand() -> None:
     torch.testing.assert_close(loop.average.memory.bases, wanted)
     loop.consider(0.5)
     assert torch.equal(loop.best.memory.bases, loop.average.memory.bases)
+
+
+def test_every_part_of_a_memory_moves_and_what_has_no_gradient_stays() -> None:
+    spec = replace(SPEC, labels="class", storage="int4")
+    begin = Memory(spec, **draw("start").parts, labels=torch.eye(2))
+    gradient = torch.tensor([[1.0, -2.0], [0.5, 0.0]])
+    loop = OuterLoop(begin, 0.02, SGD)
+    loop.move(Outcome(torch.tensor(1.0), {"labels": gradient}), 0.0)
+    torch.testing.assert_close(loop.here.memory.labels, torch.eye(2) - 0.1 * gradient)  # straight through the rounding
+    assert torch.equal(loop.here.memory.bases, begin.bases)
+    assert loop.here.lr == pytest.approx(0.02)
+    assert {"labels", "best.labels", "average.labels"} <= loop.tensors().keys()
+
+
+def test_moves_too_small_for_a_code_sum_up() -> None:
+    """The straight-through gradient moves float32 tensors, so that codes change in the end though no step does it."""
+    loop = OuterLoop(Memory(replace(SPEC, storage="int4"), **draw("start").parts), 0.02, replace(SGD, momentum=0.0))
+    first, scales = quantise(loop.here.memory.bases, 7, 0)
+    away = scales.float().view(-1, 1, 1, 1) * (loop.here.memory.bases < loop.here.memory.rounded().bases).float().mul(
+        2
+    ).sub(1)
+    changed = []
+    for _ in range(50):
+        loop.move(Outcome(torch.tensor(1.0), {"bases": 0.1 * away}), 0.0)  # by a hundredth of a code
+        changed.append((quantise(loop.here.memory.bases, 7, 0)[0] != first).double().mean().item())
+    assert changed[0] == 0
+    assert changed[-1] > 0.5
 
 
 @pytest.mark.parametrize("bad", ["loss", "gradient"])

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -103,6 +104,18 @@ def test_queries_and_rows_are_chosen(tmp_path: Path) -> None:
     assert found["soft_labels"].tolist() == [[0, 0, 1]] * 3 + [[0.5, 0.5, 0]] * 3
     mixed = given.memory.recall(Query.of_label(given.memory.spec, torch.tensor([0.5, 0.5, 0]))) * 0.3 + 0.4
     assert torch.allclose(torch.from_numpy(found["images"][3:]), mixed[:3], atol=1e-6)
+
+
+def test_learned_labels_are_written_beside_the_class_that_was_asked_for(tmp_path: Path) -> None:
+    plain = artifact()
+    learned = torch.tensor([[0.5, 0.25, 0.25], [0.0, 1.0, -0.5], [0.125, 0.0, 0.75]])
+    learner = replace(plain.memory.spec, labels="class")
+    memory = Memory(learner, plain.memory.bases, plain.memory.addresses, learned)
+    given = Artifact(memory, replace(plain.manifest, spec=learner))
+    recall(given, tmp_path / "out.npz", format="npz", queries=("ship", "cat:0.5,dog:0.5"), per_class=2)
+    found = read(tmp_path / "out.npz")
+    assert found["labels"].tolist() == [2, 2, -1, -1]
+    assert found["soft_labels"].tolist() == [[0.125, 0, 0.75]] * 2 + [[0.25, 0.625, -0.125]] * 2
 
 
 def test_the_chunk_does_not_change_the_output(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memcli.errors import UsageError
-from memcli.spec import DataSpec, MemorySpec, TrainRecipe
+from memcli.spec import LABELS, DataSpec, MemorySpec, TrainRecipe
+from memcli.storage import STORAGES
 
 
 def data(channels: int = 3, height: int = 32, width: int = 32, classes: int = 10) -> DataSpec:
@@ -59,6 +60,14 @@ def test_what_is_given_is_kept(given_: dict[str, int], expected: tuple[int, int,
     assert (found.bases, found.scale, found.rows) == expected
 
 
+@pytest.mark.parametrize(
+    ("ipc", "storage", "scale"), [(2.99, "float32", 2), (3, "float32", 1), (1, "int8", 1), (0.7, "int8", 2)]
+)
+def test_bases_are_as_large_as_images_from_three_images_per_class_on(ipc: float, storage: str, scale: int) -> None:
+    """Counted in numbers: a budget in bytes holds more of narrower ones."""
+    assert MemorySpec.from_budget(FASHION, bytes=int(4 * ipc * 7840), storage=storage).scale == scale
+
+
 def test_float16_costs_two_bytes() -> None:
     found = MemorySpec.from_budget(DIGITS, floats=640, storage="float16")
     assert (found.floats, found.bytes, found.storage) == (576, 1152, "float16")
@@ -81,23 +90,81 @@ optional = st.none() | st.integers(1, 40)
 
 @given(
     of=st.builds(data, st.integers(1, 3), st.integers(1, 40), st.integers(1, 40), st.integers(1, 20)),
-    floats=st.integers(0, 50_000),
+    cost=st.sampled_from(["floats", "bytes"]),
+    budget=st.integers(0, 50_000),
     bases=optional,
     scale=st.none() | st.integers(1, 4),
     rows=optional,
+    storage=st.sampled_from(list(STORAGES)),
+    labels=st.sampled_from(LABELS),
+    most_rows=optional,
 )
-def test_a_budget_is_never_exceeded(
-    of: DataSpec, floats: int, bases: int | None, scale: int | None, rows: int | None
+def test_a_budget_is_never_exceeded_nor_left_unused(
+    of: DataSpec,
+    cost: str,
+    budget: int,
+    bases: int | None,
+    scale: int | None,
+    rows: int | None,
+    storage: str,
+    labels: str,
+    most_rows: int | None,
 ) -> None:
+    given_ = {"bases": bases, "scale": scale, "rows": rows, "storage": storage, "labels": labels}
     try:
-        found = MemorySpec.from_budget(of, floats=floats, bases=bases, scale=scale, rows=rows)
+        found = MemorySpec.from_budget(of, **{cost: budget}, **given_, most_rows=most_rows)
     except UsageError:
         return
-    assert found.floats <= floats
-    for wanted, got in ((bases, found.bases), (scale, found.scale), (rows, found.rows)):
-        assert wanted in (None, got)
-    if rows is None:  # one more row would not have fitted
-        assert found.floats + len(of.classes) * found.bases > floats
+    assert getattr(found, cost) <= budget
+    for name, value in given_.items():
+        assert value in (None, getattr(found, name))
+    if rows is None:
+        assert getattr(replace(found, rows=found.rows + 1), cost) > budget
+    elif bases is None:
+        assert getattr(replace(found, bases=found.bases + 1), cost) > budget
+
+
+def counted(spec: MemorySpec) -> tuple[int, int]:
+    """Numbers and bytes, counted out one tensor after the other."""
+    classes, bits = len(spec.data.classes), {"float32": 32, "float16": 16, "int8": 8, "int4": 4}[spec.storage]
+    channels, height, width = spec.data.shape
+    numbers = [spec.bases * channels * (height // spec.scale) * (width // spec.scale), spec.rows * classes * spec.bases]
+    numbers += {"fixed": [], "class": [classes**2], "row": [spec.rows * classes**2]}[spec.labels]
+    scales = [spec.bases, spec.bases, classes][: len(numbers)] if bits < 16 else []
+    return sum(numbers) + sum(scales), sum(-(-number * bits // 8) for number in numbers) + 2 * sum(scales)
+
+
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("storage", STORAGES)
+def test_numbers_scales_and_labels_are_counted(storage: str, labels: str) -> None:
+    for of in (CIFAR10, data(1, 3, 5, 3)):
+        spec = MemorySpec(of, bases=3, scale=1, rows=5, storage=storage, labels=labels)
+        assert (spec.floats, spec.bytes) == counted(spec)
+        assert spec.size()["bits_per_class"] == 8 * spec.bytes / len(of.classes)
+
+
+@pytest.mark.parametrize(
+    ("storage", "floats"), [("float32", 7_714), ("float16", 15_396), ("int8", 30_732), ("int4", 61_000)]
+)
+def test_one_budget_in_bytes_buys_more_of_narrower_numbers(storage: str, floats: int) -> None:
+    """The bytes of one Fashion-MNIST image per class as float32."""
+    found = MemorySpec.from_budget(FASHION, bytes=31_360, storage=storage, most_rows=20)
+    assert 0.97 * 31_360 < found.bytes <= 31_360
+    assert abs(found.floats - floats) < 0.03 * floats
+
+
+def test_a_budget_in_bytes_that_is_too_small_is_told_in_bytes() -> None:
+    with pytest.raises(
+        UsageError, match=r"a budget of 100 bytes is too small for 1 bases of 1x14x14 .* which need 210"
+    ):
+        MemorySpec.from_budget(FASHION, bytes=100, storage="int8")
+    assert MemorySpec.from_budget(FASHION, bytes=210, storage="int8").bytes == 210
+
+
+def test_one_kind_of_budget_is_given() -> None:
+    for both in ({}, {"floats": 1000, "bytes": 1000}):
+        with pytest.raises(ValueError, match="give `floats` or `bytes`"):
+            MemorySpec.from_budget(FASHION, **both)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +174,8 @@ def test_a_budget_is_never_exceeded(
         ({"rows": -1}, r"rows is -1\. Give --rows 1 or more"),
         ({"scale": 0}, r"scale is 0\. Give --scale 1 or more"),
         ({"scale": 3}, r"scale 3 does not divide 32x32 images"),
-        ({"storage": "int\x1b4"}, r"unknown storage 'int\\+x1b4'\. Choose --storage from float32, float16"),
+        ({"labels": "soft"}, r"unknown labels 'soft'\. Choose --labels from fixed, class, row"),
+        ({"storage": "int\x1b4"}, r"unknown storage 'int\\+x1b4'\. Choose --storage from float32, float16, int8, int4"),
     ],
 )
 def test_impossible_memories(change: dict[str, Any], match: str) -> None:
@@ -183,13 +251,13 @@ def test_from_budget_refuses_none_of_anything(zero: dict[str, int]) -> None:
         ((1, 28, 28), 1, 20, (19, 21)),  # and on Fashion-MNIST
         ((1, 8, 8), 1, 20, (16, 2)),  # fewer rows than that: two fifths go to bases, as without the limit
         ((3, 32, 32), 1, 2400, (16, 115)),  # [RTP]: K = 16 and R = 115
-        ((3, 32, 32), 50, 20, (768, 123)),  # never more bases than pixels of one
+        ((1, 8, 8), 2.9, 5, (16, 10)),  # never more bases than pixels of one
     ],
 )
 def test_rows_beyond_the_limit_become_bases(
-    shape: tuple[int, int, int], ipc: int, most_rows: int, chosen: tuple[int, int]
+    shape: tuple[int, int, int], ipc: float, most_rows: int, chosen: tuple[int, int]
 ) -> None:
     channels = shape[0]
     data = DataSpec("d", *shape, tuple("0123456789"), (0.5,) * channels, (0.2,) * channels)
-    spec = MemorySpec.from_budget(data, floats=ipc * 10 * data.floats_per_image, most_rows=most_rows)
+    spec = MemorySpec.from_budget(data, floats=int(ipc * 10 * data.floats_per_image), most_rows=most_rows)
     assert (spec.bases, spec.rows) == chosen

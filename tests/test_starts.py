@@ -1,5 +1,7 @@
 """The two starts of a memory."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import avg_pool2d
@@ -51,6 +53,17 @@ def test_noise_sees_no_image_and_has_xavier_s_bounds() -> None:
     assert torch.equal(start("noise", SPEC, other, 0).bases, memory.bases)
     assert memory.bases.abs().max() <= (6 / (2 * 16 + 5 * 16)) ** 0.5  # fan in C·h·w, fan out K·h·w
     assert memory.addresses.std() > 0.1
+
+
+@pytest.mark.parametrize("kind", ["data", "noise"])
+@pytest.mark.parametrize("labels", ["class", "row"])
+def test_labels_to_learn_start_as_those_of_the_classes(kind: str, labels: str) -> None:
+    spec, query = replace(SPEC, labels=labels), Query.everything(SPEC)
+    memory = start(kind, spec, TRAIN, 0)
+    assert torch.equal(memory.targets(query), query.labels)
+    assert torch.equal(memory.bases, start(kind, SPEC, TRAIN, 0).bases)
+    memory.labels[0, 0] = 7.0  # tensors of its own, which can be moved one by one
+    assert (memory.labels == 7.0).sum() == (1 if labels == "class" else 3)
 
 
 @pytest.mark.parametrize("kind", ["data", "noise"])

@@ -1,6 +1,7 @@
 """Every refusal of the generic part of docs/format.md, and that what is written is read back."""
 
 import errno
+import hashlib
 import json
 import os
 import subprocess
@@ -215,7 +216,9 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_what_is_written_is_read_bit_for_bit(tmp_path: Path) -> None:
     sha256 = tensorfile.write(tmp_path / "f", EXAMPLES, {"kind": "test", "é": [1]}, force=False)
     manifest, tensors = tensorfile.read(tmp_path / "f", kind="test")
-    assert manifest == {"kind": "test", "é": [1], "sha256": sha256}
+    text = '{"kind":"test","sha256":"' + sha256 + '","é":[1]}'  # as docs/format.md says
+    seal = hashlib.sha256(text.encode()).hexdigest()
+    assert manifest == {"kind": "test", "é": [1], "sha256": sha256, "manifest_sha256": seal}
     assert same(tensors, EXAMPLES)
     assert same(safetensors.torch.load_file(tmp_path / "f"), EXAMPLES)
 
@@ -238,8 +241,6 @@ def test_tensors_that_share_memory_are_written_each(tmp_path: Path) -> None:
 
 
 def test_the_checksum_is_what_the_page_says() -> None:
-    import hashlib
-
     tensors = {"b": torch.tensor([[1, 2]], dtype=torch.uint8), "a": torch.tensor([1.0])}
     expected = hashlib.sha256(b'["a","F32",[1]]\n\x00\x00\x80\x3f["b","U8",[1,2]]\n\x01\x02').hexdigest()
     assert f'\\"sha256\\":\\"{expected}\\"'.encode() in tensorfile.dumps(tensors, {"kind": "test"})
@@ -259,6 +260,15 @@ def test_a_payload_that_was_changed(tmp_path: Path) -> None:
     data[-1] ^= 1
     (tmp_path / "f").write_bytes(data)
     with pytest.raises(MemoryFileError, match="f: the checksum does not match"):
+        tensorfile.read(tmp_path / "f", kind="test")
+
+
+@pytest.mark.parametrize("change", [(b'\\"rate\\":0.25', b'\\"rate\\":0.26'), (b'\\"rate\\"', b'\\"late\\"')])
+def test_a_changed_manifest_is_found(tmp_path: Path, change: tuple[bytes, bytes]) -> None:
+    data = tensorfile.dumps({"a": torch.ones(1)}, {"kind": "test", "inner": {"rate": 0.25}})
+    assert change[0] in data
+    (tmp_path / "f").write_bytes(data.replace(*change))
+    with pytest.raises(MemoryFileError, match="f: manifest_sha256 does not match: the manifest is not the one"):
         tensorfile.read(tmp_path / "f", kind="test")
 
 

@@ -1,5 +1,7 @@
 """The training loop against one written out by hand; minibatches; accuracy against a count."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -150,6 +152,16 @@ def test_recalled_batches_are_even_over_classes_and_pure(size: int, per_class: i
     batch(0)
     assert torch.equal(images, batch(5)[0])
     assert torch.equal(images, recalled_batches(source, size, 0)(5)[0])
+
+
+def test_learned_labels_are_the_labels_of_a_minibatch() -> None:
+    plain = memory()
+    learned = torch.tensor([[0.7, 0.2, 0.1], [0.0, 1.0, 0.0], [0.3, 0.3, 0.4]])
+    source = Memory(replace(plain.spec, labels="class"), plain.bases, plain.addresses, learned)
+    images, labels = recalled_batches(source, 6, 0)(1)
+    wanted_images, one_hot = recalled_batches(plain, 6, 0)(1)
+    assert torch.equal(images, wanted_images)
+    assert torch.equal(labels, learned[one_hot.argmax(1)])
 
 
 def test_an_epoch_of_recalled_batches_is_the_whole_recall() -> None:

@@ -1,5 +1,7 @@
 """The search of K, s and R: candidates that fit, halving that keeps the better, one choice for the same steps."""
 
+from functools import partial
+
 import pytest
 
 from memcli import tune as module
@@ -27,7 +29,7 @@ RECIPE = load_recipe("quick").changed(
 
 
 def test_candidates_differ_and_spend_the_budget() -> None:
-    found = candidates(SOURCE.spec, 2 * 192, "float32")
+    found = candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=2 * 192))
     assert len(found) == len(set(found)) > 4
     assert {spec.scale for spec in found} == {1, 2}, "a quarter of 8 pixels is too small"
     for spec in found:
@@ -52,17 +54,22 @@ def test_the_better_half_goes_on_for_longer(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_the_same_steps_give_the_same_trials() -> None:
-    specs = candidates(SOURCE.spec, 192, "float32")
+    specs = candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=192))
     one, same = (tune(SOURCE, specs, RECIPE, seed=1, steps=20) for _ in range(2))
     assert one == same
     assert len(one) == len(specs)
 
 
 def test_a_time_budget_is_kept_by_trials_of_no_step() -> None:
-    found = tune(SOURCE, candidates(SOURCE.spec, 192, "float32"), RECIPE, time_budget=1e-6)
+    found = tune(
+        SOURCE,
+        candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=192)),
+        RECIPE,
+        time_budget=1e-6,
+    )
     assert {one.steps for one in found} == {0}
 
 
 def test_no_candidate_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no memory fits the budget\. Give a larger --ipc or --budget"):
-        tune(SOURCE, candidates(SOURCE.spec, 5, "float32"), RECIPE)
+        tune(SOURCE, candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=5)), RECIPE)

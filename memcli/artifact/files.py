@@ -3,15 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from memcli import tensorfile
+from memcli import quantise, tensorfile
 from memcli.artifact.manifest import Manifest
-from memcli.artifact.validation import DEFAULT_LIMITS, DTYPES, Limits, accept, verify
+from memcli.artifact.validation import DEFAULT_LIMITS, Limits, accept, verify
 from memcli.errors import DivergedError, UsageError
 from memcli.memory import Memory
-
-_TORCH = {storage: getattr(torch, storage) for storage in DTYPES}
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single equality
@@ -31,15 +27,14 @@ def stored(memory: Memory) -> Memory:
 
     Raises DivergedError where a number is not finite, UsageError where it becomes so when it is rounded.
     """
-    rounded = {}
-    for name in memory.spec.shapes:
-        tensor = getattr(memory, name).detach().float()
-        rounded[name] = tensor.to(_TORCH[memory.spec.storage]).float()
-        if not tensor.isfinite().all():
+    memory = Memory(memory.spec, **{name: part.detach().float() for name, part in memory.parts.items()})
+    rounded = memory.rounded()
+    for name, part in memory.parts.items():
+        if not part.isfinite().all():
             raise DivergedError(f"{name} hold numbers that are not finite", do="Train again, at a lower rate")
-        if not rounded[name].isfinite().all():
+        if not rounded.parts[name].isfinite().all():
             raise UsageError(f"{name} hold numbers too large for {memory.spec.storage}", do="Give --storage float32")
-    return Memory(memory.spec, **rounded)
+    return rounded
 
 
 def read(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
@@ -51,9 +46,10 @@ def read(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
     with tensorfile.opened(path, file_bytes=limits.file_bytes, header_bytes=limits.header_bytes) as file:
         manifest = accept(file.header, limits)
         payload = file.payload()
-        verify(file.header, payload)
-    tensors = {name: tensor.float() for name, tensor in tensorfile.load(file.header, payload).items()}
-    return Artifact(Memory(manifest.spec, **tensors), manifest)
+        verify(file.header, manifest, payload)
+    spec = manifest.spec
+    tensors = quantise.from_payload(tensorfile.load(file.header, payload), spec.shapes, spec.storage)
+    return Artifact(Memory(spec, **tensors), manifest)
 
 
 def write(path: str | Path, artifact: Artifact, *, force: bool) -> str:
@@ -62,6 +58,5 @@ def write(path: str | Path, artifact: Artifact, *, force: bool) -> str:
     Raises as `stored` and `atomic.write_bytes` do.
     """
     memory = stored(artifact.memory)
-    dtype = _TORCH[memory.spec.storage]
-    tensors = {name: getattr(memory, name).to(dtype) for name in memory.spec.shapes}
+    tensors = quantise.to_payload(memory.parts, memory.spec.storage)
     return tensorfile.write(path, tensors, artifact.manifest.to_json(), force=force)

@@ -21,4 +21,4 @@ def inspect(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Inspection:
     """Check the whole file. Raises MemoryFileError or LimitError, as `artifact.files.read` does."""
     with tensorfile.opened(path, file_bytes=limits.file_bytes, header_bytes=limits.header_bytes) as file:
         manifest = accept(file.header, limits)
-        return Inspection(manifest, verify(file.header, file.payload()), file.header.file_bytes)
+        return Inspection(manifest, verify(file.header, manifest, file.payload()), file.header.file_bytes)

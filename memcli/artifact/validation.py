@@ -8,11 +8,11 @@ import numpy
 from memcli import tensorfile
 from memcli.artifact.manifest import Manifest
 from memcli.errors import LimitError
+from memcli.storage import LEAST_SCALE, SCALE_SUFFIX
 from memcli.tensorfile import FILE_BYTES, HEADER_BYTES, Header, damaged
 from memcli.text import printable
 
-DTYPES = {"float32": "F32", "float16": "F16"}  # by MemorySpec.storage
-_NUMPY = {"F32": "<f4", "F16": "<f2"}
+_NUMPY = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1"}
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,15 @@ def accept(header: Header, limits: Limits) -> Manifest:
     """
     manifest = Manifest.from_json(header.manifest)
     spec, found = manifest.spec, header.tensors
-    missing, extra = sorted(set(spec.shapes) - set(found)), sorted(set(found) - set(spec.shapes))
+    missing, extra = sorted(set(spec.payload) - set(found)), sorted(set(found) - set(spec.payload))
     if missing:
         raise damaged(f"the tensors {', '.join(missing)} are missing")
     if extra:
         raise damaged(f"there are tensors that no memory has: {printable(', '.join(extra))}")
-    for name, shape in spec.shapes.items():
+    for name, (dtype, shape) in spec.payload.items():
         entry = found[name]
-        if entry.dtype != DTYPES[spec.storage]:
-            raise damaged(f"{name} is {entry.dtype}, where storage {spec.storage} means {DTYPES[spec.storage]}")
+        if entry.dtype != dtype:
+            raise damaged(f"{name} is {entry.dtype}, where storage {spec.storage} means {dtype}")
         if len(entry.shape) != len(shape):
             raise damaged(f"{name} has {len(entry.shape)} dimensions, not {len(shape)}")
         if entry.shape != shape:
@@ -60,14 +60,26 @@ def accept(header: Header, limits: Limits) -> Manifest:
     return manifest
 
 
-def verify(header: Header, payload: bytes) -> str:
-    """The checksum of the payload, after a check that every number is finite and that the manifest agrees.
+def verify(header: Header, manifest: Manifest, payload: bytes) -> str:
+    """The checksum of the payload, after a check that every number is one that a writer writes, and of the checksums.
 
     Raises MemoryFileError.
     """
     for name, entry in header.tensors.items():
-        if not numpy.isfinite(numpy.frombuffer(payload[entry.begin : entry.end], _NUMPY[entry.dtype])).all():
+        numbers = numpy.frombuffer(payload[entry.begin : entry.end], _NUMPY[entry.dtype])
+        if entry.dtype in ("F32", "F16") and not numpy.isfinite(numbers).all():
             raise damaged(f"{name} holds numbers that are not finite")
+        if name.endswith(SCALE_SUFFIX) and not (numbers >= LEAST_SCALE).all():
+            raise damaged(f"{name} holds scales below {LEAST_SCALE}")
+        if entry.dtype == "I8" and (numbers == -128).any():
+            raise damaged(f"{name} holds the code -128, which no writer writes")
+        if entry.dtype == "U8":
+            count = math.prod(manifest.spec.shapes[name])
+            halves = numpy.stack([numbers & 15, numbers >> 4], 1).flatten()
+            if (halves[:count] == 0).any() or halves[count:].any():
+                raise damaged(f"{name} holds half bytes that no writer writes")
     tensorfile.verify(header, payload)
+    if "labels" in header.manifest["memory"] and tensorfile.SEAL not in header.manifest:
+        raise damaged(f"the manifest has no {tensorfile.SEAL}, which a file that tells of labels must have")
     sha256: str = header.manifest["sha256"]
     return sha256

@@ -11,6 +11,7 @@ import typer
 
 from memcli.text import printable
 
+LABELS_TOLD = {"fixed": "of the classes", "class": "learned, one for each class", "row": "learned, one for each image"}
 _GAP = "  "
 _LEAST_WIDTH = 40  # columns that values get even on a very narrow terminal
 

@@ -1,5 +1,6 @@
 """`memcli distill`: learn a memory of a data set."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,7 +21,7 @@ from memcli.cli._options import (
     Verbose,
     option,
 )
-from memcli.cli._output import emit, nested_lines, percent, size_lines
+from memcli.cli._output import LABELS_TOLD, emit, nested_lines, percent, size_lines
 from memcli.cli._progress import duration, reporting
 from memcli.cli._signals import asked_to_stop
 from memcli.cli._units import seconds, size_in_bytes
@@ -65,21 +66,34 @@ def command(
         str | None, option(DATA, "--licence", metavar="TEXT", help="The data's licence, to be told by the file.")
     ] = None,
     ipc: Annotated[
-        float | None, option(SIZE, "--ipc", metavar="X", help="Budget: the floats of X images per class; default 1.")
+        float | None,
+        option(SIZE, "--ipc", metavar="X", help="Budget in numbers: those of X images per class; default 1."),
     ] = None,
     budget: Annotated[
-        str | None, option(SIZE, "--budget", metavar="SIZE", help="Budget: bytes of payload, such as 30KB.")
+        str | None,
+        option(
+            SIZE,
+            "--budget",
+            metavar="SIZE",
+            help="Budget in bytes of payload: 30KB, or 1ipc, the bytes of 1 image per class as float32.",
+        ),
     ] = None,
     bases: Annotated[
         int | None, option(SIZE, "--bases", metavar="K", help="Bases shared by all classes; default: from the budget.")
     ] = None,
     scale: Annotated[
-        int | None, option(SIZE, "--scale", metavar="S", help="Store bases smaller by S; default 2 where it divides.")
+        int | None,
+        option(SIZE, "--scale", metavar="S", help="Store bases smaller by S; default: from the budget, 2 or 1."),
     ] = None,
     rows: Annotated[
         int | None, option(SIZE, "--rows", metavar="R", help="Recalled images per class; default: all that fit.")
     ] = None,
-    storage: Annotated[str, option(SIZE, "--storage", metavar="TYPE", help="float32 or float16.")] = "float32",
+    storage: Annotated[
+        str, option(SIZE, "--storage", metavar="TYPE", help="float32, float16, int8 or int4, and learned as that.")
+    ] = "float32",
+    labels: Annotated[
+        str, option(SIZE, "--labels", metavar="KIND", help="fixed, or learned within the budget: class or row.")
+    ] = "fixed",
     tune: Annotated[
         bool, option(SIZE, "--tune", help="Choose K, S and R by short runs, in a quarter of the time or steps.")
     ] = False,
@@ -122,15 +136,17 @@ def command(
         sizes: dict[str, Any] = {"bases": bases, "scale": scale, "rows": rows}
         if tune and any(size is not None for size in sizes.values()):
             raise UsageError("--tune chooses bases, scale and rows", do="Leave out --bases, --scale and --rows")
-        floats = _floats(opened.spec, ipc, budget, storage)
-        spec = MemorySpec.from_budget(opened.spec, floats=floats, storage=storage, most_rows=plan.most_rows, **sizes)
+        fitted = partial(
+            MemorySpec.from_budget, opened.spec, storage=storage, labels=labels, **_budget(opened.spec, ipc, budget)
+        )
+        spec = fitted(most_rows=plan.most_rows, **sizes)
         found_sizes: list[dict[str, Any]] = []
         if tune and resume:
             spec = MemorySpec(opened.spec, **runfolder.settings(output)["memory"])
         elif tune and not dry_run:
             trials = search(
                 opened,
-                candidates(opened.spec, floats, storage),
+                candidates(opened.spec, fitted),
                 plan,
                 seed=seed,
                 device=place,
@@ -186,17 +202,17 @@ def command(
         raise DivergedError("training diverged", do=f"The best memory before that is in {output}; lower the rates")
 
 
-def _floats(data: "DataSpec", ipc: float | None, budget: str | None, storage: str) -> int:
-    """How many numbers the memory may hold."""
-    from memcli.spec import BYTES_PER_FLOAT
+def _budget(data: "DataSpec", ipc: float | None, budget: str | None) -> dict[str, int]:
+    """How much the memory may hold, as an argument of `MemorySpec.from_budget`: `floats` or `bytes`."""
 
     if ipc is not None and budget is not None:
         raise UsageError("both --ipc and --budget are given", do="Give one of them")
     if ipc is not None and not 0 < ipc <= 1_000_000:
         raise UsageError(f"--ipc is {ipc:g}", do="Give a positive number of images per class")
+    image_of_each = len(data.classes) * data.floats_per_image  # numbers of one image per class
     if budget is not None:
-        return int(size_in_bytes(budget) // BYTES_PER_FLOAT.get(storage, 4))
-    return int((1 if ipc is None else ipc) * len(data.classes) * data.floats_per_image)
+        return {"bytes": size_in_bytes(budget, ipc=4 * image_of_each)}
+    return {"floats": int((1 if ipc is None else ipc) * image_of_each)}
 
 
 def _result(output: Path, sha256: str, found: "Distilled") -> dict[str, Any]:
@@ -226,6 +242,7 @@ def _plan_lines(resolved: dict[str, Any], spec: "MemorySpec", needed: dict[str, 
     return [
         ("data", data),
         ("memory", f"{spec.bases} bases of {'x'.join(map(str, spec.base_shape))}, {spec.rows} rows, {spec.storage}"),
+        ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
         *nested_lines("recipe", resolved["recipe"]),
         ("time", f"about {duration(needed['seconds'])}, {needed['seconds_per_step']:.2g} s a step"),

@@ -1,12 +1,12 @@
 """`memcli inspect`: what a memory file holds. It never imports torch."""
 
 from memcli.cli._options import MAX_IMAGES, MAX_RECALL, Json, MaxImages, MaxRecall, MemoryFile, limits
-from memcli.cli._output import emit, nested_lines, size_lines
+from memcli.cli._output import LABELS_TOLD, emit, nested_lines, size_lines
 
 JSON = {
     "format": "the version of the file's format",
     "data": "the data set: name, channels, height, width, classes, mean, std",
-    "memory": "the memory: bases, scale, rows, storage",
+    "memory": "the memory: bases, scale, rows, storage, labels",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
     "recipe": "how it was distilled",
     "seed": "the seed of that",
@@ -51,6 +51,7 @@ def command(
             f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}",
         ),
         ("memory", f"{spec.bases} bases at scale {spec.scale}, {spec.rows} rows, stored as {spec.storage}"),
+        ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
         *nested_lines("recipe", manifest.recipe),
         ("seed", str(manifest.seed)),

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from memcli.spec import DataSpec
 
-MIXTURE = -1  # the hard label of an image whose label vector is not one-hot
+MIXTURE = -1  # the hard label of an image whose query is not one-hot
 
 
 @dataclass(frozen=True)
@@ -19,12 +19,13 @@ class RecalledChunk:
 
     images: Tensor  # (n, C, H, W) float32, pixels in units of [0, 1], not clipped
     rows: Tensor  # (n,) int64, the addressing row of each image
-    labels: Tensor  # (n, classes) float32, the label vector of each image
+    asked: Tensor  # (n, classes) float32, the label vector of the query that recalled each image
+    labels: Tensor  # (n, classes) float32, the label vector of each image: the same, unless the memory learned its own
 
     def hard_labels(self) -> Tensor:
-        """(n,) int64: the class of each one-hot label, and MIXTURE for every other label."""
-        one_hot = (self.labels.count_nonzero(1) == 1) & (self.labels.amax(1) == 1)
-        return torch.where(one_hot, self.labels.argmax(1), MIXTURE)
+        """(n,) int64: the class that was asked for, and MIXTURE for every query that is not one-hot."""
+        one_hot = (self.asked.count_nonzero(1) == 1) & (self.asked.amax(1) == 1)
+        return torch.where(one_hot, self.asked.argmax(1), MIXTURE)
 
     def __len__(self) -> int:
         return len(self.images)

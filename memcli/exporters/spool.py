@@ -27,8 +27,8 @@ def spooled(folder: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total
     """Take up all chunks and yield the arrays by name, in files without a name in `folder`:
 
     images       (N, C, H, W) float32, pixels in units of [0, 1], not clipped
-    labels       (N,) int64, the class; -1 for an image of a generalised query
-    soft_labels  (N, classes) float32, the label vectors
+    labels       (N,) int64, the class that was asked for; -1 for an image of a generalised query
+    soft_labels  (N, classes) float32, the label vectors to train with: learned ones, where the memory has them
     rows         (N,) int64, the addressing row of each image
     """
     with ExitStack() as files:

@@ -17,7 +17,7 @@ class Outcome:
     """One look at a memory: its loss, and the loss's gradient."""
 
     loss: Tensor  # scalar
-    gradients: dict[str, Tensor]  # by part: "bases", "addresses", and "log_lr" where the inner rate is learned
+    gradients: dict[str, Tensor]  # by part: those of `Memory.parts`, and "log_lr" where the inner rate is learned
 
 
 class RealImages:

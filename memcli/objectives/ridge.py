@@ -69,15 +69,15 @@ class RidgeObjective(Objective):
         member = self._pool[place]
         rows, of_class = balanced_rows(self._spec.rows, classes, self._per_class, seed, step, "ridge")
         query = Query.of_classes(rows, of_class, classes)
-        controls = {"bases": memory.bases, "addresses": memory.addresses}
-        parts = {name: part.detach().requires_grad_() for name, part in controls.items()}
-        recalled = Memory(self._spec, **parts).recall(query)
+        parts = {name: part.detach().requires_grad_() for name, part in memory.parts.items()}
+        moved = Memory(self._spec, **parts)
+        recalled, targets = moved.recall(query), moved.targets(query).to(self._device)
         images, labels = real.batch(settings.real_per_class, seed, step)
         draws = self._augmentation.draw(self._spec.data.shape, seed, step)
         recalled, images = (self._augmentation.apply(each, draws) for each in (recalled, images))
-        loss = self._loss(member.network, recalled, query.labels.to(self._device), images, labels)
+        loss = self._loss(member.network, recalled, targets, images, labels)
         gradients = dict(zip(parts, torch.autograd.grad(loss, list(parts.values())), strict=True))
-        self._train(member, recalled.detach(), query.labels.to(self._device), lr)
+        self._train(member, recalled.detach(), targets.detach(), lr)
         if member.age >= settings.age or not loss.isfinite():
             self._pool[place] = self._fresh(seed, 1 + step, place)
             self._pool[place].age = 0

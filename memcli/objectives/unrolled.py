@@ -2,7 +2,7 @@
 
     θ_0 fresh;  θ_{t+1} = θ_t after a step of SGD with momentum on recalled (x_t, y_t);  loss = CE(θ_T; real batch)
 
-Its gradient with respect to the bases, the addresses and (if it is learned) the inner rate runs through all T steps of
+Its gradient with respect to every part of the memory and (if it is learned) the inner rate runs through all T steps of
 training, exactly.
 """
 
@@ -89,7 +89,7 @@ class UnrolledObjective(Objective):
         images = self._augmentation.apply(images, draws)
         problem = InnerProblem(
             initial=initial,
-            controls=(memory.bases, memory.addresses),
+            controls=tuple(memory.parts.values()),
             batches=self._batches((*draws, *fixed), seed, step),
             derivatives=self._derivatives,
             optimiser=SGD(lr, settings.momentum),
@@ -98,17 +98,17 @@ class UnrolledObjective(Objective):
         result = self._placed(seed, step).outer_gradient(
             problem, lambda params: self._outer_loss(params, (images,), (labels, *fixed))
         )
-        gradients = dict(zip(("bases", "addresses"), result.controls, strict=True))
+        gradients = dict(zip(memory.parts, result.controls, strict=True))
         return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
-        """The loss of one inner step. `controls` are bases and addresses; `batch` is one of `_batches`."""
+        """The loss of one inner step. `controls` are a memory's parts; `batch` is one of `_batches`."""
         rows, labels, *others = batch
         dropped = others.pop(0) if self._drops else None
         draws, fixed = others[: self._draws], others[self._draws :]
-        recalled = Memory(self._spec, *controls).recall(Query(rows, labels))
-        recalled = self._augmentation.apply(recalled, tuple(draws))
-        return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), labels)
+        memory, query = Memory(self._spec, **dict(zip(self._spec.shapes, controls, strict=True))), Query(rows, labels)
+        recalled = self._augmentation.apply(memory.recall(query), tuple(draws))
+        return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), memory.targets(query))
 
     def _testing_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The outer loss. `controls` are real images; `batch` holds their labels and the fixed parameters."""

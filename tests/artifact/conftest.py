@@ -16,10 +16,20 @@ from memcli.spec import DataSpec, MemorySpec, TrainRecipe
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
-def tiny_artifact(storage: str = "float32") -> Artifact:
-    """Two classes of 2x4x6 images: the content of the golden files. Its numbers are exact in float16."""
+FIRST = {  # of the first writer, whose manifests had no checksum of their own and told of no labels: read for ever
+    "memory-v1.safetensors": ("float32", "fixed"),
+    "memory-v1-float16.safetensors": ("float16", "fixed"),
+}
+WRITTEN = {  # what is written today, byte for byte
+    f"memory-v1-{storage}-{labels}.safetensors": (storage, labels)
+    for storage, labels in (("float32", "fixed"), ("float16", "class"), ("int8", "row"), ("int4", "class"))
+}
+
+
+def tiny_artifact(storage: str = "float32", labels: str = "fixed") -> Artifact:
+    """Two classes of 2x4x6 images: the content of the golden files. Its numbers are exact in their storage type."""
     data = DataSpec("tiny", 2, 4, 6, ("Kläffer", "cat"), (0.5, 0.25), (0.25, 0.125))
-    spec = MemorySpec(data, bases=3, scale=2, rows=4, storage=storage)
+    spec = MemorySpec(data, bases=3, scale=2, rows=4, storage=storage, labels=labels)
     tensors = {
         name: ((torch.arange(torch.Size(shape).numel()) * 37 % 101 - 50) / 32).reshape(shape)
         for name, shape in spec.shapes.items()
@@ -37,7 +47,7 @@ def tiny_artifact(storage: str = "float32") -> Artifact:
         },
         results={"validation": {"accuracy": 0.5, "images": 20}},
     )
-    return Artifact(Memory(spec, **tensors), manifest)
+    return Artifact(Memory(spec, **tensors).rounded(), manifest)
 
 
 @pytest.fixture
@@ -45,11 +55,16 @@ def make() -> Callable[..., Artifact]:
     return tiny_artifact
 
 
-@pytest.fixture(params=["float32", "float16"])
+@pytest.fixture(params=[*FIRST, *WRITTEN])
 def golden(request: pytest.FixtureRequest) -> tuple[Path, Artifact]:
     """A golden file and what was written into it."""
-    name = {"float32": "memory-v1.safetensors", "float16": "memory-v1-float16.safetensors"}[request.param]
-    return GOLDEN / name, tiny_artifact(request.param)
+    return GOLDEN / request.param, tiny_artifact(*{**FIRST, **WRITTEN}[request.param])
+
+
+@pytest.fixture(params=WRITTEN)
+def written(request: pytest.FixtureRequest) -> tuple[Path, Artifact]:
+    """A golden file as it is written today, and what was written into it."""
+    return GOLDEN / request.param, tiny_artifact(*WRITTEN[request.param])
 
 
 def taken_apart(data: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
@@ -62,14 +77,22 @@ def taken_apart(data: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
 
 @pytest.fixture
 def rebuilt(tmp_path: Path) -> Callable[..., Path]:
-    """Write the golden file again after `change(header, manifest)`, with another payload where one is given."""
+    """Write a golden file again after `change(header, manifest)`, with another payload where one is given.
 
-    def rebuild(change: Callable[[dict[str, Any], dict[str, Any]], object], payload: bytes | None = None) -> Path:
-        header, manifest, old = taken_apart((GOLDEN / "memory-v1.safetensors").read_bytes())
+    A payload that depends on the changed header is given as a function of header and old payload.
+    """
+
+    def rebuild(
+        change: Callable[[dict[str, Any], dict[str, Any]], object],
+        payload: bytes | Callable[[dict[str, Any], bytes], bytes] | None = None,
+        golden: str = "memory-v1.safetensors",
+    ) -> Path:
+        header, manifest, old = taken_apart((GOLDEN / golden).read_bytes())
         change(header, manifest)
+        new = old if payload is None else payload if isinstance(payload, bytes) else payload(header, old)
         raw = json.dumps({"__metadata__": {"memcli": json.dumps(manifest)}, **header}).encode()
         path = tmp_path / "bad.safetensors"
-        path.write_bytes(len(raw).to_bytes(8, "little") + raw + (old if payload is None else payload))
+        path.write_bytes(len(raw).to_bytes(8, "little") + raw + new)
         return path
 
     return rebuild

@@ -16,6 +16,7 @@ from memcli.errors import LimitError, MemcliError, MemoryFileError
 
 Json = dict[str, Any]
 Rebuild = Callable[..., Path]
+INT8, INT4 = "memory-v1-int8-row.safetensors", "memory-v1-int4-class.safetensors"
 PAYLOAD_BYTES = 4 * (3 * 2 * 2 * 3 + 4 * 2 * 3)
 
 
@@ -84,6 +85,75 @@ ATTACKS: dict[str, tuple[Callable[[Json, Json], object], str]] = {
 }
 
 
+def payload_of(changes: dict[str, Callable[[bytes], bytes]]) -> Callable[[Json, bytes], bytes]:
+    """The payload with the bytes of some tensors changed."""
+
+    def change(header: Json, old: bytes) -> bytes:
+        for name, how in changes.items():
+            begin, end = header[name]["data_offsets"]
+            old = old[:begin] + how(old[begin:end]) + old[end:]
+        return old
+
+    return change
+
+
+def half(value: float) -> Callable[[bytes], bytes]:
+    """The first float16 of a tensor replaced."""
+    return lambda raw: struct.pack("<e", value) + raw[2:]
+
+
+QUANTISED_HEADERS: dict[str, tuple[str, Callable[[Json, Json], object], str]] = {
+    "no scales": (INT8, rename("bases_scale", "bases_scales"), "the tensors bases_scale are missing"),
+    "no labels": (INT8, rename("labels", "label"), "the tensors labels are missing"),
+    "labels that the manifest denies": (INT4, put("memory", "labels", "fixed"), "no memory has: labels, labels_scale"),
+    "labels of another kind": (INT4, put("memory", "labels", "row"), r"labels is of shape \(2,\), where .* \(8,\)"),
+    "scales of floats": (INT8, put("memory", "storage", "float32"), "no memory has: addresses_scale, bases_scale"),
+    "one scale too few": (
+        INT8,
+        lambda header, _: (
+            header["bases_scale"].update(shape=[2]),
+            header["addresses_scale"].update(shape=[4]),
+            _moved(header, "bases_scale", "addresses_scale"),
+        ),
+        r"(bases|addresses)_scale is of shape \([24],\), where the manifest means \(3,\)",
+    ),
+    "a scale of scales": (INT8, shape_of("bases_scale", [3, 1]), "bases_scale has 2 dimensions, not 1"),
+    "whole scales": (INT8, lambda header, _: header["bases_scale"].update(dtype="I8", shape=[6]), "bases_scale is I8"),
+    "unsigned codes": (INT8, lambda header, _: header["bases"].update(dtype="U8"), "bases is U8, where storage int8"),
+    "signed half bytes": (
+        INT4,
+        lambda header, _: header["bases"].update(dtype="I8"),
+        "bases is I8, where storage int4",
+    ),
+    "a packed length": (INT4, put("memory", "rows", 5), r"addresses is of shape \(12,\), where .* \(15,\)"),
+    "codes that are not packed": (INT4, shape_of("bases", [3, 2, 1, 3]), "bases has 4 dimensions, not 1"),
+}
+QUANTISED_PAYLOADS: dict[str, tuple[str, dict[str, Callable[[bytes], bytes]], str]] = {
+    "zero scale": (INT8, {"bases_scale": half(0.0)}, "bases_scale holds scales below 6.1"),
+    "negative scale": (INT8, {"labels_scale": half(-1.0)}, "labels_scale holds scales below"),
+    "tiny scale": (INT4, {"addresses_scale": half(2.0**-15)}, "addresses_scale holds scales below"),
+    "scale that is no number": (
+        INT8,
+        {"bases_scale": half(float("nan"))},
+        "bases_scale holds numbers that are not finite",
+    ),
+    "endless scale": (INT4, {"bases_scale": half(float("inf"))}, "bases_scale holds numbers that are not finite"),
+    "code beyond the levels": (INT8, {"addresses": lambda raw: b"\x80" + raw[1:]}, "addresses holds the code -128"),
+    "half byte of no code": (INT4, {"bases": lambda raw: bytes([raw[0] & 15]) + raw[1:]}, "bases holds half bytes"),
+    "other code": (INT8, {"bases": lambda raw: bytes([raw[0] ^ 2]) + raw[1:]}, "the checksum does not match"),
+}
+
+
+def _moved(header: Json, first: str, second: str) -> None:
+    """Move the border of two tensors that lie side by side, so that the header itself stays sound."""
+    one, two = sorted((header[first], header[second]), key=lambda entry: entry["data_offsets"][0])
+    small, large = (one, two) if one["shape"] < two["shape"] else (two, one)
+    border = one["data_offsets"][0] + 2 * one["shape"][0]
+    assert one["data_offsets"][1] == two["data_offsets"][0]
+    assert small["shape"][0] * 2 + large["shape"][0] * 2 == two["data_offsets"][1] - one["data_offsets"][0]
+    one["data_offsets"][1] = two["data_offsets"][0] = border
+
+
 @pytest.fixture(params=[read, inspect], ids=["read", "inspect"])
 def reader(request: pytest.FixtureRequest) -> Callable[..., object]:
     return request.param
@@ -112,6 +182,45 @@ def test_attacks(rebuilt: Rebuild, reader: Callable[..., object], name: str) -> 
 
 def test_what_the_attacks_change_is_valid_otherwise(rebuilt: Rebuild, reader: Callable[..., object]) -> None:
     reader(rebuilt(lambda *_: None))
+
+
+@pytest.mark.parametrize("name", QUANTISED_HEADERS)
+def test_attacks_on_quantised_headers(
+    rebuilt: Rebuild, reader: Callable[..., object], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    golden, change, match = QUANTISED_HEADERS[name]
+    monkeypatch.setattr("memcli.tensorfile.OpenFile.payload", lambda _: pytest.fail("a tensor was read"))
+    refused(reader, rebuilt(change, golden=golden), MemoryFileError, match)
+
+
+@pytest.mark.parametrize("name", QUANTISED_PAYLOADS)
+def test_attacks_on_quantised_numbers(rebuilt: Rebuild, reader: Callable[..., object], name: str) -> None:
+    golden, changes, match = QUANTISED_PAYLOADS[name]
+    refused(reader, rebuilt(lambda *_: None, payload_of(changes), golden=golden), MemoryFileError, match)
+
+
+def test_a_last_half_byte_that_is_not_empty(rebuilt: Rebuild, reader: Callable[..., object]) -> None:
+    """15 codes of three bases of 1x1x5 end in the low half of a byte; the high half must be zero."""
+
+    def odd(header: Json, manifest: Json) -> None:
+        manifest["data"].update(channels=1, height=1, width=5, mean=[0.0], std=[1.0])
+        manifest["memory"].update(scale=1)
+        begin, end = header["bases"]["data_offsets"]
+        header["bases"].update(shape=[8])
+        cut.extend((begin, end))
+        for entry in header.values():
+            entry["data_offsets"] = [at - (end - begin - 8) * (at >= end) for at in entry["data_offsets"]]
+
+    cut: list[int] = []
+    for last, match in ((0x11, "bases holds half bytes"), (0x01, "the checksum does not match")):
+        cut.clear()
+        path = rebuilt(odd, lambda _, old: old[: cut[0]] + b"\x11" * 7 + bytes([last]) + old[cut[1] :], golden=INT4)  # noqa: B023
+        refused(reader, path, MemoryFileError, match)
+
+
+@pytest.mark.parametrize("golden", [INT8, INT4])
+def test_quantised_files_are_valid_otherwise(rebuilt: Rebuild, reader: Callable[..., object], golden: str) -> None:
+    reader(rebuilt(lambda *_: None, golden=golden))
 
 
 def huge_recall(header: Json, manifest: Json) -> None:

@@ -19,7 +19,8 @@ from memcli.artifact.inspection import inspect
 from memcli.artifact.manifest import Manifest
 from memcli.errors import DivergedError, ExistsError, LimitError, MemoryFileError, UsageError
 from memcli.memory import Memory, Query
-from memcli.spec import DataSpec, MemorySpec, TrainRecipe
+from memcli.spec import LABELS, DataSpec, MemorySpec, TrainRecipe
+from memcli.storage import STORAGES
 from memcli.tensorfile import dumps, read_header
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,14 +28,14 @@ PAGE, GOLDEN = ROOT / "docs" / "format.md", ROOT / "tests" / "golden" / "memory-
 
 
 def equal(one: Memory, other: Memory) -> bool:
-    tensors = ((getattr(memory, name) for name in memory.spec.shapes) for memory in (one, other))
+    tensors = (memory.parts.values() for memory in (one, other))
     return one.spec == other.spec and all(
         torch.equal(*pair) and pair[0].dtype == pair[1].dtype for pair in zip(*tensors, strict=True)
     )
 
 
-def test_writing_today_gives_the_golden_bytes(golden: tuple[Path, Artifact], tmp_path: Path) -> None:
-    path, artifact = golden
+def test_writing_today_gives_the_golden_bytes(written: tuple[Path, Artifact], tmp_path: Path) -> None:
+    path, artifact = written
     files.write(tmp_path / "f", artifact, force=False)
     assert (tmp_path / "f").read_bytes() == path.read_bytes()
 
@@ -44,13 +45,24 @@ def test_the_golden_file_is_read_for_ever(golden: tuple[Path, Artifact]) -> None
     read = files.read(path)
     assert read.manifest == artifact.manifest
     assert equal(read.memory, artifact.memory)
-    images = read.memory.recall(Query.everything(read.memory.spec))
+    everything = Query.everything(read.memory.spec)
+    images = read.memory.recall(everything)
     assert images.shape == (8, 2, 4, 6)
+    spec = read.memory.spec
+    error = {"int8": 0.003, "int4": 0.16}.get(spec.storage, 1e-6)  # of rounding
     recorded = torch.tensor(
         [1.567626953125, 1.09130859375, 0.138671875, -0.52423095703125, -0.89739990234375, -1.083984375]
     )
-    torch.testing.assert_close(images[5, 1, 2], recorded)  # row 1 of class 1
-    torch.testing.assert_close(images.double().square().sum().item(), 559.6267, rtol=1e-6, atol=0.0)
+    torch.testing.assert_close(images[5, 1, 2], recorded, rtol=0.0, atol=error)  # row 1 of class 1
+    total = {"int8": 561.1817, "int4": 635.4833}.get(spec.storage, 559.6267)
+    torch.testing.assert_close(images.double().square().sum().item(), total, rtol=1e-6, atol=0.0)
+    label = {
+        "fixed": [0.0, 1.0],
+        "float16": [0.75, -1.25],
+        "int8": [-0.936859130859375, 0.219757080078125],
+        "int4": [0.71435546875, -1.2501220703125],
+    }["fixed" if spec.labels == "fixed" else spec.storage]
+    assert read.memory.targets(everything)[5].tolist() == label
 
 
 def test_the_page_tells_how_to_read_a_file_with_numpy(
@@ -63,17 +75,20 @@ def test_the_page_tells_how_to_read_a_file_with_numpy(
     names: dict[str, Any] = {}
     exec(block, names)
     assert names["manifest"]["seed"] == artifact.manifest.seed
-    for name in artifact.memory.spec.shapes:
-        assert numpy.array_equal(names["tensors"][name], getattr(artifact.memory, name))
+    assert names["tensors"].keys() == artifact.memory.parts.keys()
+    for name, part in artifact.memory.parts.items():
+        assert numpy.array_equal(names["tensors"][name], part)
     spec = replace(artifact.memory.spec, data=replace(artifact.memory.spec.data, height=2, width=3), scale=1)
-    small = Memory(spec, artifact.memory.bases, artifact.memory.addresses).recall(Query.everything(spec))
+    small = Memory(spec, **artifact.memory.parts).recall(Query.everything(spec))
     numpy.testing.assert_allclose(names["images"].reshape(small.shape), small, rtol=2e-3)
 
 
 def test_the_page_names_every_key() -> None:
     page = PAGE.read_text(encoding="utf-8")
     manifest = files.read(GOLDEN).manifest.to_json()
-    inner = {key for part in ("data", "memory", "retrain", "provenance") for key in manifest[part]}
+    inner = {"manifest_sha256"} | {
+        key for part in ("data", "memory", "retrain", "provenance") for key in manifest[part]
+    }
     inner |= {field.name for field in fields(TrainRecipe)}
     assert {key for key in {*manifest, "sha256", *inner} if f"`{key}`" not in page} == set()
 
@@ -101,7 +116,7 @@ def artifacts(draw: st.DrawFn) -> Artifact:
         tuple(draw(st.lists(finite, min_size=channels, max_size=channels))),
         tuple(draw(st.lists(st.floats(1e-6, 1e6), min_size=channels, max_size=channels))),
     )
-    spec = MemorySpec(data, draw(side), scale, draw(side), draw(st.sampled_from(["float32", "float16"])))
+    spec = MemorySpec(data, draw(side), scale, draw(side), *map(draw, map(st.sampled_from, (list(STORAGES), LABELS))))
     seed = draw(st.integers(0, 2**63 - 1))
     random = seeds.generator(seed, "test")
     tensors = {name: torch.randn(shape, generator=random) for name, shape in spec.shapes.items()}
@@ -164,8 +179,28 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(folder: Path, damage
     assert read.memory.bases.isfinite().all()
 
 
-def test_stored_rounds_as_the_file_does(make: Callable[..., Artifact], tmp_path: Path) -> None:
-    artifact = make("float16")
+def test_every_byte_that_is_changed_is_found(folder: Path) -> None:
+    data = (GOLDEN.parent / "memory-v1-int4-class.safetensors").read_bytes()
+    for at in range(len(data)):
+        changed = bytearray(data)
+        changed[at] ^= 1 << at % 8
+        (folder / "changed").write_bytes(changed)
+        with pytest.raises((MemoryFileError, LimitError)):
+            inspect(folder / "changed")
+
+
+def test_a_manifest_without_a_checksum_is_read_only_where_it_tells_of_no_labels(folder: Path) -> None:
+    """So that nothing is left unchecked by a changed letter in the name of the checksum."""
+    data = (GOLDEN.parent / "memory-v1-float32-fixed.safetensors").read_bytes()
+    assert b"manifest_sha256" not in GOLDEN.read_bytes()
+    (folder / "changed").write_bytes(data.replace(b"manifest_sha256", b"manifest_sha257"))
+    with pytest.raises(MemoryFileError, match="the manifest has no manifest_sha256, which a file that tells of labels"):
+        inspect(folder / "changed")
+
+
+@pytest.mark.parametrize("storage", ["float16", "int8", "int4"])
+def test_stored_rounds_as_the_file_does(make: Callable[..., Artifact], tmp_path: Path, storage: str) -> None:
+    artifact = make(storage, "row")
     memory = replace(artifact.memory, bases=artifact.memory.bases + 1e-4)
     files.write(tmp_path / "f", Artifact(memory, artifact.manifest), force=False)
     assert equal(files.read(tmp_path / "f").memory, files.stored(memory))
@@ -173,11 +208,14 @@ def test_stored_rounds_as_the_file_does(make: Callable[..., Artifact], tmp_path:
     assert files.stored(memory).bases.dtype == torch.float32
 
 
-@pytest.mark.parametrize("storage", ["float32", "float16"])
-def test_the_payload_is_as_large_as_the_spec_says(make: Callable[..., Artifact], tmp_path: Path, storage: str) -> None:
-    files.write(tmp_path / "f", make(storage), force=False)
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("storage", STORAGES)
+def test_the_payload_is_as_large_as_the_spec_says(
+    make: Callable[..., Artifact], tmp_path: Path, storage: str, labels: str
+) -> None:
+    files.write(tmp_path / "f", make(storage, labels), force=False)
     header = read_header(tmp_path / "f")
-    assert header.file_bytes - header.header_bytes - 8 == make(storage).memory.spec.bytes
+    assert header.file_bytes - header.header_bytes - 8 == make(storage, labels).memory.spec.bytes
 
 
 @pytest.mark.parametrize(
@@ -185,15 +223,16 @@ def test_the_payload_is_as_large_as_the_spec_says(make: Callable[..., Artifact],
     [
         (float("nan"), DivergedError, "bases hold numbers that are not finite"),
         (float("inf"), DivergedError, "bases hold numbers that are not finite"),
-        (1e6, UsageError, r"bases hold numbers too large for float16\. Give --storage float32"),
+        (1e7, UsageError, r"bases hold numbers too large for STORAGE\. Give --storage float32"),
     ],
 )
+@pytest.mark.parametrize("storage", ["float16", "int8", "int4"])
 def test_numbers_that_cannot_be_stored(
-    make: Callable[..., Artifact], tmp_path: Path, value: float, error: type[Exception], match: str
+    make: Callable[..., Artifact], tmp_path: Path, storage: str, value: float, error: type[Exception], match: str
 ) -> None:
-    artifact = make("float16")
+    artifact = make(storage)
     artifact.memory.bases[0, 0, 0, 0] = value
-    with pytest.raises(error, match=match):
+    with pytest.raises(error, match=match.replace("STORAGE", storage)):
         files.write(tmp_path / "f", artifact, force=False)
     assert list(tmp_path.iterdir()) == []
 

@@ -62,3 +62,20 @@ def test_every_option_may_come_from_the_environment(run: Callable, memory: Path,
     assert json.loads(typed.stdout)["images"] == 6, "an option that is typed wins"
     wrong = run("recall", memory, env=environment | {"MEMCLI_RECALL_PER_CLASS": "many"})
     assert wrong.exit_code == 2
+
+
+@pytest.mark.parametrize(("storage", "labels"), [("float16", "class"), ("int8", "fixed"), ("int4", "row")])
+def test_every_command_takes_every_storage_and_learned_labels(
+    storage: str, labels: str, run: Callable, make_memory: Callable, tmp_path: Path
+) -> None:
+    path, data = make_memory(storage=storage, labels=labels), "fake:classes=3,shape=1x8x8,n=60,test=30"
+    for arguments in (
+        ["inspect", path],
+        ["recall", path, "-o", tmp_path / "out"],
+        ["recall", path, "-o", tmp_path / "out.npz", "--query", "0:0.5,1:0.5"],
+        ["retrain", path, "-o", tmp_path / "net.safetensors"],
+        ["eval", path, "--data", data, "--runs", 1],
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 0, result.stderr
+    assert len(list((tmp_path / "out" / "train").rglob("*.png"))) == 12  # learned labels make no image a mixture

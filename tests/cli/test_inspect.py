@@ -34,9 +34,25 @@ def test_lines_for_people(run: Callable, memory: Path) -> None:
     lines = dict(line.split(maxsplit=1) for line in result.stdout.splitlines())
     assert lines["memory"] == "3 bases at scale 2, 4 rows, stored as float32"
     assert lines["data"] == "fake, 1x8x8, 3 classes: 0, 1, 2"
+    assert lines["labels"] == "of the classes"
     assert lines["recipe.outer.lr"] == "0.02"
     assert lines["size"] == "336 bytes, 84 floats, 896 bits per class"
     assert lines["recalls"] == "4 images per class, from the floats of 0.438 images per class"
+
+
+def test_storage_labels_and_scales_are_told_and_counted(run: Callable, make_memory: Callable) -> None:
+    path = make_memory(storage="int8", labels="row")
+    lines = dict(line.split(maxsplit=1) for line in run("inspect", path).stdout.splitlines())
+    assert lines["memory"] == "3 bases at scale 2, 4 rows, stored as int8"
+    assert lines["labels"] == "learned, one for each image"
+    assert lines["size"] == "138 bytes, 129 floats, 368 bits per class"  # 48 + 36 + 36 codes and 9 scales
+    assert json.loads(run("inspect", path, "--json").stdout)["memory"] == {
+        "bases": 3,
+        "scale": 2,
+        "rows": 4,
+        "storage": "int8",
+        "labels": "row",
+    }
 
 
 @pytest.mark.parametrize("as_json", [False, True])

@@ -28,18 +28,19 @@ TOTAL = 20
 
 
 def content() -> RecalledChunk:
-    """TOTAL images, some values outside [0, 1]; the last three carry soft labels."""
+    """TOTAL images, some values outside [0, 1]; the last three of mixtures; labels that a memory learned."""
     images = torch.randn(TOTAL, *DATA.shape, generator=generator(0, "content")) * 0.3 + 0.5
-    labels = torch.nn.functional.one_hot(torch.arange(TOTAL) % 3, 3).float()
-    labels[-3:] = torch.tensor([0.7, 0.3, 0.0])
-    return RecalledChunk(images, torch.arange(TOTAL) // 3, labels)
+    asked = torch.nn.functional.one_hot(torch.arange(TOTAL) % 3, 3).float()
+    asked[-3:] = torch.tensor([0.7, 0.3, 0.0])
+    learned = torch.tensor([[0.8, 0.1, -0.1], [0.0, 1.0, 0.0], [0.2, 0.0, 0.9]])
+    return RecalledChunk(images, torch.arange(TOTAL) // 3, asked, asked @ learned)
 
 
 def chunks(size: int = 7) -> Iterator[RecalledChunk]:
     whole = content()
     for start in range(0, TOTAL, size):
         part = slice(start, start + size)
-        yield RecalledChunk(whole.images[part].clone(), whole.rows[part].clone(), whole.labels[part].clone())
+        yield RecalledChunk(*(tensor[part].clone() for tensor in vars(whole).values()))
 
 
 def read_png(path: Path) -> dict[str, Tensor]:
@@ -170,9 +171,9 @@ def test_an_output_is_replaced_only_by_force(name: str, tmp_path: Path) -> None:
     assert len(READERS[name](path)["images"]) == TOTAL
 
 
-def test_hard_labels_are_those_that_are_one_hot() -> None:
-    labels = torch.tensor([[0, 1.0], [1, 0], [0.5, 0.5], [0, 0.5], [1, 1], [0, 0], [2, -1]])
-    chunk = RecalledChunk(torch.zeros(7, 1, 2, 2), torch.arange(7), labels)
+def test_hard_labels_are_the_classes_that_were_asked_for() -> None:
+    asked = torch.tensor([[0, 1.0], [1, 0], [0.5, 0.5], [0, 0.5], [1, 1], [0, 0], [2, -1]])
+    chunk = RecalledChunk(torch.zeros(7, 1, 2, 2), torch.arange(7), asked, torch.eye(2)[[0] * 7])
     assert chunk.hard_labels().tolist() == [1, 0, MIXTURE, MIXTURE, MIXTURE, MIXTURE, MIXTURE]
 
 
@@ -202,7 +203,10 @@ def test_harmless_class_names_stay_and_others_become_numbers() -> None:
 def test_memory_does_not_grow_with_the_images(name: str, tmp_path: Path) -> None:
     data = DataSpec("toy", 3, 32, 32, ("dog", "cat"), (0.5,) * 3, (0.2,) * 3)
     chunk = RecalledChunk(
-        torch.rand(10, 3, 32, 32, generator=generator(0, "npz")), torch.arange(10), torch.eye(2)[[0] * 10]
+        torch.rand(10, 3, 32, 32, generator=generator(0, "npz")),
+        torch.arange(10),
+        torch.eye(2)[[0] * 10],
+        torch.eye(2)[[0] * 10],
     )
     tracemalloc.start()  # it counts what Python and numpy allocate: the bytes on their way into the file
     try:

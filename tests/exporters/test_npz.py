@@ -19,7 +19,8 @@ DATA = DataSpec("toy", 3, 5, 6, ("dog", "cat"), (0.5,) * 3, (0.2,) * 3)
 
 def chunks(count: int) -> Iterator[RecalledChunk]:
     images = torch.rand(count, 3, 5, 6, generator=generator(0, "npz"))
-    yield RecalledChunk(images, torch.arange(count) // 2, torch.eye(2)[torch.arange(count) % 2])
+    labels = torch.eye(2)[torch.arange(count) % 2]
+    yield RecalledChunk(images, torch.arange(count) // 2, labels, labels)
 
 
 def test_the_file_is_read_back_by_npz(tmp_path: Path) -> None:

@@ -20,8 +20,9 @@ def data(channels: int = 1, classes: tuple[str, ...] = ("cat", "dog")) -> DataSp
 def test_the_folder_is_read_back_by_imagefolder(tmp_path: Path) -> None:
     images = torch.linspace(0, 1, 10 * 16).reshape(10, 1, 4, 4)
     labels = torch.eye(2)[torch.tensor([0, 1] * 5)]
-    mixture = RecalledChunk(torch.full((1, 1, 4, 4), 0.5), torch.zeros(1, dtype=torch.int64), torch.full((1, 2), 0.5))
-    hard = RecalledChunk(images, torch.arange(10) // 2, labels)
+    both = torch.full((1, 2), 0.5)
+    mixture = RecalledChunk(torch.full((1, 1, 4, 4), 0.5), torch.zeros(1, dtype=torch.int64), both, both)
+    hard = RecalledChunk(images, torch.arange(10) // 2, labels, labels)
     Png().export(tmp_path / "out", data(), iter([hard, mixture]), 11, force=False)
     source = open_source(f"imagefolder:{tmp_path / 'out'}")
     assert source.classes == ("cat", "dog")
@@ -34,7 +35,7 @@ def test_the_folder_is_read_back_by_imagefolder(tmp_path: Path) -> None:
 
 def test_the_manifest_tells_the_data_set_and_the_folders(tmp_path: Path) -> None:
     spec = data(classes=("cat", "a/b"))
-    chunk = RecalledChunk(torch.zeros(2, 1, 4, 4), torch.zeros(2, dtype=torch.int64), torch.eye(2))
+    chunk = RecalledChunk(torch.zeros(2, 1, 4, 4), torch.zeros(2, dtype=torch.int64), torch.eye(2), torch.eye(2))
     Png().export(tmp_path / "out", spec, iter([chunk]), 2, force=False)
     manifest = json.loads((tmp_path / "out" / "memcli.json").read_text())
     assert manifest["images"] == 2

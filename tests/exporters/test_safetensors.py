@@ -15,7 +15,8 @@ from memcli.spec import DataSpec
 def test_the_checksum_and_the_tensors_are_what_both_readers_find(tmp_path: Path) -> None:
     data = DataSpec("toy", 1, 3, 3, ("dog", "cat"), (0.5,), (0.2,))
     images = torch.rand(3, 1, 3, 3, generator=generator(0, "images"))
-    chunk = RecalledChunk(images, torch.arange(3), torch.tensor([[1.0, 0], [0.3, 0.7], [0, 1]]))
+    asked = torch.tensor([[1.0, 0], [0.3, 0.7], [0, 1]])
+    chunk = RecalledChunk(images, torch.arange(3), asked, asked)
     Safetensors().export(tmp_path / "out", data, iter([chunk]), 3, force=False)
     manifest, ours = tensorfile.read(tmp_path / "out", kind="recalled")  # it verifies the checksum
     theirs = load_file(tmp_path / "out")

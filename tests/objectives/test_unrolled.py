@@ -45,6 +45,26 @@ def test_the_stepwise_gradient_is_that_of_autograd_through_the_unroll() -> None:
     assert found.gradients["log_lr"].abs() > 1e-4
 
 
+@pytest.mark.parametrize("labels", ["class", "row"])
+def test_learned_labels_are_what_is_trained_on_and_have_their_gradient(labels: str) -> None:
+    spec = replace(SPEC, labels=labels)
+    memory = from_data(spec, TRAIN, seed=0)
+    fixed = UnrolledObjective(SETTINGS, SPEC, CPU).step(Memory(SPEC, memory.bases, memory.addresses), 0.1, REAL, 0, 5)
+    objective = UnrolledObjective(SETTINGS, spec, CPU)
+    found = objective.step(memory, 0.1, REAL, 0, 5)
+    wanted = UnrolledObjective(SETTINGS, spec, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 5)
+    assert found.gradients.keys() == {"bases", "addresses", "labels", "log_lr"}
+    torch.testing.assert_close(found.loss, fixed.loss)  # labels start one-hot
+    torch.testing.assert_close(found.gradients["labels"], wanted.gradients["labels"], rtol=1e-4, atol=1e-7)
+    gradient = found.gradients["labels"]
+    length = 1e-3 / gradient.norm() ** 2
+    ahead, behind = (
+        objective.step(replace(memory, labels=memory.labels + sign * length * gradient), 0.1, REAL, 0, 5).loss
+        for sign in (1, -1)
+    )
+    assert (ahead - behind).item() == pytest.approx(2e-3, rel=0.02)
+
+
 def test_a_rate_that_is_not_learned_has_no_gradient() -> None:
     memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, learn_lr=False)
     found, learned = (UnrolledObjective(s, SPEC, CPU).step(memory, 0.1, REAL, 0, 5) for s in (settings, SETTINGS))
