@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from memcli import __version__, retraining, seeds
 from memcli.artifact.files import Artifact, stored
 from memcli.artifact.manifest import Manifest
+from memcli.engine import why_not_compiled
 from memcli.errors import DivergedError, Interrupted
+from memcli.networks import build
 from memcli.objectives import RealImages, objective
 from memcli.outer import OuterLoop
 from memcli.progress import Progress, Silent
-from memcli.recipe import Recipe
+from memcli.recipe import Recipe, Stage, Unrolled
 from memcli.runfolder import Checkpoint, RunFolder
 from memcli.schedule import Schedule
 from memcli.sources.base import Source, holdout
@@ -27,6 +30,8 @@ from memcli.starts import start
 
 _CHECK_IMAGES = 2_000  # validation images looked at, at most: enough to tell memories apart, and quick
 _LOOP_SHARE = 0.9  # of a time budget; what is left goes to choosing how networks are retrained
+_LEAST_COMPILED = 180.0  # seconds that a run takes for compiling, which takes 20 to 40, to pay
+_PASSES, _FLOPS = 12, 5e10  # through the network for each recalled image, and operations a second (docs/performance.md)
 _OBJECTIVE = "objective."  # before the names of an objective's tensors in a checkpoint
 
 
@@ -44,8 +49,17 @@ class Distilled:
 class Distillation:
     """A distillation on its way: its images, its memory, and the stage that it is in."""
 
-    def __init__(self, source: Source, spec: MemorySpec, recipe: Recipe, *, seed: int, device: torch.device) -> None:
-        self.spec, self.recipe, self.seed, self.device = spec, recipe, seed, device
+    def __init__(
+        self,
+        source: Source,
+        spec: MemorySpec,
+        recipe: Recipe,
+        *,
+        seed: int,
+        device: torch.device,
+        compile: bool = False,
+    ) -> None:
+        self.spec, self.recipe, self.seed, self.device, self._compile = spec, recipe, seed, device, compile
         training, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
         shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
         self.validation = validation.subset(shuffled[:_CHECK_IMAGES])
@@ -92,7 +106,7 @@ class Distillation:
 
     def _take_objective(self) -> None:
         self.stage = self.recipe.stages[self.loop.stage]
-        self.objective = objective(self.stage.objective, self.spec, self.device)
+        self.objective = objective(self.stage.objective, self.spec, self.device, compile=self._compile)
 
     def _check(self) -> float:
         """Mean validation accuracy of fresh networks, trained as the recipe's `check` says."""
@@ -116,6 +130,7 @@ def distill(
     device: torch.device | None = None,
     steps: int | None = None,
     time_budget: float | None = None,
+    compile: bool | None = None,
     licence: str | None = None,
     progress: Progress | None = None,
     run: RunFolder | None = None,
@@ -128,11 +143,16 @@ def distill(
     With a run folder, the state is saved at every look at the validation part, and a run that the folder holds is
     continued. `licence` is the data's, as text for the file's provenance.
 
+    `compile` says whether training steps are compiled; None: where the run is long enough to gain by it and the
+    machine can. Compiled steps equal the others to rounding. Raises UsageError where they must be and cannot.
+
     Raises Interrupted, after saving, where `interrupted()` turns true.
     """
     began = time.monotonic()
-    progress = progress or Silent()
-    work = Distillation(source, spec, recipe, seed=seed, device=device or torch.device("cpu"))
+    progress, device = progress or Silent(), device or torch.device("cpu")
+    if compile is None:
+        compile = _compiles(spec, recipe, device, steps, time_budget, progress)
+    work = Distillation(source, spec, recipe, seed=seed, device=device, compile=compile)
     if run is not None and (saved := run.latest()) is not None:
         work.restore(saved)
         began -= work.loop.elapsed
@@ -158,6 +178,38 @@ def distill(
     )
     artifact = Artifact(stored(best.memory).to(torch.device("cpu")), manifest)
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
+
+
+def _compiles(
+    spec: MemorySpec,
+    recipe: Recipe,
+    device: torch.device,
+    steps: int | None,
+    time_budget: float | None,
+    progress: Progress,
+) -> bool:
+    """Whether compiling pays: by the time budget; without one by counted operations, which equal steps have alike."""
+    if time_budget is None:
+        share = 1.0 if steps is None else steps / recipe.steps
+        time_budget = share * sum(stage.steps * _seconds(stage, spec) for stage in recipe.stages)
+    if time_budget < _LEAST_COMPILED:
+        return False
+    why_not = why_not_compiled(device)
+    if why_not is not None:
+        progress.note(f"steps are not compiled, and slower for it: {why_not}")
+    return why_not is None
+
+
+def _seconds(stage: Stage, spec: MemorySpec) -> float:
+    """About what an outer step of this stage takes on two CPU cores, from the operations of its network."""
+    settings = stage.objective
+    if not isinstance(settings, Unrolled):
+        return 0.0
+    network = build(settings.network, spec.data, seed=0)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, *spec.data.shape))
+    images = settings.steps * settings.per_class * len(spec.data.classes)
+    return _PASSES * counter.get_total_flops() * images / _FLOPS
 
 
 def follow(

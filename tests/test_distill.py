@@ -11,11 +11,13 @@ import torch
 from memcli import retraining, runfolder
 from memcli.artifact import files
 from memcli.distill import Distillation, Distilled, distill, estimate
+from memcli.engine import why_not_compiled
 from memcli.errors import Interrupted
 from memcli.evaluate import evaluate
 from memcli.memory import Memory
 from memcli.objectives import Outcome, UnrolledObjective
 from memcli.outer import OuterLoop
+from memcli.progress import Silent
 from memcli.recipe import Outer, load_recipe
 from memcli.sources import holdout, open_source
 from memcli.spec import MemorySpec
@@ -257,3 +259,51 @@ def test_the_estimate_is_of_the_run_that_would_follow() -> None:
     assert found["seconds"] == pytest.approx(10 * found["seconds_per_step"])
     assert found["peak_bytes"] > 50e6
     assert estimate(SOURCE, SPEC, RECIPE, time_budget=1e-9)["seconds"] == 1e-9
+
+
+class Notes(Silent):
+    """Progress that keeps its notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.mark.parametrize(
+    ("steps", "time_budget", "compiled"),
+    [(None, None, False), (6, None, False), (10**7, None, True), (None, 179.0, False), (10**7, 179.0, False)],
+)
+def test_only_runs_long_enough_to_gain_by_it_are_compiled(
+    steps: int | None, time_budget: float | None, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run would do is read off the objective that it makes; the run itself is stopped before its first step."""
+    asked: list[bool] = []
+
+    def made(*_: Any, compile: bool) -> UnrolledObjective:
+        asked.append(compile)
+        raise Interrupted("seen", do="Stop")
+
+    monkeypatch.setattr("memcli.distill.objective", made)
+    monkeypatch.setattr("memcli.distill.why_not_compiled", lambda _: None)
+    recipe = RECIPE.changed({"stages": [{"objective": {"network": "convnet:width=8"}}]})
+    with pytest.raises(Interrupted):
+        distill(SOURCE, SPEC, recipe, steps=steps, time_budget=time_budget)
+    assert asked == [compiled]
+
+
+def test_a_long_run_on_a_machine_without_a_compiler_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memcli.distill.why_not_compiled", lambda _: "there is none")
+    monkeypatch.setattr("memcli.distill._LEAST_COMPILED", 0.0)
+    progress = Notes()
+    found = distill(SOURCE, SPEC, RECIPE, progress=progress)
+    assert progress.notes == ["steps are not compiled, and slower for it: there is none"]
+    assert same(found, distill(SOURCE, SPEC, RECIPE, compile=False))
+
+
+@pytest.mark.skipif(why_not_compiled(torch.device("cpu")) is not None, reason="no working C++ compiler")
+def test_a_compiled_run_repeats_its_bits_and_equals_the_other_to_rounding() -> None:
+    compiled, again, plain = (distill(SOURCE, SPEC, RECIPE, steps=2, compile=how) for how in (True, True, False))
+    assert same(compiled, again)
+    torch.testing.assert_close(compiled.artifact.memory.bases, plain.artifact.memory.bases, rtol=1e-3, atol=1e-4)

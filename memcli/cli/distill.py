@@ -106,6 +106,14 @@ def command(
     time_budget: Annotated[
         str | None, option(COMPUTING, "--time-budget", metavar="TIME", help="Stop after this time, such as 90s or 5m.")
     ] = None,
+    compile: Annotated[
+        bool | None,
+        option(
+            COMPUTING,
+            "--compile/--no-compile",
+            help="Compile training steps, which takes half a minute; default: in runs of 3 minutes or more.",
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -183,6 +191,7 @@ def command(
                     device=place,
                     steps=steps,
                     time_budget=limit,
+                    compile=compile,
                     licence=licence,
                     progress=progress,
                     run=run,

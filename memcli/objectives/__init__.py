@@ -11,8 +11,10 @@ from memcli.spec import MemorySpec
 __all__ = ["Objective", "Outcome", "RealImages", "RidgeObjective", "UnrolledObjective", "objective"]
 
 
-def objective(settings: Unrolled | Ridge, spec: MemorySpec, device: torch.device) -> Objective:
-    """The objective that `settings` are of, for memories of `spec`."""
+def objective(
+    settings: Unrolled | Ridge, spec: MemorySpec, device: torch.device, *, compile: bool = False
+) -> Objective:
+    """The objective that `settings` are of, for memories of `spec`; with its steps compiled, where it can do that."""
     if isinstance(settings, Ridge):
         return RidgeObjective(settings, spec, device)
-    return UnrolledObjective(settings, spec, device)
+    return UnrolledObjective(settings, spec, device, compile=compile)
