@@ -115,7 +115,7 @@ class Problem:
         pixels = torch.randint(256, (len(labels), *SHAPE), generator=draw, dtype=torch.uint8)
         self.real = RealImages(LabelledImages(pixels, labels), self.data, self.device)
         self.per_class = per_class
-        settings = Unrolled(cell.network, cell.steps, cell.batch // cell.classes, LR, False, MOMENTUM, per_class)
+        settings = Unrolled(cell.network, cell.steps, cell.batch // cell.classes, False, MOMENTUM, per_class)
         self.objective = UnrolledObjective(settings, self.spec, self.device, **_ways(cell))
 
     def network(self) -> nn.Module:
@@ -152,7 +152,7 @@ class Problem:
 
 def by_memcli(problem: Problem) -> Tensors:
     outcome = problem.objective.step(problem.memory, LR, problem.real, SEED, 0)
-    return outcome.bases, outcome.addresses
+    return outcome.gradients["bases"], outcome.gradients["addresses"]
 
 
 def by_unroll(problem: Problem, dtype: torch.dtype = torch.float32) -> Tensors:
