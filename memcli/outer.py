@@ -171,7 +171,7 @@ class OuterLoop:
         if self._retreats > _RETREATS:
             raise DivergedError(
                 f"the loss is not finite at step {self.step}, at {0.5**_RETREATS:g} of the rate too",
-                do="Lower the recipe's objective.lr or outer.lr",
+                do="Lower the recipe's lr, or its stages' outer.lr",
             )
         self._take_up_best()
 

@@ -146,6 +146,29 @@ def test_a_run_that_keeps_diverging_is_given_up() -> None:
         loop.move(outcome(0, loss=float("inf")), 0.0)
 
 
+def test_a_part_without_gradient_stays_where_it_is() -> None:
+    loop, found = OuterLoop(draw("start"), 0.02, ADAM), outcome(0)
+    del found.gradients["log_lr"]
+    loop.move(found, 0.0)
+    assert loop.here.lr == pytest.approx(0.02)
+    assert not torch.equal(loop.here.memory.bases, draw("start").bases)
+
+
+def test_a_stage_begins_from_the_best_point_with_its_own_optimiser() -> None:
+    loop = OuterLoop(draw("start"), 0.02, SGD)
+    loop.move(outcome(0), 0.0)
+    loop.consider(0.7)
+    best = loop.best.memory.bases.clone()
+    loop.move(outcome(1), 0.0)
+    loop.consider(0.6)
+    loop.elapsed = 3.0
+    assert loop.stale == 1
+    loop.enter(replace(SGD, lr=0.05))
+    assert (loop.stage, loop.entered, loop.entered_at, loop.stale) == (1, 2, 3.0, 0)
+    loop.move(outcome(2), 0.0)
+    torch.testing.assert_close(loop.here.memory.bases, best - 0.05 * outcome(2).gradients["bases"])
+
+
 @pytest.mark.parametrize("settings", [replace(ADAM, average=0.9), SGD], ids=["adam", "sgd"])
 def test_a_restored_loop_goes_on_bit_for_bit(settings: Outer) -> None:
     loop = OuterLoop(draw("start"), 0.02, settings)
