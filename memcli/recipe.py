@@ -51,9 +51,12 @@ class Unrolled:
     real_per_class: int = 20  # real images of each class in the outer loss
     window: int = 0  # differentiate this many of the T steps, placed at random, and train no longer; 0: all of them
     augment: str = ""  # operations of memcli.augment; one draw in an outer step, for recalled and real images alike
+    networks: int = (
+        1  # fresh networks trained at once in an outer step, on the same minibatches; their mean is the loss
+    )
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "steps", "per_class", "real_per_class")
+        _at_least_one(self, "steps", "per_class", "real_per_class", "networks")
         _below_one(self, "momentum")
         if not 0 <= self.window <= self.steps:
             raise UsageError(f"recipe: window is {self.window}", do=f"Give 0 to {self.steps}, the steps")

@@ -91,7 +91,7 @@ class _NormBackward(torch.autograd.Function):
         del x
         mean, s = _pixel_mean(g), _pixel_mean(g * d) * r
         scale, pixels = r * _by_channel(weight), g.shape[-2] * g.shape[-1]
-        of_x = torch.addcmul(-scale * mean, g, scale).addcmul_(d, -scale * s * r)
+        of_x = torch.addcmul(torch.addcmul(-scale * mean, g, scale), d, -scale * s * r)
         return of_x, s.sum((0, 2, 3)) * pixels, mean.sum((0, 2, 3)) * pixels, mean, s
 
     @staticmethod
@@ -126,9 +126,10 @@ class _NormBackward(torch.autograd.Function):
         # Both results are combinations of u, g, d and 1 with one number each per channel and image.
         scale = gamma * r
         rest = a - scale * q
-        of_g = torch.addcmul(b - scale * mean_u, u, scale).addcmul_(d, rest * r)
+        of_g = torch.addcmul(torch.addcmul(b - scale * mean_u, u, scale), d, rest * r)
         by_u, by_g, by_d = -scale * r * s, rest * r, -r * r * (scale * (k - 3 * q * s) + a * s)
-        of_x = torch.addcmul(-by_u * mean_u - by_g * mean_g, u, by_u).addcmul_(g, by_g).addcmul_(d, by_d)
+        of_x = torch.addcmul(torch.addcmul(-by_u * mean_u - by_g * mean_g, u, by_u), g, by_g)
+        of_x = torch.addcmul(of_x, d, by_d)
         of_weight = (r * (k - q * s)).sum((0, 2, 3)) * (g.shape[-2] * g.shape[-1])
         return of_g, of_x, of_weight, None, None
 

@@ -12,6 +12,7 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.func import vmap
 from torch.nn.functional import cross_entropy
 
 from memcli import seeds
@@ -71,6 +72,11 @@ class UnrolledObjective(Objective):
                 do="Distil with a network without them, such as convnet:norm=instance",
             )
         self._drops = not stateless(skeleton)
+        if self._drops and settings.networks > 1:
+            raise UsageError(
+                f"{settings.network!r} draws at random, which several networks at once cannot",
+                do="Give the recipe's stage networks = 1",
+            )
         self._augmentation = Augmentation(settings.augment)
         self._draws = len(self._augmentation.draw(spec.data.shape, 0, 0))  # tensors of a draw
         self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
@@ -82,8 +88,7 @@ class UnrolledObjective(Objective):
 
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         settings = self._settings
-        fresh = build(settings.network, self._spec.data, seed=seed, purpose="inner", step=step).to(self._device)
-        initial, fixed = self._trained.split(fresh)
+        initial, fixed = self._fresh(seed, step)
         images, labels = real.batch(settings.real_per_class, seed, step)
         draws = tuple(draw.to(self._device) for draw in self._augmentation.draw(self._spec.data.shape, seed, step))
         images = self._augmentation.apply(images, draws)
@@ -108,12 +113,38 @@ class UnrolledObjective(Objective):
         draws, fixed = others[: self._draws], others[self._draws :]
         memory, query = Memory(self._spec, **dict(zip(self._spec.shapes, controls, strict=True))), Query(rows, labels)
         recalled = self._augmentation.apply(memory.recall(query), tuple(draws))
-        return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), memory.targets(query))
+        if self._settings.networks == 1:
+            return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), memory.targets(query))
+        # A sum over the networks: each has the gradient that it would have alone.
+        return self._together(self._trained, params, tuple(fixed), recalled, memory.targets(query)).sum()
 
     def _testing_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The outer loss. `controls` are real images; `batch` holds their labels and the fixed parameters."""
         labels, *fixed = batch
-        return cross_entropy(self._tested(params, tuple(fixed), controls[0]), labels)
+        if self._settings.networks == 1:
+            return cross_entropy(self._tested(params, tuple(fixed), controls[0]), labels)
+        return self._together(self._tested, params, tuple(fixed), controls[0], labels).mean()
+
+    def _together(
+        self, function: Functional, params: Tensors, fixed: Tensors, images: Tensor, labels: Tensor
+    ) -> Tensor:
+        """The losses of several networks on the same images, (networks,). `params` are stacked along a first axis."""
+        return vmap(lambda own: cross_entropy(function(own, fixed, images), labels))(params)
+
+    def _fresh(self, seed: int, step: int) -> tuple[Tensors, Tensors]:
+        """The trained and the fixed parameters of this step's networks; of several, the trained ones stacked."""
+        networks = [
+            build(
+                self._settings.network,
+                self._spec.data,
+                seed=seed,
+                purpose=f"inner {rank}" if rank else "inner",
+                step=step,
+            ).to(self._device)
+            for rank in range(self._settings.networks)
+        ]
+        parts, (fixed, *_) = zip(*(self._trained.split(network) for network in networks), strict=True)
+        return parts[0] if len(parts) == 1 else tuple(map(torch.stack, zip(*parts, strict=True))), fixed
 
     def _placed(self, seed: int, step: int) -> Adjoint:
         """The adjoint of this step's window, wherever it falls; of the whole training, where there are no windows."""

@@ -205,3 +205,27 @@ def test_real_minibatches_hold_each_class_equally_and_only_its_own_images() -> N
 def test_real_minibatches_reach_every_image() -> None:
     seen = {tuple(image.flatten().tolist()) for step in range(60) for image in REAL.batch(5, 0, step)[0]}
     assert len(seen) == 60
+
+
+@pytest.mark.parametrize("network", ["mlp:width=8,depth=2", "convnet:width=4,depth=1"])
+def test_several_networks_at_once_have_the_mean_of_their_losses_and_gradients(network: str) -> None:
+    memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, network=network, networks=3)
+    found = UnrolledObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
+    losses, gradients = [], []
+    for rank in range(3):
+        alone = UnrolledObjective(replace(settings, networks=1), SPEC, CPU)
+        fresh = build(network, SOURCE.spec, seed=0, purpose=f"inner {rank}" if rank else "inner", step=5)
+        alone._fresh = lambda *_, alone=alone, fresh=fresh: alone._trained.split(fresh)
+        outcome = alone.step(memory, 0.1, REAL, 0, 5)
+        losses.append(outcome.loss)
+        gradients.append(outcome.gradients)
+    torch.testing.assert_close(found.loss, torch.stack(losses).mean())
+    for name, gradient in found.gradients.items():
+        wanted = torch.stack([one[name] for one in gradients]).mean(0)
+        torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_several_networks_that_draw_at_random_are_refused() -> None:
+    settings = replace(SETTINGS, network="torchvision:squeezenet1_1", networks=2)
+    with pytest.raises(UsageError, match=r"draws at random, .*\. Give the recipe's stage networks = 1\."):
+        UnrolledObjective(settings, SPEC, CPU)
