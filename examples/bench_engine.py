@@ -51,6 +51,7 @@ from memcli.engine import (
     Tensors,
     Traced,
     captured,
+    compiled,
     why_not_compiled,
 )
 from memcli.engine.allocation import keep_freed_memory
@@ -68,15 +69,16 @@ SHAPE, BASES, SCALE, ROWS = (3, 32, 32), 16, 2, 20
 TOLERANCE = 1e-3  # the largest relative difference of two gradients in float32
 PRECISIONS = ("fp32", "tf32", "bf16")
 SETUP_SECONDS = 600  # for a process to import torch and build its problem
+WAYS = tuple(partial(Traced, way=way, backend=compiled) for way in (ReverseOverReverse, ForwardOverReverse))
 VARIANTS: dict[str, dict[str, Any]] = {
     "memcli": {"compile": True},  # what `memcli distill` does in a run that is long enough to pay for compiling
     "memcli:eager": {},  # and in a shorter one
     "memcli:checkpointed": {"adjoint": Checkpointed(), "compile": True},
     "memcli:direct": {"adjoint": Direct()},
     "memcli:graphs": {"derivatives": partial(Traced, backend=captured)},
-    "memcli:reverse": {"derivatives": ReverseOverReverse},
-    "memcli:forward": {"derivatives": ForwardOverReverse},
-    "memcli:fastest": {"derivatives": Fastest},
+    "memcli:autograd": {"derivatives": ReverseOverReverse},
+    "memcli:forward": {"derivatives": WAYS[1]},
+    "memcli:fastest": {"derivatives": partial(Fastest, ways=WAYS)},
 }
 Row = dict[str, Any]
 

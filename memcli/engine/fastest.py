@@ -1,6 +1,7 @@
-"""The faster of the two second-order products, by measurement."""
+"""The fastest of several ways to the second-order products, by measurement."""
 
 import time
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -14,16 +15,19 @@ _RUNS = 3  # timed runs of each, after one that is not: the least of them tells 
 
 
 class Fastest(Derivatives):
-    """Times both ways on the first step that it is given, and stays with the winner for this object's life.
+    """Times all `ways` on the first step that it is given, and stays with the winner for this object's life.
 
-    Another device, other shapes or another kind of direction are measured anew. Where the loss has no forward
-    derivative, reverse over reverse is used. The two agree to rounding only, so two runs that choose differently
-    differ in the last bits: pass one of the two instead where every bit must come again.
+    The ways may be traced and compiled ones; by default they are the two products, run by autograd. Another device,
+    other shapes or another kind of direction are measured anew. A way that the loss or the machine refuses, for want
+    of a forward derivative or of a compiler, is not chosen. They agree to rounding only, so two runs that choose
+    differently differ in the last bits: pass one of them instead where every bit must come again.
     """
 
-    def __init__(self, loss: Loss) -> None:
+    def __init__(
+        self, loss: Loss, ways: Sequence[Callable[[Loss], Derivatives]] = (ReverseOverReverse, ForwardOverReverse)
+    ) -> None:
         self.loss = loss
-        self._ways: tuple[Derivatives, ...] = (ReverseOverReverse(loss), ForwardOverReverse(loss))
+        self._ways = tuple(way(loss) for way in ways)
         self._chosen: dict[tuple[object, ...], Derivatives] = {}
 
     def gradient(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensors:
