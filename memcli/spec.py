@@ -167,6 +167,9 @@ class MemorySpec:
         return cls(data, bases, scale, rows, storage)
 
 
+_NEWER = ("decay", "noise")  # settings of TrainRecipe that the first files did not have
+
+
 @dataclass(frozen=True)
 class TrainRecipe:
     """How a network is trained: stored in every memory file, so that `retrain` with no flags repeats it."""
@@ -176,6 +179,8 @@ class TrainRecipe:
     batch: int = 100  # images a step, spread evenly over the classes
     lr: float = 0.01
     momentum: float = 0.9
+    decay: float = 0.0  # the share of the steps, at the end, over which the rate falls to 0 by a cosine; 0: constant
+    noise: float = 0.0  # standard deviation of Gaussian noise added to the normalised images of every step
 
     def __post_init__(self) -> None:
         for what in ("steps", "batch"):
@@ -187,9 +192,15 @@ class TrainRecipe:
                 f"rate {self.lr} with momentum {self.momentum} cannot train",
                 do="Give a positive finite rate and a momentum in [0, 1)",
             )
+        if not 0 <= self.decay <= 1:
+            raise UsageError(f"decay is {self.decay}", do="Give decay from 0 to 1")
+        if not (math.isfinite(self.noise) and self.noise >= 0):
+            raise UsageError(f"noise is {self.noise}", do="Give a finite standard deviation, 0 or more")
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """As files hold it: a setting that is newer than the format stands there only where it is not the default."""
+        newer = {field.name: field.default for field in fields(self) if field.name in _NEWER}
+        return {name: value for name, value in asdict(self).items() if newer.get(name, ...) != value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:

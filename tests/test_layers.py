@@ -11,9 +11,10 @@ LAYERS = (
     {"text"},
     {"seeds", "spec", "results", "atomic"},
     {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling"},
-    {"artifact", "objectives", "training", "exporters", "runfolder", "starts"},
+    {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "tasks"},
     {"outer"},
     {"distill", "recall", "retrain", "evaluate"},
+    {"continual"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
