@@ -143,6 +143,9 @@ def test_impossible_data_sets(change: dict[str, Any], match: str) -> None:
         ({"lr": float("inf")}, "rate inf with momentum 0.9 cannot train"),
         ({"momentum": 1.0}, "rate 0.01 with momentum 1.0 cannot train"),
         ({"momentum": -0.1}, "cannot train"),
+        ({"decay": 1.1}, r"decay is 1\.1\. Give decay from 0 to 1"),
+        ({"noise": -1.0}, r"noise is -1\.0\. Give a finite standard deviation, 0 or more"),
+        ({"noise": float("nan")}, "noise is nan"),
     ],
 )
 def test_impossible_training(change: dict[str, Any], match: str) -> None:
@@ -153,6 +156,9 @@ def test_impossible_training(change: dict[str, Any], match: str) -> None:
 def test_round_trips() -> None:
     recipe = TrainRecipe("mlp", 5, 6, 0.5, 0.0)
     assert TrainRecipe.from_json(recipe.to_json()) == recipe
+    assert recipe.to_json().keys() == {"network", "steps", "batch", "lr", "momentum"}, "older versions must read it"
+    newer = TrainRecipe(decay=1.0, noise=0.5)
+    assert TrainRecipe.from_json(newer.to_json()) == newer
     assert DataSpec.from_json(CIFAR10.to_json()) == CIFAR10
     assert (CIFAR10.shape, CIFAR10.floats_per_image) == ((3, 32, 32), 3072)
 
