@@ -95,10 +95,10 @@ def memory_name(number: int) -> str:
 
 
 def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool) -> Folder:
-    """The folder at `path`, new, or with the tasks that an earlier run finished. `settings` must be plain JSON.
+    """The folder at `path`: new, or, with `resume`, with the tasks that an earlier run finished, if any.
 
-    Raises ExistsError where there is an index already (without resume or force), UsageError where there is nothing to
-    resume or the settings are not those of that run.
+    `settings` must be plain JSON. Raises ExistsError where there is an index already (without resume or force),
+    UsageError where the settings are not those of the run that is resumed.
     """
     shown = printable(str(path))
     exists = os.path.lexists(path / INDEX)
