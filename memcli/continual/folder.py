@@ -49,23 +49,22 @@ class Folder:
         Raises MemoryFileError where a file is damaged, or not the one that the index tells of.
         """
         found = {}
-        for entry in self.entries:
-            name = entry["memory"]
+        for number, entry in enumerate(self.entries):
+            name = memory_name(number)
             found[name] = files.read(self.path / name)
             self._require(name, entry["memory_sha256"])
         return found
 
     def network(self, number: int) -> nn.Module:
         """The network after task `number`, in evaluation mode."""
-        name = self.entries[number]["network"]
-        manifest, tensors = tensorfile.read(self.path / name, kind="network")
+        manifest, tensors = tensorfile.read(self.path / network_name(number), kind="network")
         network = build(str(manifest["network"]), DataSpec.from_json(manifest["data"]), seed=0)
         network.load_state_dict(tensors)
         return network.eval()
 
     def add(self, task: str, artifact: Artifact, retrained: Retrained) -> None:
         """Write the memory of the next task, the network after it, and then the index that names both."""
-        memory, network = memory_name(self.finished), f"network-{self.finished:03d}.safetensors"
+        memory, network = memory_name(self.finished), network_name(self.finished)
         sha256 = files.write(self.path / memory, artifact, force=True)
         save(self.path / network, retrained, memory_sha256=sha256, force=True)
         self.entries.append({"task": task, "memory": memory, "memory_sha256": sha256, "network": network})
@@ -94,6 +93,11 @@ def memory_name(number: int) -> str:
     return f"task-{number:03d}.safetensors"
 
 
+def network_name(number: int) -> str:
+    """The file of the weights after a task."""
+    return f"network-{number:03d}.safetensors"
+
+
 def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool) -> Folder:
     """The folder at `path`: new, or, with `resume`, with the tasks that an earlier run finished, if any.
 
@@ -114,13 +118,21 @@ def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool
                 f"the stream in {shown} was started with other settings: {', '.join(differing)} differ",
                 do="Give the same settings to --resume, or start afresh with --force",
             )
-        return Folder(path, dict(settings), list(found["tasks"]))
+        return Folder(path, dict(settings), _entries(found.get("tasks"), shown))
     with atomic.explained(path):
         path.mkdir(parents=True, exist_ok=True)
     (path / FIGURES).unlink(missing_ok=True)
     folder = Folder(path, dict(settings))
     _write(path / INDEX, {"format": _FORMAT, **folder.settings, "tasks": []})
     return folder
+
+
+def _entries(found: Any, shown: str) -> list[dict[str, str]]:
+    """The index's entries; MemoryFileError where they are not what `Folder.add` writes."""
+    keys = {"task", "memory", "memory_sha256", "network"}
+    if not isinstance(found, list) or not all(isinstance(each, dict) and set(each) == keys for each in found):
+        raise MemoryFileError(f"the index in {shown} is damaged", do="Start afresh with --force")
+    return list(found)
 
 
 def _write(path: Path, data: dict[str, Any]) -> None:

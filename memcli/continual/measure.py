@@ -55,31 +55,27 @@ def _mean(values: "tuple[float | None, ...] | list[float | None]") -> float:
     return sum(known) / len(known)
 
 
-class Examined:
-    """The test images of a stream. Each task's are prepared once, for all the networks that are measured on them."""
+@torch.no_grad()
+def accuracies(stream: Stream, networks: list[nn.Module], number: int) -> list[float]:
+    """The share of task `number`'s test images that each network gives its own label.
 
-    def __init__(self, stream: Stream) -> None:
-        self._stream = stream
-
-    @torch.no_grad()
-    def accuracies(self, networks: list[nn.Module], number: int) -> list[float]:
-        """The share of task `number`'s test images that each network gives its own label.
-
-        Where the stream tells the task of an image, only the task's classes are possible answers.
-        """
-        task, data = self._stream.tasks[number], self._stream.data
-        images = task.test()
-        right = torch.zeros(len(networks), dtype=torch.int64)
-        barred = torch.ones(len(data.classes), dtype=torch.bool)
-        barred[list(task.classes)] = False
-        for chosen in torch.arange(len(images)).split(_BATCH):
-            pixels, labels = images.normalised(data, chosen), images.labels[chosen]
-            for index, network in enumerate(networks):
-                logits = network(pixels)
-                if self._stream.masked:
-                    logits = logits.masked_fill(barred, -math.inf)
-                right[index] += (logits.argmax(1) == labels).sum()
-        return (right.double() / len(images)).tolist()
+    The images are prepared once for all networks. Where the stream tells the task of an image, only the task's classes
+    are possible answers.
+    """
+    task, data = stream.tasks[number], stream.data
+    images = task.test()
+    right = torch.zeros(len(networks), dtype=torch.int64)
+    barred = torch.ones(len(data.classes), dtype=torch.bool)
+    barred[list(task.classes)] = False
+    for chosen in torch.arange(len(images)).split(_BATCH):
+        pixels, labels = images.normalised(data, chosen), images.labels[chosen]
+        for index, network in enumerate(networks):
+            logits = network(pixels)
+            if stream.masked:
+                logits = logits.masked_fill(barred, -math.inf)
+            right[index] += (logits.argmax(1) == labels).sum()
+    found: list[float] = (right.double() / len(images)).tolist()
+    return found
 
 
 def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | None = None) -> tuple[float, float]:
@@ -99,8 +95,7 @@ def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | Non
         network = build(plan.retrain.network, stream.data, seed=seed)
         batch = _real(stream, chosen).batches(plan.retrain.batch, seed)
         train(network, plan.retrain, batch, progress, seed=seed, title=title)
-        examined = Examined(stream)
-        reached = [examined.accuracies([network], number)[0] for number in range(len(stream.tasks))]
+        reached = [accuracies(stream, [network], number)[0] for number in range(len(stream.tasks))]
         found.append(sum(reached) / len(reached))
     return found[0], found[1]
 

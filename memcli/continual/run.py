@@ -6,7 +6,7 @@ from typing import Any
 from memcli import seeds
 from memcli.continual.folder import Folder, memory_name
 from memcli.continual.learn import learn_task, retrain_all
-from memcli.continual.measure import Examined, Figures, baselines
+from memcli.continual.measure import Figures, accuracies, baselines
 from memcli.continual.plan import Plan
 from memcli.errors import Interrupted
 from memcli.progress import Progress, Silent
@@ -55,12 +55,12 @@ def run_stream(
 
 def _matrix(stream: Stream, folder: Folder, progress: Progress) -> tuple[tuple[float | None, ...], ...]:
     """[i][j]: the accuracy on task j of the network after task i, None where j comes later."""
-    tasks, examined = len(stream.tasks), Examined(stream)
+    tasks = len(stream.tasks)
     networks = [folder.network(number) for number in range(tasks)]
     found: list[list[float | None]] = [[None] * tasks for _ in range(tasks)]
     progress.begin("testing", tasks, "tasks")
     for number in range(tasks):
-        for after, reached in enumerate(examined.accuracies(networks[number:], number), start=number):
+        for after, reached in enumerate(accuracies(stream, networks[number:], number), start=number):
             found[after][number] = reached
         progress.update(number + 1)
     progress.end()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from memcli.continual import Figures, Plan
-from memcli.continual.measure import Examined, baselines
+from memcli.continual.measure import accuracies, baselines
 from memcli.sources import open_source
 from memcli.tasks import Stream, open_stream
 
@@ -35,7 +35,7 @@ class Fixed(nn.Module):
 def test_accuracy_is_the_share_of_right_answers(open_small: Callable[[], Stream]) -> None:
     stream = open_small()
     labels = stream.tasks[1].test().labels
-    found = Examined(stream).accuracies([Fixed(0, 1, 0), Fixed(3, 0, 0)], 1)
+    found = accuracies(stream, [Fixed(0, 1, 0), Fixed(3, 0, 0)], 1)
     assert found == [(labels == 1).double().mean().item(), (labels == 0).double().mean().item()]
 
 
@@ -45,7 +45,7 @@ def test_only_the_tasks_own_classes_are_answers_where_the_task_is_told() -> None
         best, other = task.classes
         scores = [10.0] * 4
         scores[best], scores[other] = 1.0, 0.0
-        assert Examined(stream).accuracies([Fixed(*scores)], number) == [0.5]
+        assert accuracies(stream, [Fixed(*scores)], number) == [0.5]
 
 
 def test_baselines_use_the_budget_and_joint_training_is_the_upper_line(

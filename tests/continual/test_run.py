@@ -1,5 +1,6 @@
 """A whole stream: learned, interrupted, resumed and measured."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -69,5 +70,9 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
     (tmp_path / "out" / "task-001.safetensors").write_bytes((tmp_path / "out" / "task-000.safetensors").read_bytes())
     with pytest.raises(MemoryFileError, match=r"task-001.safetensors is not the file"):
         folder_at(tmp_path / "out", stream, plan, resume=True).memories()
+    index = json.loads((tmp_path / "out" / "index.json").read_text())
+    (tmp_path / "out" / "index.json").write_text(json.dumps({**index, "tasks": [{"memory": "../x"}]}))
+    with pytest.raises(MemoryFileError, match=r"index.*is damaged.*--force"):
+        folder_at(tmp_path / "out", stream, plan, resume=True)
     fresh = folder_at(tmp_path / "out", stream, plan, force=True)
     assert (fresh.finished, fresh.figures()) == (0, None)
