@@ -15,6 +15,7 @@ from memcli.cli.app import EPILOG, app
 from memcli.exporters import EXPORTERS
 from memcli.networks import names
 from memcli.sources import schemes
+from memcli.tasks import benchmarks
 
 PAGE = Path(__file__).with_name("cli.md")
 SIGNALS = {
@@ -37,6 +38,9 @@ def page() -> str:
         _table(("source", "what"), [(f"`{scheme}:`", about) for scheme, about in schemes()]),
         "## Networks",
         _table(("network", "what"), [(f"`{usage}`", about) for _, usage, about in names()]),
+        "## Benchmarks",
+        "What `memcli continual` runs (docs/continual.md).",
+        _table(("benchmark", "what"), [(f"`{usage}`", about) for usage, about in benchmarks()]),
         "## Formats",
         _table(("format", "what"), [(f"`{name}`", _first_line(kind)) for name, kind in EXPORTERS.items()]),
         "## Exit codes",

@@ -62,6 +62,11 @@ class Unrolled:
             raise UsageError(f"recipe: window is {self.window}", do=f"Give 0 to {self.steps}, the steps")
         augmentations(self.augment)
 
+    @property
+    def most_rows(self) -> int:
+        """The rows of a class that one inner training sees twice: more would hardly be learned (docs/log.md)."""
+        return max(1, self.steps * self.per_class // 2)
+
 
 @dataclass(frozen=True)
 class Ridge:
@@ -154,12 +159,8 @@ class Recipe:
 
     @property
     def most_rows(self) -> int | None:
-        """The rows of a class that one inner training sees twice: more would hardly be learned (docs/log.md).
-
-        None where no stage trains networks through.
-        """
-        seen = [s.objective.steps * s.objective.per_class for s in self.stages if isinstance(s.objective, Unrolled)]
-        return max(1, max(seen) // 2) if seen else None
+        """That of the stage that sees the most rows; None where no stage trains networks through."""
+        return max((s.objective.most_rows for s in self.stages if isinstance(s.objective, Unrolled)), default=None)
 
     def followed(self, training: TrainRecipe, lr: float) -> TrainRecipe:
         """`training` with its rate moved as the inner rate has: from where it started to `lr`."""

@@ -1,5 +1,6 @@
-"""Which rows of a memory a training step sees: a few of every class, each row once before any comes again."""
+"""Which rows of a memory, or which images, a training step sees: each once before any comes again."""
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import torch
@@ -28,3 +29,24 @@ def balanced_rows(
     epochs = [_shuffled(rows, classes, seed, purpose, epoch) for epoch in range(first, last + 1)]
     chosen = torch.cat(epochs, dim=1)[:, start - first * rows : stop - first * rows]
     return chosen.flatten(), torch.arange(classes).repeat_interleave(per_class)
+
+
+def shuffled_epochs(count: int, size: int, seed: int, purpose: str) -> Callable[[int], Tensor]:
+    """step -> the numbers below `count` of minibatch `step`, (size,) int64, in one shuffled epoch after another.
+
+    Where there are fewer than `size` numbers, each minibatch is all of them. One that straddles epochs holds the last
+    of one and the first of the next. A pure function of (seed, step).
+    """
+    size = min(size, count)
+
+    @lru_cache(maxsize=2)
+    def shuffled(epoch: int) -> Tensor:
+        return torch.randperm(count, generator=generator(seed, purpose, epoch))
+
+    def chosen(step: int) -> Tensor:
+        start, stop = step * size, (step + 1) * size
+        first, last = start // count, (stop - 1) // count
+        order = torch.cat([shuffled(epoch) for epoch in range(first, last + 1)])
+        return order[start - first * count : stop - first * count]
+
+    return chosen

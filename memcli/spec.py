@@ -231,7 +231,7 @@ def augmentations(text: str) -> tuple[str, ...]:
     return tuple(name for name in AUGMENTATIONS if name in given)
 
 
-_NEWER = ("decay", "augment", "mixture")  # settings of TrainRecipe that the first files did not have
+_NEWER = ("decay", "augment", "mixture", "noise")  # settings of TrainRecipe that the first files did not have
 
 
 @dataclass(frozen=True)
@@ -246,6 +246,7 @@ class TrainRecipe:
     decay: float = 0.0  # the share of the steps, at the end, over which the rate falls to 0 by a cosine; 0: constant
     augment: str = ""  # operations of memcli.augment, as "shift,rotate"; every image of every step has its own draw
     mixture: float = 0.0  # the largest share of a second class in what is recalled; 0: one class an image
+    noise: float = 0.0  # standard deviation of Gaussian noise added to the normalised images of every step
 
     def __post_init__(self) -> None:
         augmentations(self.augment)
@@ -261,6 +262,10 @@ class TrainRecipe:
                 f"rate {self.lr} with momentum {self.momentum} cannot train",
                 do="Give a positive finite rate and a momentum in [0, 1)",
             )
+        if not 0 <= self.decay <= 1:
+            raise UsageError(f"decay is {self.decay}", do="Give decay from 0 to 1")
+        if not (math.isfinite(self.noise) and self.noise >= 0):
+            raise UsageError(f"noise is {self.noise}", do="Give a finite standard deviation, 0 or more")
 
     def to_json(self) -> dict[str, Any]:
         """As files hold it: a setting that is newer than the format stands there only where it is not the default."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +12,7 @@ from memcli.augment import Augmentation
 from memcli.errors import DivergedError
 from memcli.memory import Memory, Query
 from memcli.progress import Progress, Silent
-from memcli.sampling import balanced_rows
+from memcli.sampling import balanced_rows, shuffled_epochs
 from memcli.seeds import derive, generator, isolated
 from memcli.sources.base import LabelledImages
 from memcli.spec import DataSpec, TrainRecipe
@@ -49,21 +48,12 @@ def recalled_batches(memory: Memory, size: int, seed: int, mixture: float = 0.0)
 def real_batches(images: LabelledImages, spec: DataSpec, size: int, seed: int) -> Batch:
     """Minibatches of real images in shuffled epochs, with one-hot labels; minibatch t is a pure function of (seed, t).
 
-    Where there are fewer than `size` images, each minibatch is all of them. One that straddles epochs holds the last
-    of one and the first of the next.
+    Where there are fewer than `size` images, each minibatch is all of them.
     """
-    count = len(images)
-    size = min(size, count)
-
-    @lru_cache(maxsize=2)
-    def shuffled(epoch: int) -> Tensor:
-        return torch.randperm(count, generator=generator(seed, "real batches", epoch))
+    numbers = shuffled_epochs(len(images), size, seed, "real batches")
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
-        start, stop = step * size, (step + 1) * size
-        first, last = start // count, (stop - 1) // count
-        order = torch.cat([shuffled(epoch) for epoch in range(first, last + 1)])
-        chosen = order[start - first * count : stop - first * count]
+        chosen = numbers(step)
         return images.normalised(spec, chosen), one_hot(images.labels[chosen], len(spec.classes)).float()
 
     return batch
@@ -110,9 +100,9 @@ def train(
 ) -> None:
     """Train `network` in place, on its device, and leave it in evaluation mode.
 
-    `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t). `seed` is
-    for augmentation, and for layers that draw at random, such as dropout. Raises DivergedError where the loss or a
-    weight is not finite.
+    `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t), augmented
+    and with the recipe's noise added to its images. `seed` is for augmentation, noise and layers that draw at random,
+    such as dropout. Raises DivergedError where the loss or a weight is not finite.
     """
     progress = progress or Silent()
     device = _device(network)
@@ -126,6 +116,9 @@ def train(
                 images, labels = batch(step - 1)
                 draws = augmentation.draw(images.shape[1:], seed, step - 1, len(images))
                 images = augmentation.apply(images.to(device), draws)
+                if recipe.noise:
+                    noise = torch.randn(images.shape, generator=generator(seed, "image noise", step))
+                    images = images + recipe.noise * noise.to(images)
                 loss = cross_entropy(network(images), labels.to(device))
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.lr * share_of_rate(step - 1, recipe)

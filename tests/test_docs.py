@@ -19,6 +19,7 @@ def test_the_reference_names_every_command_and_exit_code() -> None:
         "## memcli retrain FILE",
         "## memcli eval FILE",
         "## memcli inspect FILE",
+        "## memcli continual BENCHMARK",
     ):
         assert heading in text
     for code in (0, 1, 2, 3, 4, 5, 6, 7, 8, 75, 130, 141, 143):

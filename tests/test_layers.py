@@ -12,10 +12,10 @@ LAYERS = (
     {"seeds", "spec", "results", "atomic"},
     {"quantise"},
     {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling", "augment"},
-    {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule"},
+    {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule", "tasks"},
     {"outer", "retraining"},
     {"distill", "recall", "retrain", "evaluate"},
-    {"tune"},
+    {"tune", "continual"},
     {"cli"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

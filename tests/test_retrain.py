@@ -9,10 +9,10 @@ import torch
 from memcli import tensorfile
 from memcli.artifact.files import Artifact
 from memcli.artifact.manifest import Manifest
-from memcli.errors import ExistsError
-from memcli.memory import Memory
+from memcli.errors import ExistsError, LimitError, MemoryFileError
+from memcli.memory import Memory, Query
 from memcli.networks import build
-from memcli.retrain import retrain, save
+from memcli.retrain import checksum, common_data, common_recipe, recall_all, retrain, save
 from memcli.seeds import generator
 from memcli.spec import DataSpec, MemorySpec, TrainRecipe
 from memcli.training import recalled_batches, train
@@ -75,3 +75,64 @@ def test_an_existing_file_is_kept_unless_forced(artifact: Artifact, tmp_path: Pa
         save(path, retrained, memory_sha256="", force=False)
     save(path, retrained, memory_sha256="", force=True)
     assert path.read_bytes() == before
+
+
+def other(name: str, classes: tuple[str, ...], steps: int = 5, rows: int = 2) -> Artifact:
+    """A memory of other classes, with a recipe of its own."""
+    spec = MemorySpec(replace(DATA, name=name, classes=classes), bases=2, scale=1, rows=rows)
+    draw = {part: torch.randn(shape, generator=generator(1, part)) for part, shape in spec.shapes.items()}
+    provenance = {"source": name, "fingerprint": "0", "licence": None, "versions": {}}
+    recipe = replace(RECIPE, network="mlp:width=6", steps=steps)
+    return Artifact(Memory(spec, **draw), Manifest(spec, {}, 0, recipe, provenance, {}))
+
+
+def test_several_memories_become_one_training_set(artifact: Artifact) -> None:
+    named = {"one": artifact, "two": other("more", ("c", "b"))}
+    data = common_data({name: each.memory.spec.data for name, each in named.items()})
+    assert (data.name, data.classes, data.mean) == ("test + more", ("a", "b", "c"), DATA.mean)
+    found = recall_all({name: each.memory for name, each in named.items()}, data)
+    assert found.images.shape == (4 * 2 + 2 * 2, 1, 8, 8)
+    assert found.labels.argmax(1).tolist() == [0] * 4 + [1] * 4 + [2] * 2 + [1] * 2
+    second = named["two"].memory
+    assert torch.allclose(found.images[8:10], second.recall(Query.of_label(second.spec, torch.tensor([1.0, 0.0]))))
+    images, labels = found.batches(12, seed=0)(3)
+    where = (images[:, None] == found.images).flatten(2).all(2).float().argmax(1)
+    assert where.sort().values.tolist() == list(range(12))
+    assert torch.equal(labels, found.labels[where])
+
+
+def test_a_network_trained_on_several_knows_the_classes_of_all(artifact: Artifact) -> None:
+    named = {"two": other("more", ("c", "b")), "one": artifact}
+    assert common_recipe(named) == replace(RECIPE, network="mlp:width=6", steps=12)
+    retrained = retrain(named, seed=4)
+    assert retrained.data.classes == ("c", "b", "a")
+    assert retrained.network(torch.zeros(1, 1, 8, 8)).shape == (1, 3)
+    recalled = recall_all({name: each.memory for name, each in named.items()}, retrained.data)
+    slow = build("mlp:width=6", retrained.data, seed=4)
+    train(slow, retrained.recipe, recalled.batches(8, 4), seed=4)
+    assert all(torch.equal(a, b) for a, b in zip(slow.parameters(), retrained.network.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"height": 4}, r"other\\x1b.pt has images of shape \(1, 4, 8\), and one.pt \(1, 8, 8\)"),
+        ({"mean": (0.4,)}, r"other.* has a mean of \(0.4,\), and one.pt \(0.5,\)"),
+        ({"std": (0.5,)}, "standard deviation.*Give memories of the same kind"),
+    ],
+)
+def test_memories_that_do_not_fit_are_refused_by_name(change: dict, message: str) -> None:
+    with pytest.raises(MemoryFileError, match=message):
+        common_data({"one.pt": DATA, "other\x1b.pt": replace(DATA, **change)})
+
+
+def test_a_union_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, artifact: Artifact) -> None:
+    monkeypatch.setattr("memcli.retrain.MAX_BYTES", 4 * 64 * 15)
+    assert len(recall_all({"one": artifact.memory}, DATA).images) == 8
+    with pytest.raises(LimitError, match="Give fewer files"):
+        recall_all({"one": artifact.memory, "two": artifact.memory}, DATA)
+
+
+def test_the_checksum_of_a_union_depends_on_every_file_and_their_order() -> None:
+    assert checksum(["ab"]) == "ab"
+    assert len({checksum(["ab", "cd"]), checksum(["cd", "ab"]), checksum(["ab", "ce"])}) == 3

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from memcli.sampling import balanced_rows
+from memcli.sampling import balanced_rows, shuffled_epochs
 
 
 @pytest.mark.parametrize(("rows", "per_class"), [(6, 2), (6, 4), (5, 3), (7, 7), (3, 8), (1, 1), (1, 5)])
@@ -31,3 +31,13 @@ def test_seed_purpose_and_epoch_change_the_rows_and_classes_are_shuffled_apart()
     for seed, step, purpose in ((1, 0, "a"), (0, 1, "a"), (0, 0, "b")):
         assert not torch.equal(balanced_rows(50, 3, 50, seed, step, purpose)[0], rows)
     assert not torch.equal(rows[:50], rows[50:100])
+
+
+@pytest.mark.parametrize(("count", "size"), [(10, 3), (6, 6), (5, 8)])
+def test_numbers_come_in_shuffled_epochs(count: int, size: int) -> None:
+    numbers = shuffled_epochs(count, size, 0, "test")
+    assert len(numbers(0)) == min(size, count)
+    stream = torch.cat([numbers(step) for step in range(count)]).view(-1, count)
+    assert torch.equal(stream.sort(1).values, torch.arange(count).expand_as(stream))
+    assert not torch.equal(stream[0], stream[1])
+    assert torch.equal(shuffled_epochs(count, size, 0, "test")(7), numbers(7))

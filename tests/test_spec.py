@@ -215,6 +215,8 @@ def test_impossible_data_sets(change: dict[str, Any], match: str) -> None:
         ({"decay": 1.5}, r"decay is 1\.5\. Give decay from 0 to 1"),
         ({"mixture": float("nan")}, "mixture is nan"),
         ({"augment": "spin"}, r"'spin' is no augmentation\. Choose from flip"),
+        ({"noise": -1.0}, r"noise is -1\.0\. Give a finite standard deviation, 0 or more"),
+        ({"noise": float("nan")}, "noise is nan"),
     ],
 )
 def test_impossible_training(change: dict[str, Any], match: str) -> None:
@@ -226,7 +228,7 @@ def test_round_trips() -> None:
     recipe = TrainRecipe("mlp", 5, 6, 0.5, 0.0)
     assert TrainRecipe.from_json(recipe.to_json()) == recipe
     assert recipe.to_json().keys() == {"network", "steps", "batch", "lr", "momentum"}, "as the first files had it"
-    newer = replace(recipe, decay=0.5, augment="shift", mixture=0.25)
+    newer = replace(recipe, decay=0.5, augment="shift", mixture=0.25, noise=0.5)
     assert TrainRecipe.from_json(newer.to_json()) == newer
     assert DataSpec.from_json(CIFAR10.to_json()) == CIFAR10
     assert (CIFAR10.shape, CIFAR10.floats_per_image) == ((3, 32, 32), 3072)

@@ -90,6 +90,21 @@ def test_mixtures_are_generalised_queries() -> None:
     assert torch.equal(images, recalled_batches(source, 12, 0, mixture=0.5)(3)[0])
 
 
+def test_a_rate_that_decays_and_noise_are_those_written_out() -> None:
+    recipe = TrainRecipe("mlp:width=4", steps=4, lr=0.05, momentum=0.0, decay=0.5, noise=0.3)
+    images, labels = torch.randn(6, 1, 8, 8, generator=generator(0, "images")), torch.eye(3).repeat(2, 1)
+    network, slow = (build(recipe.network, DATA, seed=0) for _ in range(2))
+    for step, share in enumerate((1.0, 1.0, 1.0, 0.5), start=1):
+        noise = torch.randn(images.shape, generator=generator(9, "image noise", step))
+        loss = nn.functional.cross_entropy(slow(images + 0.3 * noise), labels)
+        for weight, gradient in zip(slow.parameters(), torch.autograd.grad(loss, list(slow.parameters())), strict=True):
+            weight.data.sub_(0.05 * share * gradient)
+    train(network, recipe, lambda _: (images, labels), seed=9)
+    for found, expected in zip(network.parameters(), slow.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
+    assert [share_of_rate(step, TrainRecipe(steps=2, decay=1.0)) for step in (0, 1)] == pytest.approx([1.0, 0.5])
+
+
 def test_train_reports_its_loss_now_and_then_and_ends() -> None:
     heard: list[object] = []
 

@@ -18,6 +18,7 @@ def option(panel: str, *names: str, help: str, **more: Any) -> Any:
 
 
 MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="A memory file.", show_default=False)]
+MemoryFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Memory files.", show_default=False)]
 
 Output = Annotated[Path, option(OUTPUT, "--output", "-o", metavar="PATH", help="Where to write.")]
 Force = Annotated[bool, option(OUTPUT, "--force", help="Replace the output where it exists.")]

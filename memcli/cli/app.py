@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from memcli import __version__
-from memcli.cli import distill, evaluate, inspect, recall, retrain
+from memcli.cli import continual, distill, evaluate, inspect, recall, retrain
 from memcli.cli._boundary import Boundary, prepare_process
 
 EPILOG = (
@@ -25,6 +25,7 @@ app.command("distill")(distill.command)
 app.command("recall")(recall.command)
 app.command("retrain")(retrain.command)
 app.command("eval")(evaluate.command)
+app.command("continual")(continual.command)
 app.command("inspect")(inspect.command)
 
 

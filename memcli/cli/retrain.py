@@ -16,7 +16,7 @@ from memcli.cli._options import (
     Json,
     MaxImages,
     MaxRecall,
-    MemoryFile,
+    MemoryFiles,
     Output,
     Quiet,
     Seed,
@@ -38,7 +38,7 @@ JSON = {
 
 
 def command(
-    file: MemoryFile,
+    files: MemoryFiles,
     *,
     output: Output,
     force: Force = False,
@@ -66,26 +66,28 @@ def command(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Train a network on what a memory recalls, and save its weights. The data set is not needed.
+    """Train a network on what a memory recalls, or several together, and save its weights. No data set is needed.
 
     Example: memcli retrain shoes.safetensors -o net.safetensors --network resnet18
     """
     from memcli import atomic
-    from memcli.artifact import files, inspection
-    from memcli.retrain import retrain, save
+    from memcli.artifact import files as memory_files
+    from memcli.artifact import inspection
+    from memcli.retrain import checksum, common_data, common_recipe, retrain, save
     from memcli.training import accuracy
 
     atomic.check_output(output, force)
     given: dict[str, Any] = {"network": network, "steps": steps, "batch": batch, "lr": lr}
     with reporting(quiet=quiet, verbose=verbose) as progress:
         bounds = limits(max_images, max_recall)
-        sha256 = inspection.inspect(file, bounds).sha256
-        artifact = files.read(file, bounds)
+        sums = [inspection.inspect(file, bounds).sha256 for file in files]
+        artifacts = {str(file): memory_files.read(file, bounds) for file in files}
         recipe = replace(
-            artifact.manifest.retrain, **{name: value for name, value in given.items() if value is not None}
+            common_recipe(artifacts), **{name: value for name, value in given.items() if value is not None}
         )
-        source = open_aligned(data, artifact.memory.spec.data, download, progress) if data is not None else None
-        trained = retrain(artifact, recipe=recipe, seed=seed, device=resolve(device), progress=progress)
+        common = common_data({name: artifact.memory.spec.data for name, artifact in artifacts.items()})
+        source = open_aligned(data, common, download, progress) if data is not None else None
+        trained = retrain(artifacts, recipe=recipe, seed=seed, device=resolve(device), progress=progress)
         result: dict[str, Any] = {
             "output": str(output),
             "network": recipe.network,
@@ -101,5 +103,5 @@ def command(
             reached = accuracy(trained.network, source.split("test"), trained.data)
             result["accuracy"] = reached
             lines.append(("accuracy", f"{percent(reached)} of the test split"))
-        result["sha256"] = save(output, trained, memory_sha256=sha256, force=force)
+        result["sha256"] = save(output, trained, memory_sha256=checksum(sums), force=force)
     emit(result, lines, as_json=json)

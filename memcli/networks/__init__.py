@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from memcli.errors import UsageError
-from memcli.networks import alexnet, convnet, mlp, resnet, torchvision_models, vgg
+from memcli.networks import alexnet, convnet, mlp, resnet, strided, torchvision_models, vgg
 from memcli.networks.base import Classifier, Network
 from memcli.seeds import isolated
 from memcli.spec import DataSpec
@@ -20,6 +20,7 @@ _NETWORKS: dict[str, Network] = {
         alexnet.NETWORK,
         vgg.NETWORK,
         resnet.NETWORK,
+        strided.NETWORK,
         torchvision_models.NETWORK,
     )
 }

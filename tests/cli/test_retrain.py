@@ -9,6 +9,7 @@ import pytest
 from memcli import tensorfile
 from memcli.artifact import inspection
 from memcli.cli import retrain
+from memcli.retrain import checksum
 
 FAKE = "fake:classes=3,shape=1x8x8,n=60,test=30"
 
@@ -53,3 +54,23 @@ def test_the_seed_decides_the_weights(run: Callable, memory: Path, tmp_path: Pat
         for number, seed in enumerate((1, 1, 2))
     ]
     assert sums[0] == sums[1] != sums[2]
+
+
+def test_several_files_are_trained_on_together(run: Callable, make_memory: Callable, tmp_path: Path) -> None:
+    first = make_memory().rename(tmp_path / "first.safetensors")
+    second = make_memory(("2", "3")).rename(tmp_path / "second.safetensors")
+    result = run("retrain", first, second, "-o", tmp_path / "net", "--json")
+    assert result.exit_code == 0, result.stderr
+    manifest = tensorfile.read_header(tmp_path / "net").manifest
+    assert manifest["data"]["classes"] == ["0", "1", "2", "3"]
+    sums = [inspection.inspect(path).sha256 for path in (first, second)]
+    assert manifest["memory_sha256"] == checksum(sums)
+
+
+def test_a_file_that_is_wrong_is_named(run: Callable, memory: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.safetensors"
+    broken.write_bytes(memory.read_bytes()[:-1])
+    result = run("retrain", memory, broken, "-o", tmp_path / "net")
+    assert result.exit_code == 4
+    assert "broken.safetensors" in result.stderr
+    assert not (tmp_path / "net").exists()

@@ -17,7 +17,13 @@ SMALL = ("convnet:width=8", "convnet:width=8,depth=2,norm=batch", "convnet:width
 MEMBERS = (
     *SMALL,
     *("convnet:width=8,norm=none", "mlp:depth=1", "alexnet", "vgg11", "vgg11:norm=none", "resnet18"),
-    *("resnet18:norm=none", "resnet18:norm=batch", "torchvision:mobilenet_v3_small", "torchvision:squeezenet1_1"),
+    *(
+        "resnet18:norm=none",
+        "resnet18:norm=batch",
+        "strided:channels=8,hidden=16",
+        "torchvision:mobilenet_v3_small",
+        "torchvision:squeezenet1_1",
+    ),
 )
 TRAINED = (*SMALL, "alexnet", "vgg11", "resnet18", "resnet18:norm=batch")
 STATELESS = [name for name in MEMBERS if "batch" not in name and "torchvision" not in name]
@@ -108,7 +114,15 @@ def test_own_networks_offer_their_features() -> None:
 
 
 def test_names_tell_how_to_write_each_network() -> None:
-    assert [name for name, _, _ in names()] == ["convnet", "mlp", "alexnet", "vgg11", "resnet18", "torchvision"]
+    assert [name for name, _, _ in names()] == [
+        "convnet",
+        "mlp",
+        "alexnet",
+        "vgg11",
+        "resnet18",
+        "strided",
+        "torchvision",
+    ]
     usage = {name: usage for name, usage, _ in names()}
     assert usage["convnet"] == "convnet[:width=128,depth=auto,norm=instance]"
     assert (usage["alexnet"], usage["torchvision"]) == ("alexnet", "torchvision:NAME")

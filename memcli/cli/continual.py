@@ -1,0 +1,169 @@
+"""`memcli continual`: learn a stream of tasks, of which only memories remain."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memcli.cli._options import (
+    DATA,
+    OUTPUT,
+    TRAINING,
+    Download,
+    Force,
+    Json,
+    Output,
+    Quiet,
+    Seed,
+    Verbose,
+    option,
+)
+from memcli.cli._output import emit
+from memcli.cli._progress import duration, reporting
+from memcli.cli._signals import asked_to_stop
+from memcli.errors import UsageError
+from memcli.results import Stat
+
+if TYPE_CHECKING:
+    from memcli.continual import Figures
+
+JSON = {
+    "benchmark": "as given",
+    "tasks": "how many there are",
+    "ra": "`{mean, std, n}` over runs: retained accuracy, the mean over tasks after the last one, a fraction of 1",
+    "la": "the same of the accuracy on each task just after it",
+    "bti": "the same of ra - la: negative where tasks are forgotten",
+    "joint": "the same of networks trained on the images of all tasks: the upper line",
+    "random": "the same of networks trained on raw images of the same budget: the lower line",
+    "matrix": "mean over runs: entry [i][j] is the accuracy on task j after task i; null where j comes later",
+    "memory_floats": "numbers in all memories of one run together",
+    "output": "the folder: a folder of memories for each run, matrix.svg and curve.svg",
+    "seconds": "the time that everything took",
+}
+
+
+def command(
+    benchmark: Annotated[
+        str,
+        typer.Argument(
+            metavar="BENCHMARK",
+            help="rotations, permutations, many, cifar100, or split:SOURCE:CLASSES_PER_TASK.",
+            show_default=False,
+        ),
+    ],
+    *,
+    data: Annotated[
+        str | None, option(DATA, "--data", metavar="SOURCE", help="The data set that the tasks are made of.")
+    ] = None,
+    download: Download = False,
+    output: Output,
+    force: Force = False,
+    json: Json = False,
+    resume: Annotated[
+        bool, option(OUTPUT, "--resume", help="Go on after the last task that is in the output folder.")
+    ] = False,
+    runs: Annotated[
+        int,
+        option(TRAINING, "--runs", min=1, max=1000, metavar="N", help="Streams, with the seeds SEED, SEED + 1, ..."),
+    ] = 1,
+    network: Annotated[
+        str | None, option(TRAINING, "--network", metavar="NAME", help="What to train; default: as the benchmark says.")
+    ] = None,
+    steps: Annotated[
+        int | None, option(TRAINING, "--steps", min=1, metavar="N", help="Steps of SGD of each network.")
+    ] = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Learn tasks that arrive one at a time; a finished task's data is gone, and only its memory remains.
+
+    Example: memcli continual permutations --data torchvision:MNIST -o permutations/ --runs 5 --json
+    """
+    from dataclasses import replace
+
+    from memcli import atomic
+    from memcli.continual import charts, opened, plan_for, run_stream
+    from memcli.continual.run import floats, settings
+    from memcli.sources import open_source
+    from memcli.tasks import open_stream, parsed
+
+    began = time.monotonic()
+    name, named = parsed(benchmark)
+    if (data is None) == (named is None):
+        raise UsageError("the source is given twice or not at all", do="Give --data SOURCE, or split:SOURCE:N")
+    found: list[Figures] = []
+    with reporting(quiet=quiet, verbose=verbose) as progress, asked_to_stop(progress) as interrupted:
+        source = open_source(data or named or "", download=download)
+        for note in source.notes:
+            progress.note(note)
+        for run_seed in range(seed, seed + runs):
+            stream = open_stream(name, source, run_seed)
+            plan = plan_for(stream.benchmark, network or stream.network)
+            if steps is not None:
+                plan = replace(plan, retrain=replace(plan.retrain, steps=steps))
+            told = settings(benchmark, stream, plan, run_seed)
+            folder = opened(output / f"seed-{run_seed}", told, resume=resume, force=force)
+            found.append(
+                run_stream(
+                    lambda run_seed=run_seed: open_stream(name, source, run_seed),  # type: ignore[misc]
+                    plan,
+                    folder,
+                    seed=run_seed,
+                    progress=progress,
+                    interrupted=interrupted,
+                )
+            )
+            progress.note(
+                f"seed {run_seed}: RA {found[-1].ra:.4f}, BTI {found[-1].bti:.4f}, joint {found[-1].joint:.4f}"
+            )
+        result = _result(benchmark, found, floats(folder), output)
+        title = f"{benchmark}, mean of {runs} runs"
+        matrix: list[list[float | None]] = result["matrix"]
+        lines = {
+            "just after it (LA)": [row[number] for number, row in enumerate(matrix)],
+            "after the last (RA)": matrix[-1],
+            "joint training": [result["joint"]["mean"]] * len(matrix),
+            "raw images of the budget": [result["random"]["mean"]] * len(matrix),
+        }
+        for file, drawn in (("matrix.svg", charts.heat_map(matrix, title)), ("curve.svg", charts.curves(lines, title))):
+            atomic.write_bytes(output / file, drawn.encode(), force=True)
+    result["seconds"] = time.monotonic() - began
+    emit(result, _lines(result), as_json=json)
+
+
+def _result(benchmark: str, found: "list[Figures]", memory_floats: int, output: Path) -> dict[str, Any]:
+    stats = {key: Stat.of([getattr(each, key) for each in found]) for key in ("ra", "la", "bti", "joint", "random")}
+    tasks = range(len(found[0].matrix))
+    cells = [[[each.matrix[i][j] for each in found] for j in tasks] for i in tasks]
+    return {
+        "benchmark": benchmark,
+        "tasks": len(tasks),
+        **{key: stat.to_json() for key, stat in stats.items()},
+        "matrix": [[_mean(cell) for cell in row] for row in cells],
+        "memory_floats": memory_floats,
+        "output": str(output),
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
+def _lines(result: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        ("benchmark", f"{result['benchmark']}, {result['tasks']} tasks"),
+        ("RA", _shown(result["ra"])),
+        ("LA", _shown(result["la"])),
+        ("BTI", _shown(result["bti"])),
+        ("joint training", _shown(result["joint"])),
+        ("raw images", _shown(result["random"])),
+        ("memories", f"{result['memory_floats']:,} floats in all, in {result['output']}"),
+        ("took", duration(result["seconds"])),
+    ]
+
+
+def _shown(stat: dict[str, float]) -> str:
+    return f"{100 * stat['mean']:.2f} ± {100 * stat['std']:.2f} % (n = {stat['n']})"

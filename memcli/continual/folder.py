@@ -1,0 +1,139 @@
+"""The folder of a stream's memories: one memory file and one file of weights a task, and an index of them.
+
+    digits/  index.json                   the stream, and the files and checksums of every finished task
+             task-000.safetensors         the memory of a task: an ordinary memory file
+             network-000.safetensors      the weights after that task, from the memories so far
+             figures.json                 what the stream came to, once it is finished and measured
+
+The index is written last and replaced whole, so that what it names is complete whenever a run is killed.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from memcli import atomic, tensorfile
+from memcli.artifact import files
+from memcli.artifact.files import Artifact
+from memcli.errors import ExistsError, MemoryFileError, UsageError
+from memcli.networks import build
+from memcli.retrain import Retrained, save
+from memcli.spec import DataSpec
+from memcli.text import printable
+
+INDEX, FIGURES = "index.json", "figures.json"
+_FORMAT = 1
+
+
+@dataclass
+class Folder:
+    """The memories and networks of one stream, at `path`: made by `opened`."""
+
+    path: Path
+    settings: dict[str, Any]
+    entries: list[dict[str, str]] = field(default_factory=list)
+
+    @property
+    def finished(self) -> int:
+        """Tasks whose memory and network are there."""
+        return len(self.entries)
+
+    def memories(self) -> dict[str, Artifact]:
+        """The memory of every finished task, by file name.
+
+        Raises MemoryFileError where a file is damaged, or not the one that the index tells of.
+        """
+        found = {}
+        for number, entry in enumerate(self.entries):
+            name = memory_name(number)
+            found[name] = files.read(self.path / name)
+            self._require(name, entry["memory_sha256"])
+        return found
+
+    def network(self, number: int) -> nn.Module:
+        """The network after task `number`, in evaluation mode."""
+        manifest, tensors = tensorfile.read(self.path / network_name(number), kind="network")
+        network = build(str(manifest["network"]), DataSpec.from_json(manifest["data"]), seed=0)
+        network.load_state_dict(tensors)
+        return network.eval()
+
+    def add(self, task: str, artifact: Artifact, retrained: Retrained) -> None:
+        """Write the memory of the next task, the network after it, and then the index that names both."""
+        memory, network = memory_name(self.finished), network_name(self.finished)
+        sha256 = files.write(self.path / memory, artifact, force=True)
+        save(self.path / network, retrained, memory_sha256=sha256, force=True)
+        self.entries.append({"task": task, "memory": memory, "memory_sha256": sha256, "network": network})
+        _write(self.path / INDEX, {"format": _FORMAT, **self.settings, "tasks": self.entries})
+
+    def figures(self) -> dict[str, Any] | None:
+        """What `measured` was given, or None where the stream was not measured yet."""
+        path = self.path / FIGURES
+        return tensorfile.parse_json(path.read_bytes(), printable(str(path))) if path.exists() else None
+
+    def measured(self, figures: dict[str, Any]) -> None:
+        """Keep the figures of the finished stream."""
+        _write(self.path / FIGURES, figures)
+
+    def _require(self, name: str, sha256: str) -> None:
+        found = tensorfile.read_header(self.path / name).manifest.get("sha256")
+        if found != sha256:
+            raise MemoryFileError(
+                f"{printable(str(self.path / name))} is not the file that {INDEX} tells of",
+                do="Start afresh with --force",
+            )
+
+
+def memory_name(number: int) -> str:
+    """The file of a task's memory."""
+    return f"task-{number:03d}.safetensors"
+
+
+def network_name(number: int) -> str:
+    """The file of the weights after a task."""
+    return f"network-{number:03d}.safetensors"
+
+
+def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool) -> Folder:
+    """The folder at `path`: new, or, with `resume`, with the tasks that an earlier run finished, if any.
+
+    `settings` must be plain JSON. Raises ExistsError where there is an index already (without resume or force),
+    UsageError where the settings are not those of the run that is resumed.
+    """
+    shown = printable(str(path))
+    exists = os.path.lexists(path / INDEX)
+    if exists and not (resume or force):
+        raise ExistsError(
+            f"{shown} holds a stream already", do="Add --resume to continue it, or --force to start afresh"
+        )
+    if resume and exists:
+        found = tensorfile.parse_json((path / INDEX).read_bytes(), printable(str(path / INDEX)))
+        differing = sorted(key for key in settings if found.get(key) != json.loads(json.dumps(settings[key])))
+        if differing or found.get("format") != _FORMAT:
+            raise UsageError(
+                f"the stream in {shown} was started with other settings: {', '.join(differing)} differ",
+                do="Give the same settings to --resume, or start afresh with --force",
+            )
+        return Folder(path, dict(settings), _entries(found.get("tasks"), shown))
+    with atomic.explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+    (path / FIGURES).unlink(missing_ok=True)
+    folder = Folder(path, dict(settings))
+    _write(path / INDEX, {"format": _FORMAT, **folder.settings, "tasks": []})
+    return folder
+
+
+def _entries(found: Any, shown: str) -> list[dict[str, str]]:
+    """The index's entries; MemoryFileError where they are not what `Folder.add` writes."""
+    keys = {"task", "memory", "memory_sha256", "network"}
+    if not isinstance(found, list) or not all(isinstance(each, dict) and set(each) == keys for each in found):
+        raise MemoryFileError(f"the index in {shown} is damaged", do="Start afresh with --force")
+    return list(found)
+
+
+def _write(path: Path, data: dict[str, Any]) -> None:
+    atomic.write_bytes(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), force=True)

@@ -1,0 +1,124 @@
+"""Learning a stream of tasks: a memory for each, and networks trained on memories alone."""
+
+import platform
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from memcli import __version__, seeds
+from memcli.artifact.files import Artifact, stored
+from memcli.artifact.manifest import Manifest
+from memcli.continual.pilot import Seen, fly
+from memcli.continual.plan import Plan
+from memcli.memory import Memory
+from memcli.objectives import RealImages
+from memcli.objectives.joint import JointObjective
+from memcli.outer import OuterLoop
+from memcli.progress import Progress, Silent
+from memcli.retrain import Retrained, recall_all, retrain
+from memcli.sources.base import LabelledImages, Source
+from memcli.spec import MemorySpec
+from memcli.starts import from_data
+from memcli.tasks import Stream
+
+
+def learn_task(
+    stream: Stream,
+    number: int,
+    earlier: Mapping[str, Artifact],
+    plan: Plan,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> Artifact:
+    """The memory of task `number`, from its own training images and the memories of the tasks before it.
+
+    It has at most `stream.floats_per_task` floats. `seed` is the stream's. The task is finished afterwards: its
+    training images cannot be read again.
+    """
+    task, seed = stream.tasks[number], seeds.derive(seed, "task", number)
+    images, data = task.train(), stream.task_data(number)
+    task.finish()
+    spec = _spec(stream, number, plan)
+    past = None
+    if earlier:
+        past = recall_all({name: artifact.memory for name, artifact in earlier.items()}, stream.data)
+    network, seen = fly(plan, stream.data, images, past, len(earlier), len(stream.tasks), seed)
+    places = torch.tensor(task.classes)
+    own = LabelledImages(images.images, torch.searchsorted(places, images.labels))
+    memory = _start(spec, own, seen, seed)
+    if plan.refine_steps:
+        objective = JointObjective(
+            plan.refine, spec, network, seen.weights, places, len(stream.data.classes), seen.others
+        )
+        memory = _refined(memory, objective, own, plan, seed, progress or Silent(), task.name)
+    source = Source(data.name, data.classes, data.shape, lambda _: own)
+    versions = {"memcli": __version__, "python": platform.python_version(), "torch": torch.__version__}
+    told = {"source": data.name, "fingerprint": source.fingerprint, "licence": None, "versions": versions}
+    recipe = {"name": "continual", "benchmark": stream.benchmark, "task": number, **plan.to_json()}
+    return Artifact(stored(memory), Manifest(spec, recipe, seed, plan.retrain, told, {}))
+
+
+def retrain_all(
+    stream: Stream, artifacts: Mapping[str, Artifact], plan: Plan, *, seed: int, progress: Progress | None = None
+) -> Retrained:
+    """A fresh network trained on the memories alone, with outputs for all classes of the stream."""
+    title = f"retraining on {len(artifacts)} of {len(stream.tasks)} memories"
+    return retrain(artifacts, recipe=plan.retrain, seed=seed, progress=progress, title=title, data=stream.data)
+
+
+def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
+    data = stream.task_data(number)
+    per_basis = data.floats_per_image // plan.scale**2
+    bases = max(1, int(plan.share * stream.floats_per_task / per_basis)) if plan.share else None
+    return MemorySpec.from_budget(
+        data, floats=stream.floats_per_task, bases=bases, scale=plan.scale, most_rows=plan.refine.most_rows
+    )
+
+
+def _start(spec: MemorySpec, images: LabelledImages, seen: Seen, seed: int) -> Memory:
+    """Where a memory starts: real images, projected on the directions that joint training uses.
+
+    Without such directions, on the leading singular vectors of the images (`starts.from_data`).
+    """
+    if seen.directions is None:
+        return from_data(spec, images, seed)
+    pixels = _small(spec, images.normalised(spec.data).flatten(1))
+    directions = _small(spec, _small(spec, seen.directions).T)
+    _, vectors = torch.linalg.eigh(directions.double())  # ascending eigenvalues
+    bases = vectors[:, -spec.bases :].flip(1).T.float() * pixels.shape[1] ** 0.5  # pixels of root mean square 1
+    bases = bases * torch.where(bases.sum(1, keepdim=True) < 0, -1, 1)  # the sign of a singular vector is arbitrary
+    order = torch.randperm(len(images), generator=seeds.generator(seed, "start images"))
+    rows = []
+    for label in range(len(spec.data.classes)):
+        members = order[images.labels[order] == label]
+        chosen = members[torch.arange(spec.rows) % len(members)]
+        rows.append(pixels[chosen] @ bases.T / pixels.shape[1])
+    return Memory(spec, bases.unflatten(1, spec.base_shape), torch.stack(rows, 1))
+
+
+def _small(spec: MemorySpec, images: Tensor) -> Tensor:
+    """Images as rows of pixels, (n, C·H·W), at the bases' size, (n, C·h·w)."""
+    return avg_pool2d(images.unflatten(1, spec.data.shape), spec.scale).flatten(1)
+
+
+def _refined(
+    memory: Memory,
+    objective: JointObjective,
+    images: LabelledImages,
+    plan: Plan,
+    seed: int,
+    progress: Progress,
+    name: str,
+) -> Memory:
+    """`memory` after the plan's outer steps of the joint objective."""
+    real = RealImages(images, memory.spec.data, torch.device("cpu"))
+    loop = OuterLoop(memory, plan.refine_lr, plan.outer)
+    progress.begin(f"distilling {name}", plan.refine_steps)
+    for step in range(plan.refine_steps):
+        loop.move(objective.step(loop.here.memory, plan.refine_lr, real, seed, loop.draw), step / plan.refine_steps)
+        progress.update(step + 1, loss=loop.loss)
+    progress.end()
+    return loop.average.memory

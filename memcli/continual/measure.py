@@ -1,0 +1,107 @@
+"""What a stream of tasks came to: the matrix of accuracies, what is derived from it, and the two lines beside it."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from memcli import seeds
+from memcli.continual.plan import Plan
+from memcli.networks import build
+from memcli.progress import Progress
+from memcli.retrain import Recalled
+from memcli.sources.base import LabelledImages
+from memcli.tasks import Stream
+from memcli.training import train
+
+_BATCH = 2000  # test images looked at together
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The figures of one stream, as fractions of 1."""
+
+    matrix: tuple[tuple[float | None, ...], ...]  # [i][j]: the network after task i on task j; None for j > i
+    joint: float  # of a network trained on the training images of all tasks, by the same recipe
+    random: float  # of one trained on as many raw training images as the budget pays for, by the same recipe
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        return cls(tuple(map(tuple, data["matrix"])), data["joint"], data["random"])
+
+    @property
+    def ra(self) -> float:
+        """Retained accuracy: the mean over all tasks after the last one."""
+        return _mean(self.matrix[-1])
+
+    @property
+    def la(self) -> float:
+        """The mean over tasks of the accuracy just after each."""
+        return _mean([row[number] for number, row in enumerate(self.matrix)])
+
+    @property
+    def bti(self) -> float:
+        """Backward transfer and interference, RA - LA: negative where tasks are forgotten."""
+        return self.ra - self.la
+
+
+def _mean(values: "tuple[float | None, ...] | list[float | None]") -> float:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known)
+
+
+@torch.no_grad()
+def accuracies(stream: Stream, networks: list[nn.Module], number: int) -> list[float]:
+    """The share of task `number`'s test images that each network gives its own label.
+
+    The images are prepared once for all networks. Where the stream tells the task of an image, only the task's classes
+    are possible answers.
+    """
+    task, data = stream.tasks[number], stream.data
+    images = task.test()
+    right = torch.zeros(len(networks), dtype=torch.int64)
+    barred = torch.ones(len(data.classes), dtype=torch.bool)
+    barred[list(task.classes)] = False
+    for chosen in torch.arange(len(images)).split(_BATCH):
+        pixels, labels = images.normalised(data, chosen), images.labels[chosen]
+        for index, network in enumerate(networks):
+            logits = network(pixels)
+            if stream.masked:
+                logits = logits.masked_fill(barred, -math.inf)
+            right[index] += (logits.argmax(1) == labels).sum()
+    found: list[float] = (right.double() / len(images)).tolist()
+    return found
+
+
+def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | None = None) -> tuple[float, float]:
+    """The upper line and the lower one: mean accuracy over all tasks of networks that saw real training images.
+
+    The first saw all of every task's, the second as many as the memory's floats would hold as raw pixels, drawn at
+    random in equal numbers from every task. `stream` must be one whose tasks are not finished.
+    """
+    parts = [task.train() for task in stream.tasks]
+    each = stream.floats_per_task // stream.data.floats_per_image
+    few = [
+        part.subset(torch.randperm(len(part), generator=seeds.generator(seed, "raw images", number))[:each])
+        for number, part in enumerate(parts)
+    ]
+    found = []
+    for title, chosen in (("training on all images", parts), ("training on raw images of the budget", few)):
+        network = build(plan.retrain.network, stream.data, seed=seed)
+        batch = _real(stream, chosen).batches(plan.retrain.batch, seed)
+        train(network, plan.retrain, batch, progress, seed=seed, title=title)
+        reached = [accuracies(stream, [network], number)[0] for number in range(len(stream.tasks))]
+        found.append(sum(reached) / len(reached))
+    return found[0], found[1]
+
+
+def _real(stream: Stream, parts: list[LabelledImages]) -> Recalled:
+    images: list[Tensor] = [part.normalised(stream.data) for part in parts]
+    labels = torch.cat([part.labels for part in parts])
+    one_hot = torch.nn.functional.one_hot(labels, len(stream.data.classes)).float()
+    return Recalled(stream.data, torch.cat(images), one_hot)

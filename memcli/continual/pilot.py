@@ -1,0 +1,109 @@
+"""Pilots: networks in joint training on one task's real images beside the memories of the tasks before it.
+
+They tell two things. The weights along the way are where the joint objective starts from. And where the network begins
+with a linear layer, they tell which directions of the image space joint training uses: the gradient of its weights W is
+
+    ∇_W L = Σ_i δ_i x_iᵀ        (hidden units, pixels)
+
+summed over the task's images x_i. A memory with K bases can only put rank K into it, so the best K bases, in the sense
+of least squares over all of training, are the leading right singular vectors of the gradients that the task's real
+images gave. They say far more than the singular vectors of the images themselves, most of whose variance tells no
+classes apart.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from memcli import seeds
+from memcli.continual.plan import Plan
+from memcli.engine import Tensors
+from memcli.networks import build
+from memcli.retrain import Recalled
+from memcli.sources.base import LabelledImages
+from memcli.spec import DataSpec
+from memcli.training import Batch, share_of_rate, train
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What the pilots of a task showed."""
+
+    weights: list[Tensors]  # on the way, at every look of every pilot
+    directions: Tensor | None  # (pixels, pixels): Σ GᵀG over pilots, G = Σ rate · ∇_W L; None: no linear layer first
+    others: tuple[Tensor, Tensor] | None  # images and label vectors that the task's were mixed with
+
+
+def fly(
+    plan: Plan, data: DataSpec, images: LabelledImages, past: Recalled | None, earlier: int, tasks: int, seed: int
+) -> tuple[nn.Module, Seen]:
+    """Train the pilots of a task with training `images`, labelled with the classes of `data`; and the last of them.
+
+    `past` is what the memories of the `earlier` tasks before it recall, of `tasks` in all. `seed` is the task's.
+    """
+    pixels, labels = images.normalised(data), one_hot(images.labels, len(data.classes)).float()
+    batch = mixture(plan, pixels, labels, past, earlier, tasks, seed)
+    steps = max(1, plan.pilot_steps // plan.looks)  # from one look to the next
+    whole = replace(plan.retrain, steps=steps * plan.looks)
+    weights: list[Tensors] = []
+    products: list[Tensor] = []
+    for pilot in range(plan.pilots):
+        network = build(whole.network, data, seed=seed, purpose="pilot", step=pilot)
+        first, gradients = first_layer(network), []
+        for look in range(plan.looks):
+            began, look_seed = look * steps, seeds.derive(seed, "look", look, pilot)
+            weights.append(tuple(parameter.detach().clone() for parameter in network.parameters()))
+            rate = plan.retrain.lr * share_of_rate(began, whole)
+            if first is not None:
+                noise = torch.randn(pixels.shape, generator=seeds.generator(look_seed, "noise"))
+                loss = cross_entropy(network(pixels + plan.retrain.noise * noise), labels)
+                gradients.append(rate * torch.autograd.grad(loss, first.weight)[0])
+            following = later(batch, pilot * whole.steps + began)
+            train(network, replace(whole, steps=steps, lr=rate, decay=0.0), following, seed=look_seed)
+        if gradients:
+            total = torch.stack(gradients).sum(0)  # (hidden units, pixels)
+            products.append(total.T @ total)
+    others = None if past is None else (past.images, past.labels)
+    return network, Seen(weights, torch.stack(products).sum(0) if products else None, others)
+
+
+def later(batch: Batch, steps: int) -> Batch:
+    """The minibatches of `batch` from number `steps` on."""
+    return lambda step: batch(steps + step)
+
+
+def mixture(
+    plan: Plan, pixels: Tensor, labels: Tensor, past: Recalled | None, earlier: int, tasks: int, seed: int
+) -> Batch:
+    """Minibatches in which every task has the same share: the earlier ones, the present one, those to come.
+
+    A task that is still to come is stood in for by the present one with its pixels in an order of its own.
+    """
+    coming = tasks - earlier - 1 if plan.future else 0
+    count, area = plan.retrain.batch, pixels[0].numel()
+    orders = [torch.randperm(area, generator=seeds.generator(seed, "stand-in", number)) for number in range(coming)]
+    order = torch.stack([torch.arange(area), *orders])  # (1 + coming, pixels); the first is the present task
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        draw = seeds.generator(seed, "pilot batch", step)
+        task = torch.randint(earlier + 1 + coming, (count,), generator=draw)
+        old = int((task < earlier).sum()) if past is not None else 0
+        chosen = torch.randint(len(pixels), (count - old,), generator=draw)
+        ordered = order[(task[task >= earlier] if past is not None else task) - earlier]
+        parts = [pixels[chosen].flatten(1).gather(1, ordered).view(-1, *pixels.shape[1:])]
+        of = [labels[chosen]]
+        if past is not None and old:
+            recalled = torch.randint(len(past.images), (old,), generator=draw)
+            parts.append(past.images[recalled])
+            of.append(past.labels[recalled])
+        return torch.cat(parts), torch.cat(of)
+
+    return batch
+
+
+def first_layer(network: nn.Module) -> nn.Linear | None:
+    """The layer that sees the pixels, where it is a linear one."""
+    layers = [module for module in network.modules() if next(module.parameters(recurse=False), None) is not None]
+    return layers[0] if isinstance(layers[0], nn.Linear) else None

@@ -1,0 +1,73 @@
+"""Plans: how a stream of tasks is learned, in plain numbers. No torch."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from memcli.recipe import Outer, Unrolled
+from memcli.spec import TrainRecipe
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How each task's memory is made, and how networks are trained on all of them.
+
+    A pilot is a network that is trained on the present task's real images beside the memories of the earlier tasks: it
+    shows what joint training asks of this task (memcli/continual/pilot.py).
+    """
+
+    retrain: TrainRecipe  # how a network is trained on the memories, and on the images of both baselines
+    pilots: int  # networks a task
+    pilot_steps: int  # steps of SGD of each, by `retrain` in all else
+    looks: int  # times that a pilot is looked at, evenly over its training
+    future: bool  # whether tasks that are still to come are stood in for, by the present task with pixels permuted
+    share: float  # of a task's budget, spent on bases; 0: as MemorySpec.from_budget chooses
+    scale: int  # s of the memories
+    refine: Unrolled  # the joint objective that goes on from there
+    refine_lr: float  # the rate of its inner training
+    outer: Outer
+    refine_steps: int  # outer steps a task; 0: the start is kept
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+_OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)
+
+
+def plan_for(benchmark: str, network: str) -> Plan:
+    """The plan of a benchmark; the experiments behind each number are in docs/log.md."""
+    refine = Unrolled(network, steps=10, per_class=2, learn_lr=False, momentum=0.9, real_per_class=20)
+    training = TrainRecipe(network, 2000, batch=100, lr=0.05, momentum=0.9, decay=1.0, noise=1.0)
+    rotations = Plan(
+        retrain=training,
+        pilots=1,
+        pilot_steps=300,
+        looks=15,
+        future=False,
+        share=0.4,
+        scale=2,
+        refine=refine,
+        refine_lr=0.02,
+        outer=_OUTER,
+        refine_steps=0,
+    )
+    permutations = replace(rotations, pilots=2, pilot_steps=500, looks=20, future=True, share=0.8, scale=1)
+    if benchmark == "rotations":
+        return rotations
+    if benchmark == "permutations":
+        return permutations
+    if benchmark == "many":
+        return replace(permutations, retrain=replace(training, lr=0.03, noise=0.8), pilots=1, pilot_steps=400)
+    return Plan(
+        retrain=TrainRecipe(network, 1000, batch=50, lr=0.02, momentum=0.9, decay=1.0, noise=0.1),
+        pilots=1,
+        pilot_steps=200,
+        looks=10,
+        future=False,
+        share=0.0,
+        scale=2,
+        refine=Unrolled(network, steps=10, per_class=10, learn_lr=False, momentum=0.9, real_per_class=50),
+        refine_lr=0.02,
+        outer=_OUTER,
+        refine_steps=60,
+    )

@@ -1,0 +1,77 @@
+"""One run of a benchmark: every task in turn, then what it came to."""
+
+from collections.abc import Callable
+from typing import Any
+
+from memcli import seeds
+from memcli.continual.folder import Folder, memory_name
+from memcli.continual.learn import learn_task, retrain_all
+from memcli.continual.measure import Figures, accuracies, baselines
+from memcli.continual.plan import Plan
+from memcli.errors import Interrupted
+from memcli.progress import Progress, Silent
+from memcli.tasks import Stream
+
+
+def run_stream(
+    open_stream: Callable[[], Stream],
+    plan: Plan,
+    folder: Folder,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Figures:
+    """Learn the stream, going on after the tasks that `folder` has, and measure it.
+
+    Each task's training images are read once, while it is the present one. `open_stream` makes the stream anew for the
+    baselines, which need the images of all tasks, after the memories are done. A folder that was measured already only
+    tells its figures. Raises Interrupted between two tasks
+    where `interrupted()` turns true.
+    """
+    if (known := folder.figures()) is not None:
+        return Figures.from_json(known)
+    progress, stream = progress or Silent(), open_stream()
+    artifacts = folder.memories()
+    for number in range(folder.finished):
+        stream.tasks[number].finish()
+    for number in range(folder.finished, len(stream.tasks)):
+        if interrupted():
+            raise Interrupted(f"stopped before task {number}", do="Give the same command with --resume to continue")
+        artifact = learn_task(stream, number, artifacts, plan, seed=seed, progress=progress)
+        artifacts[memory_name(number)] = artifact
+        network_seed = seeds.derive(seed, "network", number)
+        folder.add(
+            stream.tasks[number].name,
+            artifact,
+            retrain_all(stream, artifacts, plan, seed=network_seed, progress=progress),
+        )
+    matrix = _matrix(stream, folder, progress)
+    joint, random = baselines(open_stream(), plan, seed=seeds.derive(seed, "baselines"), progress=progress)
+    figures = Figures(matrix, joint, random)
+    folder.measured(figures.to_json())
+    return figures
+
+
+def _matrix(stream: Stream, folder: Folder, progress: Progress) -> tuple[tuple[float | None, ...], ...]:
+    """[i][j]: the accuracy on task j of the network after task i, None where j comes later."""
+    tasks = len(stream.tasks)
+    networks = [folder.network(number) for number in range(tasks)]
+    found: list[list[float | None]] = [[None] * tasks for _ in range(tasks)]
+    progress.begin("testing", tasks, "tasks")
+    for number in range(tasks):
+        for after, reached in enumerate(accuracies(stream, networks[number:], number), start=number):
+            found[after][number] = reached
+        progress.update(number + 1)
+    progress.end()
+    return tuple(map(tuple, found))
+
+
+def floats(folder: Folder) -> int:
+    """The floats of all memories together."""
+    return sum(artifact.manifest.spec.floats for artifact in folder.memories().values())
+
+
+def settings(benchmark: str, stream: Stream, plan: Plan, seed: int) -> dict[str, Any]:
+    """All that determines a run, as the index tells it."""
+    return {"benchmark": benchmark, "seed": seed, "data": stream.data.to_json(), "plan": plan.to_json()}

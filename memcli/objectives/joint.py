@@ -1,0 +1,97 @@
+"""The unrolled objective inside joint training: a task's memory is trained beside those of the tasks before it.
+
+    θ_0 out of a pilot's joint training, at any age;  T steps of SGD with momentum on minibatches that mix recalled
+    images of this memory (learned) with images of other tasks (fixed);  loss = CE(θ_T; real images of this task)
+
+What a task's memory does alone is not what it does beside nineteen others. The gradient is exact, as in unrolled.py.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from memcli import seeds
+from memcli.engine import SGD, Functional, InnerProblem, Stored, Tensors, Traced
+from memcli.errors import UsageError
+from memcli.memory import Memory, Query
+from memcli.networks import stateless
+from memcli.objectives.base import Objective, Outcome, RealImages
+from memcli.recipe import Unrolled
+from memcli.sampling import balanced_rows
+from memcli.spec import MemorySpec
+
+
+class JointObjective(Objective):
+    """See the module's text. `settings.network` and `settings.learn_lr` are not used: networks come from `starts`."""
+
+    def __init__(
+        self,
+        settings: Unrolled,
+        spec: MemorySpec,
+        network: nn.Module,
+        starts: Sequence[Tensors],
+        places: Tensor,
+        outputs: int,
+        others: tuple[Tensor, Tensor] | None,
+    ) -> None:
+        """`network` gives the layers, on its device; `starts` the weights that inner training may begin from.
+
+        `places`, (classes,) int64: which of the network's `outputs` is that of each class of the memory. `others`:
+        images of other tasks, (n, C, H, W), and label vectors over the outputs; None where there are none. As many of
+        them as of the memory's own are in a minibatch.
+        """
+        if not stateless(network):
+            raise UsageError(
+                "networks that draw at random or keep statistics cannot be trained jointly here",
+                do="Choose one without batch norm and dropout",
+            )
+        self._settings, self._spec, self._starts, self._others = settings, spec, starts, others
+        self._network = Functional(network)
+        self._places = places
+        self._outputs = outputs
+        self._derivatives = Traced(self._training_loss)
+
+    def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
+        settings = self._settings
+        draw = seeds.generator(seed, "joint start", step)
+        initial = self._starts[int(torch.randint(len(self._starts), (), generator=draw))]
+        images, labels = real.batch(settings.real_per_class, seed, step)
+        problem = InnerProblem(
+            initial=initial,
+            controls=tuple(memory.parts.values()),
+            batches=self._batches(seed, step),
+            derivatives=self._derivatives,
+            optimiser=SGD(lr, settings.momentum),
+        )
+        result = Stored().outer_gradient(
+            problem, lambda params: cross_entropy(self._network(params, (), images), self._places[labels])
+        )
+        return Outcome(result.loss, dict(zip(memory.parts, result.controls, strict=True)))
+
+    def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
+        """The loss of one inner step. `batch`: rows, own label vectors, and images and labels of other tasks."""
+        rows, labels, *others = batch
+        memory, query = Memory(self._spec, **dict(zip(self._spec.shapes, controls, strict=True))), Query(rows, labels)
+        images, own = memory.recall(query), memory.targets(query)
+        targets = own.new_zeros(len(own), self._outputs).index_copy(1, self._places, own)
+        if others:
+            images, targets = torch.cat([images, others[0]]), torch.cat([targets, others[1]])
+        return cross_entropy(self._network(params, (), images), targets)
+
+    def _batches(self, seed: int, step: int) -> list[Tensors]:
+        """For each of the T inner steps what `_training_loss` takes: another draw in every outer step."""
+        settings, classes = self._settings, len(self._spec.data.classes)
+        draw = seeds.derive(seed, "joint recalled", step)
+        generator = seeds.generator(seed, "joint others", step)
+        found: list[Tensors] = []
+        for t in range(settings.steps):
+            rows, own = balanced_rows(self._spec.rows, classes, settings.per_class, draw, t, "inner minibatch")
+            query = Query.of_classes(rows, own, classes)
+            batch: Tensors = (query.rows, query.labels)
+            if self._others is not None:
+                chosen = torch.randint(len(self._others[0]), (len(query),), generator=generator)
+                batch += (self._others[0][chosen], self._others[1][chosen])
+            found.append(tuple(part.to(self._places.device) for part in batch))
+        return found

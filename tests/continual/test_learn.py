@@ -1,0 +1,90 @@
+"""One task's memory, and networks trained on several."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from memcli.continual import Plan, learn_task, plan_for, retrain_all
+from memcli.errors import DataError
+from memcli.memory import Query
+from memcli.sources import Source, open_source
+from memcli.tasks import Stream, open_stream
+
+
+def test_a_memory_keeps_to_its_budget_and_its_task_is_finished(open_small: Callable[[], Stream], plan: Plan) -> None:
+    stream = open_small()
+    artifact = learn_task(stream, 0, {}, plan, seed=0)
+    assert artifact.manifest.spec.floats <= stream.floats_per_task == 5 * 64
+    assert artifact.manifest.spec.bases == 4  # four fifths of five images
+    assert artifact.manifest.retrain == plan.retrain
+    with pytest.raises(DataError, match="gone"):
+        stream.tasks[0].train()
+
+
+def test_recalled_images_are_real_ones_projected_on_the_bases(open_small: Callable[[], Stream], plan: Plan) -> None:
+    stream = open_small()
+    images = stream.tasks[0].train()
+    artifact = learn_task(stream, 0, {}, plan, seed=0)
+    bases = artifact.memory.bases.flatten(1)
+    torch.testing.assert_close(bases @ bases.T / 64, torch.eye(4), atol=1e-4, rtol=0)
+    query = Query.everything(artifact.memory.spec)
+    pixels = images.normalised(stream.data).flatten(1)
+    projected = pixels @ bases.T @ bases / 64
+    distance = (artifact.memory.recall(query).flatten(1)[:, None] - projected).norm(dim=2)
+    nearest = distance.argmin(1)
+    assert distance.min(1).values.max() < 1e-3
+    assert torch.equal(images.labels[nearest], query.labels.argmax(1))
+
+
+def test_no_image_of_an_earlier_task_is_read(open_small: Callable[[], Stream], plan: Plan) -> None:
+    stream, read = open_small(), []
+    for task in stream.tasks:
+        loaded = task._load
+
+        def watched(split: str, loaded: Callable = loaded, name: str = task.name) -> object:
+            read.append((name, split))
+            return loaded(split)
+
+        task._load = watched
+    memories = {}
+    for number in range(3):
+        memories[str(number)] = learn_task(stream, number, memories, plan, seed=0)
+        retrain_all(stream, memories, plan, seed=0)
+    assert read == [("task 0", "train"), ("task 1", "train"), ("task 2", "train")]
+
+
+def test_the_same_seed_gives_the_same_memory(open_small: Callable[[], Stream], plan: Plan) -> None:
+    one, two, other = (learn_task(open_small(), 0, {}, plan, seed=seed).memory.bases for seed in (0, 0, 1))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_bases_may_be_smaller_than_the_images(open_small: Callable[[], Stream], plan: Plan) -> None:
+    artifact = learn_task(open_small(), 0, {}, replace(plan, scale=2, share=0.5), seed=0)
+    assert artifact.memory.bases.shape == (10, 1, 4, 4)
+    small = artifact.memory.bases.flatten(1)
+    torch.testing.assert_close(small @ small.T / 16, torch.eye(10), atol=1e-4, rtol=0)
+
+
+@pytest.fixture
+def classes() -> Source:
+    return open_source("fake:classes=4,shape=3x8x8,n=120,test=40")
+
+
+def test_tasks_of_new_classes_are_distilled_by_the_joint_objective(classes: Source) -> None:
+    stream = open_stream("split:2", classes, 0)
+    small = plan_for("split", "strided:channels=4,hidden=8")
+    small = replace(small, pilot_steps=20, looks=2, retrain=replace(small.retrain, steps=10), refine_steps=3)
+    memories, starts = {}, {}
+    for number in range(2):
+        again = open_stream("split:2", classes, 0)
+        starts[str(number)] = learn_task(again, number, dict(memories), replace(small, refine_steps=0), seed=0)
+        memories[str(number)] = learn_task(stream, number, memories, small, seed=0)
+        spec = memories[str(number)].manifest.spec
+        assert spec.data.classes == tuple(stream.data.classes[label] for label in stream.tasks[number].classes)
+        assert spec.floats <= stream.floats_per_task
+        assert not torch.equal(memories[str(number)].memory.bases, starts[str(number)].memory.bases)
+    network = retrain_all(stream, memories, small, seed=0).network
+    assert network(torch.zeros(1, 3, 8, 8)).shape == (1, 4)

@@ -1,0 +1,78 @@
+"""A whole stream: learned, interrupted, resumed and measured."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memcli.artifact import files
+from memcli.continual import Folder, Plan, opened, run_stream
+from memcli.continual.run import floats, settings
+from memcli.errors import ExistsError, Interrupted, MemoryFileError, UsageError
+from memcli.retrain import retrain
+from memcli.seeds import derive
+from memcli.tasks import Stream
+
+
+def folder_at(path: Path, stream: Stream, plan: Plan, *, resume: bool = False, force: bool = False) -> Folder:
+    return opened(path, settings("permutations", stream, plan, 0), resume=resume, force=force)
+
+
+def test_a_stream_is_learned_and_an_interrupted_one_goes_on_to_the_same_end(
+    open_small: Callable[[], Stream], plan: Plan, tmp_path: Path
+) -> None:
+    whole = folder_at(tmp_path / "whole", open_small(), plan)
+    figures = run_stream(open_small, plan, whole, seed=0)
+    assert figures.ra > 0.6
+    assert figures.matrix[0][1:] == (None, None)
+    assert floats(whole) <= open_small().floats
+
+    asked = iter((False, True))
+    parted = folder_at(tmp_path / "parted", open_small(), plan)
+    with pytest.raises(Interrupted, match="before task 1"):
+        run_stream(open_small, plan, parted, seed=0, interrupted=lambda: next(asked))
+    parted = folder_at(tmp_path / "parted", open_small(), plan, resume=True)
+    assert parted.finished == 1
+    assert run_stream(open_small, plan, parted, seed=0) == figures
+    for number in range(3):
+        name = f"task-{number:03d}.safetensors"
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parted" / name).read_bytes()
+
+    measured = folder_at(tmp_path / "whole", open_small(), plan, resume=True)
+
+    def unread() -> Stream:
+        raise AssertionError("a measured stream is opened again")
+
+    assert run_stream(unread, plan, measured, seed=0) == figures
+
+
+def test_the_last_network_is_what_retrain_gives_from_the_files(
+    open_small: Callable[[], Stream], plan: Plan, tmp_path: Path
+) -> None:
+    folder = folder_at(tmp_path / "out", open_small(), plan)
+    run_stream(open_small, plan, folder, seed=0)
+    named = {path.name: files.read(path) for path in sorted((tmp_path / "out").glob("task-*.safetensors"))}
+    again = retrain(named, seed=derive(0, "network", 2)).network
+    kept = folder.network(2)
+    assert all((one == two).all() for one, two in zip(again.parameters(), kept.parameters(), strict=True))
+
+
+def test_a_folder_is_not_replaced_or_continued_by_mistake(
+    open_small: Callable[[], Stream], plan: Plan, tmp_path: Path
+) -> None:
+    stream = open_small()
+    run_stream(open_small, plan, folder_at(tmp_path / "out", stream, plan), seed=0)
+    with pytest.raises(ExistsError, match="--resume"):
+        folder_at(tmp_path / "out", stream, plan)
+    with pytest.raises(UsageError, match="seed differ"):
+        opened(tmp_path / "out", settings("permutations", stream, plan, 1), resume=True, force=False)
+    (tmp_path / "out" / "task-001.safetensors").write_bytes((tmp_path / "out" / "task-000.safetensors").read_bytes())
+    with pytest.raises(MemoryFileError, match=r"task-001.safetensors is not the file"):
+        folder_at(tmp_path / "out", stream, plan, resume=True).memories()
+    index = json.loads((tmp_path / "out" / "index.json").read_text())
+    (tmp_path / "out" / "index.json").write_text(json.dumps({**index, "tasks": [{"memory": "../x"}]}))
+    with pytest.raises(MemoryFileError, match=r"index.*is damaged.*--force"):
+        folder_at(tmp_path / "out", stream, plan, resume=True)
+    fresh = folder_at(tmp_path / "out", stream, plan, force=True)
+    assert (fresh.finished, fresh.figures()) == (0, None)
