@@ -9,7 +9,7 @@ The label of x_i(y) is y itself; or, where labels are learned, yᵀ L with one m
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Self
 
@@ -102,7 +102,17 @@ class Memory:
         """The normalised images of `query`, (n, C, H, W), differentiable in bases, addresses and labels."""
         rows, labels = query.rows.to(self.addresses.device), query.labels.to(self.addresses)
         coefficients = torch.einsum("nc,nck->nk", labels, self.addresses[rows])  # (n, K)
-        small = (coefficients @ self.bases.flatten(1)).unflatten(1, self.spec.base_shape)  # (n, C, h, w)
+        return self._large((coefficients @ self.bases.flatten(1)).unflatten(1, self.spec.base_shape))
+
+    def enlarged(self) -> "Memory":
+        """The same images from bases as large as they are: enlarging is linear, so that it can come first, and once.
+
+        For recalls by the thousand. Differentiable in the bases; its spec tells what it computes with, not a size.
+        """
+        return Memory(replace(self.spec, scale=1), **{**self.parts, "bases": self._large(self.bases)})
+
+    def _large(self, small: Tensor) -> Tensor:
+        """(n, C, h, w) -> (n, C, H, W)."""
         if self.spec.scale == 1:
             return small
         _, h, w = self.spec.base_shape

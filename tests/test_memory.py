@@ -186,3 +186,12 @@ def test_rounding_is_of_every_part_and_only_once(storage: str) -> None:
         assert not torch.equal(once.parts[name], part)
         assert torch.equal(once.rounded().parts[name], once.parts[name])
         assert once.parts[name].dtype == torch.float64
+
+
+def test_an_enlarged_memory_recalls_the_same_images_and_hands_its_gradient_to_the_bases() -> None:
+    small = memory(spec())
+    bases, query = small.bases.requires_grad_(), Query.everything(spec())
+    found, wanted = small.enlarged().recall(query), small.recall(query)
+    torch.testing.assert_close(found, wanted)
+    mine, theirs = (torch.autograd.grad(images.pow(3).sum(), bases)[0] for images in (found, wanted))
+    torch.testing.assert_close(mine, theirs)

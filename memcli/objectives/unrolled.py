@@ -8,6 +8,7 @@ training, exactly.
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -64,6 +65,7 @@ class UnrolledObjective(Objective):
         bfloat16: bool = False,
     ) -> None:
         self._settings, self._spec, self._device = settings, spec, device
+        self._large = replace(spec, scale=1)  # of the enlarged memory that inner training recalls from
         self._adjoint = adjoint or Stored()
         skeleton = build(settings.network, spec.data, seed=0).to(device)  # its weights are never used
         if next(skeleton.buffers(), None) is not None:
@@ -92,9 +94,11 @@ class UnrolledObjective(Objective):
         images, labels = real.batch(settings.real_per_class, seed, step)
         draws = tuple(draw.to(self._device) for draw in self._augmentation.draw(self._spec.data.shape, seed, step))
         images = self._augmentation.apply(images, draws)
+        bases = memory.bases.detach().requires_grad_()
+        large = replace(memory, bases=bases).enlarged()
         problem = InnerProblem(
             initial=initial,
-            controls=tuple(memory.parts.values()),
+            controls=tuple(part.detach() for part in large.parts.values()),
             batches=self._batches((*draws, *fixed), seed, step),
             derivatives=self._derivatives,
             optimiser=SGD(lr, settings.momentum),
@@ -104,14 +108,16 @@ class UnrolledObjective(Objective):
             problem, lambda params: self._outer_loss(params, (images,), (labels, *fixed))
         )
         gradients = dict(zip(memory.parts, result.controls, strict=True))
+        (gradients["bases"],) = torch.autograd.grad(large.bases, bases, gradients["bases"])
         return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
-        """The loss of one inner step. `controls` are a memory's parts; `batch` is one of `_batches`."""
+        """The loss of one inner step. `controls` are an enlarged memory's parts; `batch` is one of `_batches`."""
         rows, labels, *others = batch
         dropped = others.pop(0) if self._drops else None
         draws, fixed = others[: self._draws], others[self._draws :]
-        memory, query = Memory(self._spec, **dict(zip(self._spec.shapes, controls, strict=True))), Query(rows, labels)
+        memory = Memory(self._large, **dict(zip(self._large.shapes, controls, strict=True)))
+        query = Query(rows, labels)
         recalled = self._augmentation.apply(memory.recall(query), tuple(draws))
         if self._settings.networks == 1:
             return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), memory.targets(query))
