@@ -114,7 +114,15 @@ def test_own_networks_offer_their_features() -> None:
 
 
 def test_names_tell_how_to_write_each_network() -> None:
-    assert [name for name, _, _ in names()] == ["convnet", "mlp", "alexnet", "vgg11", "resnet18", "torchvision"]
+    assert [name for name, _, _ in names()] == [
+        "convnet",
+        "mlp",
+        "alexnet",
+        "vgg11",
+        "resnet18",
+        "strided",
+        "torchvision",
+    ]
     usage = {name: usage for name, usage, _ in names()}
     assert usage["convnet"] == "convnet[:width=128,depth=auto,norm=instance]"
     assert (usage["alexnet"], usage["torchvision"]) == ("alexnet", "torchvision:NAME")
