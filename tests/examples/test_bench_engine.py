@@ -54,7 +54,8 @@ def test_the_script_prints_one_object_and_compares_the_gradients() -> None:
         0 < ours["error"] < bench.TOLERANCE
     )  # the norms differ in rounding: 0 would mean that one is compared to itself
     assert ours["drift"] == ours["error"]  # T is less than the number of steps that are compared
-    assert ours["gflop"] > 1.2 * plain["gflop"]  # each step's gradient is computed twice
+    # Each step is run twice, but its weights' gradient only once: less than the 12 passes for 9 of doing it all again.
+    assert 1.1 * plain["gflop"] < ours["gflop"] < 1.3 * plain["gflop"]
     if importlib.util.find_spec("higher") is None:
         assert (other["seconds"], other["peak_mb"], other["reason"]) == (None, None, "higher is not installed")
     else:
