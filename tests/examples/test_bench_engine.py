@@ -28,6 +28,7 @@ def load() -> Any:
 
 
 bench = load()
+CUDA = bench.torch.cuda.is_available()
 TINY = bench.Cell(width=4, batch=10, steps=3, real=10)
 LIMITS = bench.Limits(repeats=1, seconds=60.0, gb=4.0)
 
@@ -62,9 +63,12 @@ def test_the_script_prints_one_object_and_compares_the_gradients() -> None:
         assert other["error"] < bench.TOLERANCE
 
 
-@pytest.mark.parametrize("method", [name for name in bench.METHODS if name not in ("unroll", "higher", "torchopt")])
+NEEDS_CUDA = pytest.param("memcli:graphs", marks=pytest.mark.skipif(not CUDA, reason="no CUDA device"))
+
+
+@pytest.mark.parametrize("method", [NEEDS_CUDA if name == "memcli:graphs" else name for name in bench.VARIANTS])
 def test_every_way_of_memcli_gives_the_gradient_of_the_plain_unroll(method: str) -> None:
-    problem = bench.Problem(replace(TINY, method=method))
+    problem = bench.Problem(replace(TINY, method=method, device="cuda" if method == "memcli:graphs" else "cpu"))
     found = bench._flat(bench.METHODS[method](problem))
     assert bench.relative(found, bench._flat(bench.by_unroll(problem))) < 1e-4
 
@@ -78,8 +82,9 @@ def test_other_libraries_give_the_gradient_of_the_plain_unroll(library: str) -> 
 
 
 def test_bfloat16_rounds_and_is_far_from_float32_but_not_from_the_truth() -> None:
-    assert 1e-4 < bench.error_against_float64(replace(TINY, precision="bf16")) < 0.3
-    assert bench.error_against_float64(TINY) < 1e-4
+    eager = replace(TINY, method="memcli:eager")
+    assert 1e-4 < bench.error_against_float64(replace(eager, precision="bf16")) < 0.3
+    assert bench.error_against_float64(eager) < 1e-4
 
 
 def test_a_cell_without_time_is_a_row_with_a_reason() -> None:
@@ -100,7 +105,7 @@ def test_a_process_that_dies_is_a_row_with_a_reason() -> None:
 
 
 def test_what_memcli_refuses_is_a_row_with_a_reason() -> None:
-    (found,) = bench.measure(replace(TINY, width=2000), ["memcli"], LIMITS)
+    (found,) = bench.measure(replace(TINY, width=2000), ["memcli:eager"], LIMITS)
     assert (found["seconds"], found["reason"]) == (
         None,
         "width of convnet is '2000'. Give a whole number from 1 to 1024.",
@@ -111,16 +116,16 @@ def test_the_paper_step_runs_on_a_cpu_and_fills_its_place(tmp_path: Path, capsys
     page = tmp_path / "page.md"
     begin, end = bench.marks("paper")
     page.write_text(f"before\n{begin}\nold\n{end}\nafter\n")
-    sizes = ("--steps", "2", "--batches", "20", "--widths", "8", "--repeats", "1")
+    sizes = ("--steps", "2", "--batches", "20", "--widths", "8", "--repeats", "1", "--methods", "memcli:eager")
     assert bench.main(["--paper", *sizes, "--markdown", str(page)]) == 0
     text = page.read_text()
     assert text.startswith(f"before\n{begin}\n\n")
     assert text.endswith(f"\n\n{end}\nafter\n")
     assert "old" not in text
-    assert "| memcli | fp32 | 2 | 8 | 20 | 0." in text
-    assert "| memcli | bf16 | 2 | 8 | 20 | 0." in text
-    assert "| memcli | tf32 | 2 | 8 | 20 | - | - |" in text
-    assert "memcli (tf32): TF32 needs a CUDA device" in text
+    assert "| memcli:eager | fp32 | 2 | 8 | 20 | 0." in text
+    assert "| memcli:eager | bf16 | 2 | 8 | 20 | 0." in text
+    assert "| memcli:eager | tf32 | 2 | 8 | 20 | - | - |" in text
+    assert "memcli:eager (tf32): TF32 needs a CUDA device" in text
     assert capsys.readouterr().out.strip() in text
 
 
