@@ -37,10 +37,8 @@ def from_data(spec: MemorySpec, images: LabelledImages, seed: int) -> Memory:
     """
     order = torch.randperm(len(images), generator=seeds.generator(seed, "start images"))
     pixels = _small_pixels(spec, images, order[:_IMAGES])  # (n, C·h·w)
-    _, vectors = torch.linalg.eigh((pixels.T @ pixels).double())  # ascending eigenvalues
     found = min(spec.bases, pixels.shape[1])
-    bases = vectors[:, -found:].flip(1).T.float() * math.sqrt(pixels.shape[1])  # (found, C·h·w), strongest first
-    bases = bases * torch.where(bases.sum(1, keepdim=True) < 0, -1, 1)  # the sign of a singular vector is arbitrary
+    bases = leading(pixels.T @ pixels, found)
     spare = spec.bases - found  # more bases than pixels: noise that no address uses yet
     noise = torch.randn(spare, pixels.shape[1], generator=seeds.generator(seed, "start bases"))
     labels = images.labels[order]
@@ -52,6 +50,13 @@ def from_data(spec: MemorySpec, images: LabelledImages, seed: int) -> Memory:
         rows.append(torch.cat([repeated, repeated.new_zeros(spec.rows, spare)], 1))
     small = torch.cat([bases, noise]).unflatten(1, spec.base_shape)
     return Memory(spec, small, torch.stack(rows, 1), **_first_labels(spec))
+
+
+def leading(products: Tensor, count: int) -> Tensor:
+    """The `count` leading eigenvectors of XᵀX, (pixels, pixels), strongest first, with pixels of root mean square 1."""
+    _, vectors = torch.linalg.eigh(products.double())  # ascending eigenvalues
+    found = vectors[:, -count:].flip(1).T.float() * math.sqrt(len(products))  # (count, pixels)
+    return found * torch.where(found.sum(1, keepdim=True) < 0, -1, 1)  # the sign of a singular vector is arbitrary
 
 
 def _first_labels(spec: MemorySpec) -> dict[str, Tensor]:

@@ -213,7 +213,6 @@ def command(
 
 def _budget(data: "DataSpec", ipc: float | None, budget: str | None) -> dict[str, int]:
     """How much the memory may hold, as an argument of `MemorySpec.from_budget`: `floats` or `bytes`."""
-
     if ipc is not None and budget is not None:
         raise UsageError("both --ipc and --budget are given", do="Give one of them")
     if ipc is not None and not 0 < ipc <= 1_000_000:

@@ -20,7 +20,7 @@ from memcli.progress import Progress, Silent
 from memcli.retrain import Retrained, recall_all, retrain
 from memcli.sources.base import LabelledImages, Source
 from memcli.spec import MemorySpec
-from memcli.starts import from_data
+from memcli.starts import from_data, leading
 from memcli.tasks import Stream
 
 
@@ -86,10 +86,7 @@ def _start(spec: MemorySpec, images: LabelledImages, seen: Seen, seed: int) -> M
     if seen.directions is None:
         return from_data(spec, images, seed)
     pixels = _small(spec, images.normalised(spec.data).flatten(1))
-    directions = _small(spec, _small(spec, seen.directions).T)
-    _, vectors = torch.linalg.eigh(directions.double())  # ascending eigenvalues
-    bases = vectors[:, -spec.bases :].flip(1).T.float() * pixels.shape[1] ** 0.5  # pixels of root mean square 1
-    bases = bases * torch.where(bases.sum(1, keepdim=True) < 0, -1, 1)  # the sign of a singular vector is arbitrary
+    bases = leading(_small(spec, _small(spec, seen.directions).T), spec.bases)
     order = torch.randperm(len(images), generator=seeds.generator(seed, "start images"))
     rows = []
     for label in range(len(spec.data.classes)):
