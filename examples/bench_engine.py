@@ -66,7 +66,7 @@ from memcli.spec import DataSpec, MemorySpec
 SEED, LR, MOMENTUM = 0, 0.001, 0.9
 COMPARED = 3  # inner steps: over many more, sign flips of ReLUs amplify rounding without bound (docs/performance.md)
 SHAPE, BASES, SCALE, ROWS = (3, 32, 32), 16, 2, 20
-TOLERANCE = 1e-3  # the largest relative difference of two gradients in float32
+TOLERANCE = 5e-3  # of two gradients in float32, relatively: a few flipped signs of ReLUs (docs/performance.md)
 PRECISIONS = ("fp32", "tf32", "bf16")
 SETUP_SECONDS = 600  # for a process to import torch and build its problem
 WAYS = tuple(partial(Traced, way=way, backend=compiled) for way in (ReverseOverReverse, ForwardOverReverse))

@@ -92,9 +92,9 @@ def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | Non
     ]
     found = []
     for title, chosen in (("training on all images", parts), ("training on raw images of the budget", few)):
-        network = build(plan.retrain.network, stream.data, seed=seed)
-        batch = _real(stream, chosen).batches(plan.retrain.batch, seed)
-        train(network, plan.retrain, batch, progress, seed=seed, title=title)
+        network = build(plan.on_real.network, stream.data, seed=seed)
+        batch = _real(stream, chosen).batches(plan.on_real.batch, seed)
+        train(network, plan.on_real, batch, progress, seed=seed, title=title)
         reached = [accuracies(stream, [network], number)[0] for number in range(len(stream.tasks))]
         found.append(sum(reached) / len(reached))
     return found[0], found[1]

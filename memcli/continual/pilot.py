@@ -46,7 +46,7 @@ def fly(
     pixels, labels = images.normalised(data), one_hot(images.labels, len(data.classes)).float()
     batch = mixture(plan, pixels, labels, past, earlier, tasks, seed)
     steps = max(1, plan.pilot_steps // plan.looks)  # from one look to the next
-    whole = replace(plan.retrain, steps=steps * plan.looks)
+    whole = replace(plan.retrain, steps=steps * plan.looks, noise=0.0)  # the mixture adds it, to each kind its own
     weights: list[Tensors] = []
     products: list[Tensor] = []
     for pilot in range(plan.pilots):
@@ -57,8 +57,8 @@ def fly(
             weights.append(tuple(parameter.detach().clone() for parameter in network.parameters()))
             rate = plan.retrain.lr * share_of_rate(began, whole)
             if first is not None:
-                noise = torch.randn(pixels.shape, generator=seeds.generator(look_seed, "noise"))
-                loss = cross_entropy(network(pixels + plan.retrain.noise * noise), labels)
+                seen = noisy(pixels, plan.real_noise, seeds.generator(look_seed, "noise"))
+                loss = cross_entropy(network(seen), labels)
                 gradients.append(rate * torch.autograd.grad(loss, first.weight)[0])
             following = later(batch, pilot * whole.steps + began)
             train(network, replace(whole, steps=steps, lr=rate, decay=0.0), following, seed=look_seed)
@@ -79,7 +79,8 @@ def mixture(
 ) -> Batch:
     """Minibatches in which every task has the same share: the earlier ones, the present one, those to come.
 
-    A task that is still to come is stood in for by the present one with its pixels in an order of its own.
+    A task that is still to come is stood in for by the present one with its pixels in an order of its own. Real images
+    and recalled ones have Gaussian noise of the plan's two standard deviations added.
     """
     coming = tasks - earlier - 1 if plan.future else 0
     count, area = plan.retrain.batch, pixels[0].numel()
@@ -92,15 +93,20 @@ def mixture(
         old = int((task < earlier).sum()) if past is not None else 0
         chosen = torch.randint(len(pixels), (count - old,), generator=draw)
         ordered = order[(task[task >= earlier] if past is not None else task) - earlier]
-        parts = [pixels[chosen].flatten(1).gather(1, ordered).view(-1, *pixels.shape[1:])]
-        of = [labels[chosen]]
+        real = pixels[chosen].flatten(1).gather(1, ordered).view(-1, *pixels.shape[1:])
+        parts, of = [noisy(real, plan.real_noise, draw)], [labels[chosen]]
         if past is not None and old:
             recalled = torch.randint(len(past.images), (old,), generator=draw)
-            parts.append(past.images[recalled])
+            parts.append(noisy(past.images[recalled], plan.retrain.noise, draw))
             of.append(past.labels[recalled])
         return torch.cat(parts), torch.cat(of)
 
     return batch
+
+
+def noisy(images: Tensor, deviation: float, draw: torch.Generator) -> Tensor:
+    """The images with Gaussian noise of that standard deviation on every number."""
+    return images + deviation * torch.randn(images.shape, generator=draw) if deviation else images
 
 
 def first_layer(network: nn.Module) -> nn.Linear | None:

@@ -15,7 +15,8 @@ class Plan:
     shows what joint training asks of this task (memcli/continual/pilot.py).
     """
 
-    retrain: TrainRecipe  # how a network is trained on the memories, and on the images of both baselines
+    retrain: TrainRecipe  # how a network is trained on the memories, and but for its noise on real images
+    real_noise: float  # standard deviation of the noise on real images, in pilots and in both baselines
     pilots: int  # networks a task
     pilot_steps: int  # steps of SGD of each, by `retrain` in all else
     looks: int  # times that a pilot is looked at, evenly over its training
@@ -26,6 +27,11 @@ class Plan:
     refine_lr: float  # the rate of its inner training
     outer: Outer
     refine_steps: int  # outer steps a task; 0: the start is kept
+
+    @property
+    def on_real(self) -> TrainRecipe:
+        """How a network is trained on real images."""
+        return replace(self.retrain, noise=self.real_noise)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -40,6 +46,7 @@ def plan_for(benchmark: str, network: str) -> Plan:
     training = TrainRecipe(network, 2000, batch=100, lr=0.05, momentum=0.9, decay=1.0, noise=1.0)
     rotations = Plan(
         retrain=training,
+        real_noise=1.0,
         pilots=1,
         pilot_steps=300,
         looks=15,
@@ -57,9 +64,12 @@ def plan_for(benchmark: str, network: str) -> Plan:
     if benchmark == "permutations":
         return permutations
     if benchmark == "many":
-        return replace(permutations, retrain=replace(training, lr=0.03, noise=0.8), pilots=1, pilot_steps=400)
+        return replace(
+            permutations, retrain=replace(training, lr=0.03, noise=0.8), real_noise=0.8, pilots=1, pilot_steps=400
+        )
     return Plan(
         retrain=TrainRecipe(network, 1000, batch=50, lr=0.02, momentum=0.9, decay=1.0, noise=0.1),
+        real_noise=0.1,
         pilots=1,
         pilot_steps=200,
         looks=10,
