@@ -27,7 +27,7 @@ from memcli.tasks import Stream, open_stream
 HELD = 2000  # training images to measure on
 
 
-def held_out(source: Source, held: int = HELD) -> Source:
+def held_out(source: Source, held: int) -> Source:
     """The same classes with the training images alone: most as training images, `held` of them as test images."""
 
     @cache
@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the plan to change")
     parser.add_argument("--joint", action="store_true", help="measure joint training and raw images too")
     given = parser.parse_args(arguments)
-    source = held_out(open_source(given.data))
+    source = held_out(open_source(given.data), HELD)
     for seed in range(given.seed, given.seed + given.runs):
         stream = open_stream(given.benchmark, source, seed)
         plan = changed(plan_for(stream.benchmark, stream.network), given.set)

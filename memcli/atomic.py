@@ -5,6 +5,7 @@ after kill -9 is at most a temporary sibling, `.NAME.<16 hex digits>.tmp`, that 
 """
 
 import errno
+import fcntl
 import os
 import secrets
 import shutil
@@ -19,6 +20,7 @@ from memcli.errors import ExistsError, LimitError, UsageError
 from memcli.text import printable
 
 FOLDER_MARK = "memcli.json"  # the file by which a folder that memcli wrote is known
+LOCK = ".lock"  # the file in a folder that is held by the run that uses the folder
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG}
 
@@ -98,6 +100,26 @@ def new_folder(path: str | Path, *, force: bool) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the lock of `folder`. The kernel gives it back when the process ends, however it ends.
+
+    Raises ExistsError where another run holds it, and as `write_bytes` does where there cannot be one.
+    """
+    path = folder / LOCK
+    with explained(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            shown = printable(str(folder))
+            raise ExistsError(f"another run is using {shown}", do="Wait for it, or choose another -o") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

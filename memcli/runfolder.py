@@ -9,7 +9,6 @@
 A file is replaced whole or not at all (memcli.atomic), so a folder is valid whenever its run is killed.
 """
 
-import fcntl
 import json
 import math
 import os
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 STATES = ("running", "done", "interrupted", "failed")
-SETTINGS, METRICS, STATUS, LOCK = "settings.json", "metrics.jsonl", "status.json", ".lock"
+SETTINGS, METRICS, STATUS = "settings.json", "metrics.jsonl", "status.json"
 GENERATIONS = 2
 _CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _FORMAT = 1
@@ -121,7 +120,7 @@ def opened(
                 f"{shown} exists from an earlier run", do="Add --resume to continue it, or --force to start afresh"
             )
     _make(folder)
-    with _locked(folder):
+    with atomic.locked(folder):
         known = _known_files(folder)
         for path in known:
             if path.is_symlink() or not path.is_file():
@@ -145,23 +144,6 @@ def _make(folder: Path) -> None:
         raise UsageError(
             f"there is no folder {printable(str(folder.parent))}", do="Create it first, or choose another -o"
         ) from None
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`. The kernel gives it back when the process ends, however it ends."""
-    path = folder / LOCK
-    with atomic.explained(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            shown = printable(str(folder))
-            raise ExistsError(f"another run is using {shown}", do="Wait for it, or choose another -o") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _checkpoints(folder: Path) -> list[tuple[int, Path]]:

@@ -104,17 +104,17 @@ def command(
             if steps is not None:
                 plan = replace(plan, retrain=replace(plan.retrain, steps=steps))
             told = settings(benchmark, stream, plan, run_seed)
-            folder = opened(output / f"seed-{run_seed}", told, resume=resume, force=force)
-            found.append(
-                run_stream(
-                    lambda run_seed=run_seed: open_stream(name, source, run_seed),  # type: ignore[misc]
-                    plan,
-                    folder,
-                    seed=run_seed,
-                    progress=progress,
-                    interrupted=interrupted,
+            with opened(output / f"seed-{run_seed}", told, resume=resume, force=force) as folder:
+                found.append(
+                    run_stream(
+                        lambda run_seed=run_seed: open_stream(name, source, run_seed),  # type: ignore[misc]
+                        plan,
+                        folder,
+                        seed=run_seed,
+                        progress=progress,
+                        interrupted=interrupted,
+                    )
                 )
-            )
             progress.note(
                 f"seed {run_seed}: RA {found[-1].ra:.4f}, BTI {found[-1].bti:.4f}, joint {found[-1].joint:.4f}"
             )

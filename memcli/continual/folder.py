@@ -10,7 +10,8 @@ The index is written last and replaced whole, so that what it names is complete 
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,12 +99,21 @@ def network_name(number: int) -> str:
     return f"network-{number:03d}.safetensors"
 
 
-def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool) -> Folder:
-    """The folder at `path`: new, or, with `resume`, with the tasks that an earlier run finished, if any.
+@contextmanager
+def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool) -> Iterator[Folder]:
+    """The folder at `path`, locked while the block runs: new, or, with `resume`, with the tasks that an earlier run
+    finished, if any.
 
-    `settings` must be plain JSON. Raises ExistsError where there is an index already (without resume or force),
-    UsageError where the settings are not those of the run that is resumed.
+    `settings` must be plain JSON. Raises ExistsError where there is an index already (without resume or force) or
+    another run is using the folder, UsageError where the settings are not those of the run that is resumed.
     """
+    with atomic.explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+    with atomic.locked(path):
+        yield _opened(path, settings, resume, force)
+
+
+def _opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> Folder:
     shown = printable(str(path))
     exists = os.path.lexists(path / INDEX)
     if exists and not (resume or force):
@@ -119,8 +129,6 @@ def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool
                 do="Give the same settings to --resume, or start afresh with --force",
             )
         return Folder(path, dict(settings), _entries(found.get("tasks"), shown))
-    with atomic.explained(path):
-        path.mkdir(parents=True, exist_ok=True)
     (path / FIGURES).unlink(missing_ok=True)
     folder = Folder(path, dict(settings))
     _write(path / INDEX, {"format": _FORMAT, **folder.settings, "tasks": []})

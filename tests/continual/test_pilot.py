@@ -11,13 +11,14 @@ from memcli.continual import Plan
 from memcli.continual.pilot import first_layer, fly, later, mixture
 from memcli.networks import build
 from memcli.retrain import Recalled
+from memcli.spec import DataSpec
 from memcli.tasks import Stream
 
 
 def test_directions_are_those_of_the_first_layers_gradients(open_small: Callable[[], Stream], plan: Plan) -> None:
     stream = open_small()
     images = stream.tasks[0].train()
-    once = replace(plan, looks=1, pilot_steps=1, retrain=replace(plan.retrain, noise=0.0))
+    once = replace(plan, looks=1, pilot_steps=1, real_noise=0.0)
     _, seen = fly(once, stream.data, images, None, 0, 3, seed=5)
     network = build(stream.network, stream.data, seed=5, purpose="pilot")
     loss = cross_entropy(network(images.normalised(stream.data)), images.labels)
@@ -45,7 +46,7 @@ def test_every_task_has_its_share_of_a_minibatch(open_small: Callable[[], Stream
     images = stream.tasks[1].train()
     pixels, labels = images.normalised(stream.data), one_hot(images.labels, 3).float()
     past = Recalled(stream.data, torch.full((6, *stream.data.shape), 100.0), torch.eye(3).repeat(2, 1))
-    large = replace(plan, retrain=replace(plan.retrain, batch=3000))
+    large = replace(plan, real_noise=0.0, retrain=replace(plan.retrain, batch=3000, noise=0.0))
     found, of = mixture(large, pixels, labels, past, 1, 3, seed=0)(0)
     old = (found == 100).flatten(1).all(1)
     present = (found[:, None] == pixels[None]).flatten(2).all(2).any(1)  # a permuted image is none of them
@@ -61,7 +62,7 @@ def test_without_a_future_there_are_no_stand_ins(open_small: Callable[[], Stream
     stream = open_small()
     images = stream.tasks[0].train()
     pixels, labels = images.normalised(stream.data), one_hot(images.labels, 3).float()
-    batch = mixture(replace(plan, future=False), pixels, labels, None, 0, 3, seed=0)
+    batch = mixture(replace(plan, future=False, real_noise=0.0), pixels, labels, None, 0, 3, seed=0)
     found, of = batch(4)
     where = (found[:, None] == pixels[None]).flatten(2).all(2)
     assert where.any(1).all()
@@ -71,5 +72,16 @@ def test_without_a_future_there_are_no_stand_ins(open_small: Callable[[], Stream
 
 def test_earlier_tasks_without_recalled_images_do_not_occur(plan: Plan) -> None:
     pixels = torch.randn(5, 1, 2, 2, generator=seeds.generator(0, "pixels"))
-    found, _ = mixture(plan, pixels, torch.eye(5), None, 0, 1, seed=0)(0)
+    found, _ = mixture(replace(plan, real_noise=0.0), pixels, torch.eye(5), None, 0, 1, seed=0)(0)
     assert (found[:, None] == pixels[None]).flatten(2).all(2).any(1).all()
+
+
+def test_real_and_recalled_images_have_their_own_noise(plan: Plan) -> None:
+    data = DataSpec("flat", 1, 16, 16, ("a", "b"), (0.5,), (0.25,))
+    past = Recalled(data, torch.full((4, 1, 16, 16), 100.0), torch.eye(2).repeat(2, 1))
+    noises = replace(plan, real_noise=0.5, retrain=replace(plan.retrain, batch=400, noise=2.0))
+    found, _ = mixture(noises, torch.zeros(4, 1, 16, 16), torch.eye(2).repeat(2, 1), past, 1, 2, seed=0)(0)
+    old = found.mean((1, 2, 3)) > 50
+    assert 0.3 < old.float().mean() < 0.7
+    assert abs(found[old].std().item() - 2.0) < 0.05
+    assert abs(found[~old].std().item() - 0.5) < 0.02

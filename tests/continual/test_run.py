@@ -16,7 +16,9 @@ from memcli.tasks import Stream
 
 
 def folder_at(path: Path, stream: Stream, plan: Plan, *, resume: bool = False, force: bool = False) -> Folder:
-    return opened(path, settings("permutations", stream, plan, 0), resume=resume, force=force)
+    """A folder whose lock is given back at once, so that a test can open it again."""
+    with opened(path, settings("permutations", stream, plan, 0), resume=resume, force=force) as folder:
+        return folder
 
 
 def test_a_stream_is_learned_and_an_interrupted_one_goes_on_to_the_same_end(
@@ -66,7 +68,7 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
     with pytest.raises(ExistsError, match="--resume"):
         folder_at(tmp_path / "out", stream, plan)
     with pytest.raises(UsageError, match="seed differ"):
-        opened(tmp_path / "out", settings("permutations", stream, plan, 1), resume=True, force=False)
+        opened(tmp_path / "out", settings("permutations", stream, plan, 1), resume=True, force=False).__enter__()
     (tmp_path / "out" / "task-001.safetensors").write_bytes((tmp_path / "out" / "task-000.safetensors").read_bytes())
     with pytest.raises(MemoryFileError, match=r"task-001.safetensors is not the file"):
         folder_at(tmp_path / "out", stream, plan, resume=True).memories()
@@ -76,3 +78,13 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
         folder_at(tmp_path / "out", stream, plan, resume=True)
     fresh = folder_at(tmp_path / "out", stream, plan, force=True)
     assert (fresh.finished, fresh.figures()) == (0, None)
+
+
+def test_a_folder_is_one_runs_at_a_time(open_small: Callable[[], Stream], plan: Plan, tmp_path: Path) -> None:
+    told = settings("permutations", open_small(), plan, 0)
+    with (
+        opened(tmp_path / "out", told, resume=False, force=False),
+        pytest.raises(ExistsError, match=r"another run is using .*out.*Wait for it"),
+        opened(tmp_path / "out", told, resume=True, force=False),
+    ):
+        pytest.fail("the block must not run")

@@ -1,6 +1,5 @@
 """The benchmark, on cells so small that their figures mean nothing."""
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import bench_engine as bench
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -17,17 +17,6 @@ KEYS = {"network", "width", "batch", "steps", "method", "seconds", "peak_mb"}
 SIZES = ("--widths", "4", "--batches", "10", "--steps", "2", "--repeats", "1")
 
 
-def load() -> Any:
-    found = importlib.util.spec_from_file_location("bench_engine", SCRIPT)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # dataclasses look their module up
-    found.loader.exec_module(module)
-    return module
-
-
-bench = load()
 CUDA = bench.torch.cuda.is_available()
 TINY = bench.Cell(width=4, batch=10, steps=3, real=10)
 LIMITS = bench.Limits(repeats=1, seconds=60.0, gb=4.0)

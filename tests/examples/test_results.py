@@ -1,6 +1,5 @@
 """The results page: a tiny cell made by the real commands, its row, its commands, and what is missing or damaged."""
 
-import importlib.util
 import json
 import shlex
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import results
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "results.py"
 RECIPE = """
@@ -25,19 +25,6 @@ steps = 2
 network = "mlp:width=8,depth=2"
 steps = 2
 """
-
-
-def load() -> Any:
-    found = importlib.util.spec_from_file_location("results_page", SCRIPT)
-    assert found is not None
-    assert found.loader is not None
-    module = importlib.util.module_from_spec(found)
-    sys.modules[found.name] = module  # dataclasses look their module up
-    found.loader.exec_module(module)
-    return module
-
-
-results = load()
 
 
 def test_a_cell_is_made_by_its_commands_and_stands_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
