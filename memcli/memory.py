@@ -19,6 +19,7 @@ from torch import Tensor
 from memcli.errors import UsageError
 from memcli.quantise import rounded
 from memcli.spec import MemorySpec
+from memcli.storage import CELLS
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single equality
@@ -81,11 +82,15 @@ class Memory:
     bases: Tensor  # (K, C, h, w)
     addresses: Tensor  # (R, classes, K)
     labels: Tensor | None = None  # where they are learned: (classes, classes) or (R, classes, classes)
+    cells: Tensor | None = None  # where bases lie on cells: each pixel's, (H, W) uint8, below `spec.cells`
 
     def __post_init__(self) -> None:
         if self.labels is not None and "labels" not in self.spec.shapes:
             raise UsageError("labels do not fit a memory whose labels are fixed", do="Leave them out")
-        for name, shape in self.spec.shapes.items():
+        if self.cells is not None and not self.spec.cells:
+            raise UsageError("cells do not fit a memory whose bases lie on a grid", do="Leave them out")
+        wanted = {CELLS: (self.spec.data.height, self.spec.data.width)} if self.spec.cells else {}
+        for name, shape in (self.spec.shapes | wanted).items():
             tensor = getattr(self, name)
             found = None if tensor is None else tuple(tensor.shape)
             if found != shape:
@@ -95,7 +100,7 @@ class Memory:
 
     @property
     def parts(self) -> dict[str, Tensor]:
-        """The tensors by name, in the order of `spec.shapes`: `Memory(spec, **parts)` is the same memory."""
+        """The tensors that are learned, by name, in the order of `spec.shapes`: `replace(memory, **parts)` is `memory`."""
         return {name: getattr(self, name) for name in self.spec.shapes}
 
     def recall(self, query: Query) -> Tensor:
@@ -109,10 +114,21 @@ class Memory:
 
         For recalls by the thousand. Differentiable in the bases; its spec tells what it computes with, not a size.
         """
-        return Memory(replace(self.spec, scale=1), **{**self.parts, "bases": self._large(self.bases)})
+        large = replace(self.spec, scale=1, cells=0)
+        return replace(self, spec=large, bases=self._large(self.bases), cells=None)
+
+    def shrunk(self, gradient: Tensor) -> Tensor:
+        """The gradient with respect to the bases, of that with respect to those of `enlarged`, (K, C, H, W)."""
+        with torch.enable_grad():
+            bases = self.bases.detach().requires_grad_()
+            (found,) = torch.autograd.grad(self._large(bases), bases, gradient)
+        return found
 
     def _large(self, small: Tensor) -> Tensor:
         """(n, C, h, w) -> (n, C, H, W)."""
+        if self.cells is not None:  # (n, C, 1, cells): as a product, for the same reasons as in `_enlarge`
+            member = torch.nn.functional.one_hot(self.cells.flatten().long(), self.spec.cells).to(small)
+            return (small.flatten(2) @ member.T).unflatten(2, self.cells.shape)
         if self.spec.scale == 1:
             return small
         _, h, w = self.spec.base_shape
@@ -136,7 +152,8 @@ class Memory:
         What is learned from and measured is always this; the outer loop moves the memory that it was rounded from.
         """
         parts = {name: rounded(name, part, self.spec.storage) for name, part in self.parts.items()}
-        return Memory(self.spec, **parts)
+        return replace(self, **parts)
 
     def to(self, device: torch.device) -> "Memory":
-        return Memory(self.spec, **{name: part.to(device) for name, part in self.parts.items()})
+        cells = None if self.cells is None else self.cells.to(device)
+        return replace(self, **{name: part.to(device) for name, part in self.parts.items()}, cells=cells)

@@ -1,7 +1,7 @@
 """The outer loop's state: what moves, its optimiser, its average, and the best point so far."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
@@ -29,8 +29,9 @@ class Point:
         return cls(memory, torch.tensor(math.log(lr), dtype=memory.bases.dtype, device=memory.bases.device))
 
     @classmethod
-    def of(cls, spec: MemorySpec, parts: dict[str, Tensor]) -> Self:
-        return cls(Memory(spec, **{name: parts[name] for name in spec.shapes}), parts["log_lr"])
+    def of(cls, like: Memory, parts: dict[str, Tensor]) -> Self:
+        """A memory as `like` is, of other tensors."""
+        return cls(replace(like, **{name: parts[name] for name in like.parts}), parts["log_lr"])
 
     @property
     def lr(self) -> float:
@@ -42,7 +43,7 @@ class Point:
 
     def copy(self) -> "Point":
         """The same with tensors of its own."""
-        return Point.of(self.memory.spec, {name: part.detach().clone() for name, part in self.parts.items()})
+        return Point.of(self.memory, {name: part.detach().clone() for name, part in self.parts.items()})
 
 
 class OuterLoop:
@@ -132,11 +133,11 @@ class OuterLoop:
         self._settings = settings
         self.stage, self.stale = counters["stage"], counters["stale"]
         self.entered, self.entered_at = counters["entered"], counters["entered_at"]
-        spec, device = self.here.memory.spec, self.here.log_lr.device
+        like, device = self.here.memory, self.here.log_lr.device
         # Adam keeps its count of steps on the CPU, wherever the rest is.
         tensors = {name: t if name.endswith(".step") else t.to(device) for name, t in tensors.items()}
         self.best, self.average, self.here = (
-            Point.of(spec, {name: tensors.pop(prefix + name) for name in self.here.parts}) for prefix in self._points()
+            Point.of(like, {name: tensors.pop(prefix + name) for name in self.here.parts}) for prefix in self._points()
         )
         self._optimiser = self._fresh_optimiser()
         for name, part in self.here.parts.items():

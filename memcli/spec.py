@@ -6,13 +6,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
 from memcli.errors import UsageError
-from memcli.storage import BYTES, SCALE_DTYPE, SCALE_SUFFIX, SCALED_AXIS, STORAGES
+from memcli.storage import BYTES, CELLS, CELLS_DTYPE, MOST_CELLS, SCALE_DTYPE, SCALE_SUFFIX, SCALED_AXIS, STORAGES
 from memcli.text import printable
 
 LABELS = ("fixed", "class", "row")  # the label of an image: of its query; learned for its class; for its row and class
 AUGMENTATIONS = ("flip", "shift", "scale", "rotate", "colour", "cutout")  # and in this order
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
 _FULL_SIZE = 3  # images per class in numbers, from which on bases are best stored at the size of images (docs/log.md)
+_LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
 
 
@@ -67,7 +68,10 @@ class DataSpec:
 
 @dataclass(frozen=True)
 class MemorySpec:
-    """The shape and the cost of a memory: K bases of (C, H/s, W/s) and R addressing matrices of (classes, K) [RTP]."""
+    """The shape and the cost of a memory: K bases of (C, H/s, W/s) and R addressing matrices of (classes, K) [RTP].
+
+    Or K bases of (C, 1, n), one number for each of n cells: groups of pixels that have one value, wherever they lie.
+    """
 
     data: DataSpec
     bases: int  # K
@@ -75,6 +79,7 @@ class MemorySpec:
     rows: int  # R: images recalled per class
     storage: str = "float32"  # one of memcli.storage.STORAGES
     labels: str = "fixed"  # one of LABELS
+    cells: int = 0  # n: every pixel belongs to one of so many cells; 0: bases lie on the grid that `scale` makes
 
     def __post_init__(self) -> None:
         for what, value in (("bases", self.bases), ("scale", self.scale), ("rows", self.rows)):
@@ -85,6 +90,16 @@ class MemorySpec:
                 f"scale {self.scale} does not divide {self.data.height}x{self.data.width} images",
                 do="Choose a --scale that divides both sides",
             )
+        most = min(MOST_CELLS, self.data.height * self.data.width)
+        if not 0 <= self.cells <= most or (self.cells and self.scale > 1):
+            raise UsageError(
+                f"{self.cells} cells at scale {self.scale}", do=f"Give 1 to {most} cells at scale 1, or 0 for none"
+            )
+        if self.cells and self.data.height * self.data.width > _LARGEST_CELLED:
+            raise UsageError(
+                f"images of {self.data.height}x{self.data.width} cannot be cut into cells",
+                do=f"Give images of at most {_LARGEST_CELLED} pixels, or 0 cells",
+            )
         for what, choice, choices in (("storage", self.storage, tuple(STORAGES)), ("labels", self.labels, LABELS)):
             if choice not in choices:
                 raise UsageError(
@@ -93,6 +108,8 @@ class MemorySpec:
 
     @property
     def base_shape(self) -> tuple[int, int, int]:
+        if self.cells:
+            return self.data.channels, 1, self.cells
         return self.data.channels, self.data.height // self.scale, self.data.width // self.scale
 
     @property
@@ -115,13 +132,15 @@ class MemorySpec:
             found[name] = (kind.dtype, shape if kind.bits >= 8 else (-(-math.prod(shape) * kind.bits // 8),))
             if kind.levels:
                 found[name + SCALE_SUFFIX] = (SCALE_DTYPE, (shape[SCALED_AXIS[name]],))
+        if self.cells:
+            found[CELLS] = (CELLS_DTYPE, (self.data.height, self.data.width))
         return found
 
     @property
     def floats(self) -> int:
-        """Numbers stored, however wide; scales are numbers too."""
-        scales = (shape for name, (_, shape) in self.payload.items() if name.endswith(SCALE_SUFFIX))
-        return sum(math.prod(shape) for shape in (*self.shapes.values(), *scales))
+        """Numbers stored, however wide; scales are numbers too, and so are pixels' cells."""
+        more = (shape for name, (_, shape) in self.payload.items() if name.endswith(SCALE_SUFFIX) or name == CELLS)
+        return sum(math.prod(shape) for shape in (*self.shapes.values(), *more))
 
     @property
     def bytes(self) -> int:
@@ -149,7 +168,9 @@ class MemorySpec:
         }
 
     def to_json(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "data"}
+        """All but the data; without cells where there are none, as in the first files."""
+        left_out = {"data"} if self.cells else {"data", "cells"}
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
 
     @classmethod
     def from_budget(
@@ -163,11 +184,12 @@ class MemorySpec:
         rows: int | None = None,
         storage: str = "float32",
         labels: str = "fixed",
+        cells: int = 0,
         most_rows: int | None = None,
     ) -> Self:
         """The memory within a budget of `floats` numbers or of `bytes` of payload: give one of them.
 
-        K, s and R are chosen where they are not given. s is 2 for fewer numbers than 3 images per class have, where it
+        K, s and R are chosen where they are not given. s is 1 with cells, and else 2 for fewer numbers than 3 images per class have, where it
         divides both sides, else 1. Two fifths of the budget go to bases, and more where that would leave over about
         `most_rows` rows, but never more bases than a basis has pixels. The rest buys rows. Raises UsageError where not
         even one basis and one row fit.
@@ -180,9 +202,9 @@ class MemorySpec:
         if scale is None:
             halves = data.height % 2 == 0 and data.width % 2 == 0 and min(data.height, data.width) >= 4
             small = numbers < _FULL_SIZE * len(data.classes) * data.floats_per_image
-            scale = 2 if halves and small else 1
+            scale = 2 if halves and small and not cells else 1
         # One basis and one row where nothing is given; and the checks of all that is given.
-        unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage, labels)
+        unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage, labels, cells)
 
         def fits(spec: "MemorySpec") -> bool:
             return getattr(spec, unit_of_cost) <= budget

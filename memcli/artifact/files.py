@@ -1,6 +1,6 @@
 """Reading and writing memory files."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from memcli import quantise, tensorfile
@@ -8,6 +8,7 @@ from memcli.artifact.manifest import Manifest
 from memcli.artifact.validation import DEFAULT_LIMITS, Limits, accept, verify
 from memcli.errors import DivergedError, UsageError
 from memcli.memory import Memory
+from memcli.storage import CELLS
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single equality
@@ -27,7 +28,7 @@ def stored(memory: Memory) -> Memory:
 
     Raises DivergedError where a number is not finite, UsageError where it becomes so when it is rounded.
     """
-    memory = Memory(memory.spec, **{name: part.detach().float() for name, part in memory.parts.items()})
+    memory = replace(memory, **{name: part.detach().float() for name, part in memory.parts.items()})
     rounded = memory.rounded()
     for name, part in memory.parts.items():
         if not part.isfinite().all():
@@ -48,8 +49,9 @@ def read(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
         payload = file.payload()
         verify(file.header, manifest, payload)
     spec = manifest.spec
-    tensors = quantise.from_payload(tensorfile.load(file.header, payload), spec.shapes, spec.storage)
-    return Artifact(Memory(spec, **tensors), manifest)
+    found = tensorfile.load(file.header, payload)
+    tensors = quantise.from_payload(found, spec.shapes, spec.storage)
+    return Artifact(Memory(spec, **tensors, cells=found.get(CELLS)), manifest)
 
 
 def write(path: str | Path, artifact: Artifact, *, force: bool) -> str:
@@ -59,4 +61,6 @@ def write(path: str | Path, artifact: Artifact, *, force: bool) -> str:
     """
     memory = stored(artifact.memory)
     tensors = quantise.to_payload(memory.parts, memory.spec.storage)
+    if memory.cells is not None:
+        tensors[CELLS] = memory.cells
     return tensorfile.write(path, tensors, artifact.manifest.to_json(), force=force)

@@ -8,7 +8,7 @@ import numpy
 from memcli import tensorfile
 from memcli.artifact.manifest import Manifest
 from memcli.errors import LimitError
-from memcli.storage import LEAST_SCALE, SCALE_SUFFIX
+from memcli.storage import CELLS, LEAST_SCALE, SCALE_SUFFIX
 from memcli.tensorfile import FILE_BYTES, HEADER_BYTES, Header, damaged
 from memcli.text import printable
 
@@ -73,7 +73,10 @@ def verify(header: Header, manifest: Manifest, payload: bytes) -> str:
             raise damaged(f"{name} holds scales below {LEAST_SCALE}")
         if entry.dtype == "I8" and (numbers == -128).any():
             raise damaged(f"{name} holds the code -128, which no writer writes")
-        if entry.dtype == "U8":
+        if name == CELLS:
+            if (numbers >= manifest.spec.cells).any():
+                raise damaged(f"{name} holds numbers of cells that there are not")
+        elif entry.dtype == "U8":
             count = math.prod(manifest.spec.shapes[name])
             halves = numpy.stack([numbers & 15, numbers >> 4], 1).flatten()
             if (halves[:count] == 0).any() or halves[count:].any():

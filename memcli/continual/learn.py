@@ -4,13 +4,11 @@ import platform
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from memcli import __version__, seeds
 from memcli.artifact.files import Artifact, stored
 from memcli.artifact.manifest import Manifest
-from memcli.continual.pilot import Seen, fly
+from memcli.continual.pilot import fly
 from memcli.continual.plan import Plan
 from memcli.memory import Memory
 from memcli.objectives import RealImages
@@ -20,7 +18,7 @@ from memcli.progress import Progress, Silent
 from memcli.retrain import Retrained, recall_all, retrain
 from memcli.sources.base import LabelledImages, Source
 from memcli.spec import MemorySpec
-from memcli.starts import from_data, leading
+from memcli.starts import from_data
 from memcli.tasks import Stream
 
 
@@ -48,7 +46,7 @@ def learn_task(
     network, seen = fly(plan, stream.data, images, past, len(earlier), len(stream.tasks), seed)
     places = torch.tensor(task.classes)
     own = LabelledImages(images.images, torch.searchsorted(places, images.labels))
-    memory = _start(spec, own, seen, seed)
+    memory = from_data(spec, own, seed, seen.directions)
     if plan.refine_steps:
         objective = JointObjective(
             plan.refine, spec, network, seen.weights, places, len(stream.data.classes), seen.others
@@ -70,35 +68,17 @@ def retrain_all(
 
 
 def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
-    data = stream.task_data(number)
-    per_basis = data.floats_per_image // plan.scale**2
+    data, cells = stream.task_data(number), plan.cells
+    per_basis = data.channels * cells or data.floats_per_image // plan.scale**2
     bases = max(1, int(plan.share * stream.floats_per_task / per_basis)) if plan.share else None
     return MemorySpec.from_budget(
-        data, floats=stream.floats_per_task, bases=bases, scale=plan.scale, most_rows=plan.refine.most_rows
+        data,
+        floats=stream.floats_per_task,
+        bases=bases,
+        scale=plan.scale,
+        cells=cells,
+        most_rows=plan.refine.most_rows,
     )
-
-
-def _start(spec: MemorySpec, images: LabelledImages, seen: Seen, seed: int) -> Memory:
-    """Where a memory starts: real images, projected on the directions that joint training uses.
-
-    Without such directions, on the leading singular vectors of the images (`starts.from_data`).
-    """
-    if seen.directions is None:
-        return from_data(spec, images, seed)
-    pixels = _small(spec, images.normalised(spec.data).flatten(1))
-    bases = leading(_small(spec, _small(spec, seen.directions).T), spec.bases)
-    order = torch.randperm(len(images), generator=seeds.generator(seed, "start images"))
-    rows = []
-    for label in range(len(spec.data.classes)):
-        members = order[images.labels[order] == label]
-        chosen = members[torch.arange(spec.rows) % len(members)]
-        rows.append(pixels[chosen] @ bases.T / pixels.shape[1])
-    return Memory(spec, bases.unflatten(1, spec.base_shape), torch.stack(rows, 1))
-
-
-def _small(spec: MemorySpec, images: Tensor) -> Tensor:
-    """Images as rows of pixels, (n, C·H·W), at the bases' size, (n, C·h·w)."""
-    return avg_pool2d(images.unflatten(1, spec.data.shape), spec.scale).flatten(1)
 
 
 def _refined(

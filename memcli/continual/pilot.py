@@ -32,7 +32,7 @@ class Seen:
     """What the pilots of a task showed."""
 
     weights: list[Tensors]  # on the way, at every look of every pilot
-    directions: Tensor | None  # (pixels, pixels): Σ GᵀG over pilots, G = Σ rate · ∇_W L; None: no linear layer first
+    directions: Tensor | None  # (pilots · hidden units, pixels): G = Σ rate · ∇_W L; None: no linear layer first
     others: tuple[Tensor, Tensor] | None  # images and label vectors that the task's were mixed with
 
 
@@ -48,7 +48,7 @@ def fly(
     steps = max(1, plan.pilot_steps // plan.looks)  # from one look to the next
     whole = replace(plan.retrain, steps=steps * plan.looks, noise=0.0)  # the mixture adds it, to each kind its own
     weights: list[Tensors] = []
-    products: list[Tensor] = []
+    totals: list[Tensor] = []
     for pilot in range(plan.pilots):
         network = build(whole.network, data, seed=seed, purpose="pilot", step=pilot)
         first, gradients = first_layer(network), []
@@ -63,10 +63,9 @@ def fly(
             following = later(batch, pilot * whole.steps + began)
             train(network, replace(whole, steps=steps, lr=rate, decay=0.0), following, seed=look_seed)
         if gradients:
-            total = torch.stack(gradients).sum(0)  # (hidden units, pixels)
-            products.append(total.T @ total)
+            totals.append(torch.stack(gradients).sum(0))
     others = None if past is None else (past.images, past.labels)
-    return network, Seen(weights, torch.stack(products).sum(0) if products else None, others)
+    return network, Seen(weights, torch.cat(totals) if totals else None, others)
 
 
 def later(batch: Batch, steps: int) -> Batch:

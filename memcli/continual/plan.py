@@ -23,6 +23,7 @@ class Plan:
     future: bool  # whether tasks that are still to come are stood in for, by the present task with pixels permuted
     share: float  # of a task's budget, spent on bases; 0: as MemorySpec.from_budget chooses
     scale: int  # s of the memories
+    cells: int  # of the memories
     refine: Unrolled  # the joint objective that goes on from there
     refine_lr: float  # the rate of its inner training
     outer: Outer
@@ -53,6 +54,7 @@ def plan_for(benchmark: str, network: str) -> Plan:
         future=False,
         share=0.4,
         scale=2,
+        cells=0,
         refine=refine,
         refine_lr=0.02,
         outer=_OUTER,
@@ -76,6 +78,7 @@ def plan_for(benchmark: str, network: str) -> Plan:
         future=False,
         share=0.0,
         scale=2,
+        cells=0,
         refine=Unrolled(network, steps=10, per_class=10, learn_lr=False, momentum=0.9, real_per_class=50),
         refine_lr=0.02,
         outer=_OUTER,

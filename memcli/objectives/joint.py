@@ -7,6 +7,7 @@ What a task's memory does alone is not what it does beside nineteen others. The 
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +49,7 @@ class JointObjective(Objective):
                 do="Choose one without batch norm and dropout",
             )
         self._settings, self._spec, self._starts, self._others = settings, spec, starts, others
+        self._large = replace(spec, scale=1, cells=0)  # of the enlarged memory that inner training recalls from
         self._network = Functional(network)
         self._places = places
         self._outputs = outputs
@@ -60,7 +62,7 @@ class JointObjective(Objective):
         images, labels = real.batch(settings.real_per_class, seed, step)
         problem = InnerProblem(
             initial=initial,
-            controls=tuple(memory.parts.values()),
+            controls=tuple(part.detach() for part in memory.enlarged().parts.values()),
             batches=self._batches(seed, step),
             derivatives=self._derivatives,
             optimiser=SGD(lr, settings.momentum),
@@ -68,12 +70,13 @@ class JointObjective(Objective):
         result = Stored().outer_gradient(
             problem, lambda params: cross_entropy(self._network(params, (), images), self._places[labels])
         )
-        return Outcome(result.loss, dict(zip(memory.parts, result.controls, strict=True)))
+        gradients = dict(zip(memory.parts, result.controls, strict=True))
+        return Outcome(result.loss, {**gradients, "bases": memory.shrunk(gradients["bases"])})
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
-        """The loss of one inner step. `batch`: rows, own label vectors, and images and labels of other tasks."""
+        """The loss of one inner step. `controls`: an enlarged memory's parts. `batch`: rows, own label vectors, and images and labels of other tasks."""
         rows, labels, *others = batch
-        memory, query = Memory(self._spec, **dict(zip(self._spec.shapes, controls, strict=True))), Query(rows, labels)
+        memory, query = Memory(self._large, **dict(zip(self._large.shapes, controls, strict=True))), Query(rows, labels)
         images, own = memory.recall(query), memory.targets(query)
         targets = own.new_zeros(len(own), self._outputs).index_copy(1, self._places, own)
         if others:

@@ -65,7 +65,7 @@ class UnrolledObjective(Objective):
         bfloat16: bool = False,
     ) -> None:
         self._settings, self._spec, self._device = settings, spec, device
-        self._large = replace(spec, scale=1)  # of the enlarged memory that inner training recalls from
+        self._large = replace(spec, scale=1, cells=0)  # of the enlarged memory that inner training recalls from
         self._adjoint = adjoint or Stored()
         skeleton = build(settings.network, spec.data, seed=0).to(device)  # its weights are never used
         if next(skeleton.buffers(), None) is not None:
@@ -94,8 +94,7 @@ class UnrolledObjective(Objective):
         images, labels = real.batch(settings.real_per_class, seed, step)
         draws = tuple(draw.to(self._device) for draw in self._augmentation.draw(self._spec.data.shape, seed, step))
         images = self._augmentation.apply(images, draws)
-        bases = memory.bases.detach().requires_grad_()
-        large = replace(memory, bases=bases).enlarged()
+        large = memory.enlarged()
         problem = InnerProblem(
             initial=initial,
             controls=tuple(part.detach() for part in large.parts.values()),
@@ -108,7 +107,7 @@ class UnrolledObjective(Objective):
             problem, lambda params: self._outer_loss(params, (images,), (labels, *fixed))
         )
         gradients = dict(zip(memory.parts, result.controls, strict=True))
-        (gradients["bases"],) = torch.autograd.grad(large.bases, bases, gradients["bases"])
+        gradients["bases"] = memory.shrunk(gradients["bases"])
         return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
