@@ -195,3 +195,54 @@ def test_an_enlarged_memory_recalls_the_same_images_and_hands_its_gradient_to_th
     torch.testing.assert_close(found, wanted)
     mine, theirs = (torch.autograd.grad(images.pow(3).sum(), bases)[0] for images in (found, wanted))
     torch.testing.assert_close(mine, theirs)
+
+
+CELLED = replace(spec(scale=1), cells=5)  # every pixel has one of five numbers
+CELLS = torch.randint(5, (4, 6), generator=generator(3, "cells")).to(torch.uint8)
+
+
+def celled() -> Memory:
+    return Memory(CELLED, *(random(shape, name) for name, shape in CELLED.shapes.items()), cells=CELLS)
+
+
+def test_every_pixel_has_the_number_of_its_cell() -> None:
+    given, query = celled(), mixture(CELLED)
+    found = given.recall(query)
+    coefficients = torch.einsum("nc,nck->nk", query.labels, given.addresses[query.rows])
+    for n in range(len(query)):
+        for y in range(4):
+            for x in range(6):
+                expected = coefficients[n] @ given.bases[:, :, 0, int(CELLS[y, x])]
+                torch.testing.assert_close(found[n, :, y, x], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("given", [memory(spec()), memory(spec(scale=1))], ids=["enlarged", "as they are"])
+def test_gradients_of_enlarged_bases_are_brought_back(given: Memory) -> None:
+    assert_brought_back(given)
+
+
+def test_gradients_of_bases_on_cells_are_brought_back() -> None:
+    assert_brought_back(celled())
+
+
+def assert_brought_back(given: Memory) -> None:
+    query, bar = mixture(given.spec), random((7, *given.spec.data.shape), "bar")
+    bases = given.bases.clone().requires_grad_()
+    (expected,) = torch.autograd.grad(replace(given, bases=bases).recall(query), bases, bar)
+    large = given.enlarged()
+    assert (large.spec.cells, large.spec.scale) == (0, 1)
+    torch.testing.assert_close(large.recall(query), given.recall(query), rtol=0, atol=1e-12)
+    moved = large.bases.detach().requires_grad_()
+    (at_large,) = torch.autograd.grad(replace(large, bases=moved).recall(query), moved, bar)
+    torch.testing.assert_close(given.shrunk(at_large), expected, rtol=0, atol=1e-12)
+
+
+def test_cells_belong_to_memories_that_have_them() -> None:
+    given = celled()
+    assert torch.equal(given.to(torch.device("cpu")).cells, CELLS)
+    with pytest.raises(UsageError, match=r"cells of shape None do not fit .*\(4, 6\).* Correct the shapes"):
+        replace(given, cells=None)
+    with pytest.raises(UsageError, match=r"cells of shape \(2, 2\) do not fit"):
+        replace(given, cells=CELLS[:2, :2])
+    with pytest.raises(UsageError, match="lie on a grid.*Leave them out"):
+        replace(memory(spec()), cells=CELLS)

@@ -263,3 +263,29 @@ def test_rows_beyond_the_limit_become_bases(
     data = DataSpec("d", *shape, tuple("0123456789"), (0.5,) * channels, (0.2,) * channels)
     spec = MemorySpec.from_budget(data, floats=int(ipc * 10 * data.floats_per_image), most_rows=most_rows)
     assert (spec.bases, spec.rows) == chosen
+
+
+def test_cells_are_counted_pixel_for_pixel() -> None:
+    spec = MemorySpec(FASHION, bases=12, scale=1, rows=11, cells=150)
+    assert spec.base_shape == (1, 1, 150)
+    assert spec.floats == 12 * 150 + 11 * 10 * 12 + 784
+    assert spec.bytes == 4 * (12 * 150 + 11 * 10 * 12) + 784
+    assert MemorySpec.from_budget(FASHION, floats=3920, bases=12, cells=150) == spec
+    assert spec.to_json()["cells"] == 150
+    assert "cells" not in MemorySpec(FASHION, 1, 1, 1).to_json(), "files without cells are as they were"
+
+
+@pytest.mark.parametrize(
+    ("of", "cells", "scale", "said"),
+    [
+        (FASHION, 257, 1, "257 cells at scale 1: Give 1 to 256 cells at scale 1, or 0 for none"),
+        (DIGITS, 65, 1, "65 cells at scale 1: Give 1 to 64"),
+        (FASHION, -1, 1, "-1 cells"),
+        (FASHION, 10, 2, "10 cells at scale 2"),
+        (data(3, 65, 64), 10, 1, "images of 65x64 cannot be cut into cells: Give images of at most 4096 pixels"),
+    ],
+)
+def test_cells_that_cannot_be(of: DataSpec, cells: int, scale: int, said: str) -> None:
+    with pytest.raises(UsageError) as error:
+        MemorySpec(of, 1, scale, 1, cells=cells)
+    assert f"{error.value.what}: {error.value.do}".startswith(said)

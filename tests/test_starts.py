@@ -6,10 +6,12 @@ import pytest
 import torch
 from torch.nn.functional import avg_pool2d
 
+from memcli.errors import UsageError
 from memcli.memory import Query
+from memcli.seeds import generator
 from memcli.sources import LabelledImages, open_source
 from memcli.spec import MemorySpec
-from memcli.starts import from_data, from_noise, start
+from memcli.starts import clustered, coarse, from_data, from_noise, start
 
 SOURCE = open_source("fake:n=60,test=10,classes=3,shape=2x8x8")
 SPEC = MemorySpec(SOURCE.spec, bases=5, scale=2, rows=4)
@@ -72,3 +74,49 @@ def test_a_seed_gives_one_start(kind: str) -> None:
     assert torch.equal(one.addresses, same.addresses)
     assert not torch.equal(one.addresses, other.addresses)
     assert torch.isfinite(one.recall(Query.everything(SPEC))).all()
+
+
+CELLED = MemorySpec(SOURCE.spec, bases=5, scale=1, rows=4, cells=9)
+
+
+def test_pixels_that_vary_alike_share_a_cell() -> None:
+    groups = torch.randint(9, (64,), generator=generator(0, "groups"))
+    values = torch.randn(40, 2, 9, generator=generator(0, "values"))[..., groups].flatten(1)  # (40, 2·64)
+    shifted = values + torch.randn(128, generator=generator(0, "means"))  # a pixel's mean does not count
+    found = clustered(CELLED, shifted).flatten()
+    pairs = set(zip(groups.tolist(), found.tolist(), strict=True))
+    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs}) == 9
+
+
+def test_coordinates_keep_the_mean_product_of_images_that_cells_can_hold() -> None:
+    cells = torch.randint(9, (8, 8), generator=generator(0, "groups")).to(torch.uint8)
+    images = torch.randn(6, 2, 9, generator=generator(0, "values"))[..., cells.long()].flatten(1)
+    told = coarse(CELLED, cells, images)
+    assert told.shape == (6, 2 * 9)
+    torch.testing.assert_close(told @ told.T / 18, images @ images.T / 128)
+
+
+def test_with_enough_bases_on_cells_rows_are_real_images_with_cells_of_one_value() -> None:
+    spec = replace(CELLED, bases=18)
+    memory = from_data(spec, TRAIN, seed=0)
+    assert memory.cells is not None
+    recalled = memory.recall(Query.everything(spec)).flatten(2)  # (12, 2, 64)
+    of_cell = [memory.cells.flatten() == cell for cell in range(9)]
+    for label, row in enumerate(recalled.view(3, 4, 2, 64)):
+        own = TRAIN.subset(TRAIN.labels == label).normalised(SOURCE.spec).flatten(2)
+        means = torch.stack([own[..., mask].mean(-1) for mask in of_cell], -1).flatten(1)
+        ours = torch.stack([row[..., mask].mean(-1) for mask in of_cell], -1).flatten(1)
+        assert torch.cdist(ours, means).min(1).values.max() < 1e-3
+        assert all(row[..., mask].std(-1, correction=0).max() < 1e-5 for mask in of_cell)
+
+
+def test_bases_are_the_leading_directions_that_are_given() -> None:
+    directions = torch.randn(2, 128, generator=generator(0, "directions"))
+    memory = from_data(replace(SPEC, bases=2, scale=1), TRAIN, 0, directions)
+    spanned = torch.linalg.svdvals(torch.cat([memory.bases.flatten(1), directions]))
+    assert spanned[2] < 1e-3 * spanned[0]
+
+
+def test_noise_tells_no_cells() -> None:
+    with pytest.raises(UsageError, match="noise does not tell which pixels share a cell.*Start from data"):
+        from_noise(CELLED, seed=0)

@@ -44,13 +44,14 @@ def command(
         "sha256": found.sha256,
         "file_bytes": found.file_bytes,
     }
+    on = f"on {spec.cells} cells" if spec.cells else f"at scale {spec.scale}"
     lines = [
         ("file", f"{file}, {found.file_bytes:,} bytes, format {stored['format']}, valid"),
         (
             "data",
             f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}",
         ),
-        ("memory", f"{spec.bases} bases at scale {spec.scale}, {spec.rows} rows, stored as {spec.storage}"),
+        ("memory", f"{spec.bases} bases {on}, {spec.rows} rows, stored as {spec.storage}"),
         ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
         *nested_lines("recipe", manifest.recipe),

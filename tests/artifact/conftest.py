@@ -26,10 +26,10 @@ WRITTEN = {  # what is written today, byte for byte
 }
 
 
-def tiny_artifact(storage: str = "float32", labels: str = "fixed") -> Artifact:
+def tiny_artifact(storage: str = "float32", labels: str = "fixed", cells: int = 0) -> Artifact:
     """Two classes of 2x4x6 images: the content of the golden files. Its numbers are exact in their storage type."""
     data = DataSpec("tiny", 2, 4, 6, ("Kläffer", "cat"), (0.5, 0.25), (0.25, 0.125))
-    spec = MemorySpec(data, bases=3, scale=2, rows=4, storage=storage, labels=labels)
+    spec = MemorySpec(data, bases=3, scale=1 if cells else 2, rows=4, storage=storage, labels=labels, cells=cells)
     tensors = {
         name: ((torch.arange(torch.Size(shape).numel()) * 37 % 101 - 50) / 32).reshape(shape)
         for name, shape in spec.shapes.items()
@@ -47,7 +47,15 @@ def tiny_artifact(storage: str = "float32", labels: str = "fixed") -> Artifact:
         },
         results={"validation": {"accuracy": 0.5, "images": 20}},
     )
+    if cells:
+        tensors["cells"] = (torch.arange(24) * 5 % cells).to(torch.uint8).view(4, 6)
     return Artifact(Memory(spec, **tensors).rounded(), manifest)
+
+
+@pytest.fixture
+def celled() -> tuple[Path, Artifact]:
+    """The golden file of a memory on cells, and what was written into it."""
+    return GOLDEN / "memory-v1-int4-fixed-cells.safetensors", tiny_artifact("int4", cells=7)
 
 
 @pytest.fixture

@@ -83,6 +83,41 @@ def test_the_page_tells_how_to_read_a_file_with_numpy(
     numpy.testing.assert_allclose(names["images"].reshape(small.shape), small, rtol=2e-3)
 
 
+def test_a_memory_on_cells_is_read_and_written_as_the_golden_file_is(
+    celled: tuple[Path, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, artifact = celled
+    files.write(tmp_path / "memory.safetensors", artifact, force=False)
+    assert (tmp_path / "memory.safetensors").read_bytes() == path.read_bytes()
+    read = files.read(path)
+    assert read.manifest == artifact.manifest
+    assert equal(read.memory, artifact.memory)
+    assert torch.equal(read.memory.cells, artifact.memory.cells)
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)
+    images = read.memory.recall(Query.everything(read.memory.spec))
+    numpy.testing.assert_allclose(names["images"].reshape(images.shape), images, rtol=1e-4, atol=1e-5)
+
+
+def test_cells_that_no_writer_writes_are_refused(celled: tuple[Path, Artifact], rebuilt: Callable[..., Path]) -> None:
+    path, _ = celled
+
+    def raised(header: dict[str, Any], old: bytes) -> bytes:
+        at = header["cells"]["data_offsets"][0]
+        return old[:at] + bytes([7]) + old[at + 1 :]
+
+    with pytest.raises(MemoryFileError, match="cells holds numbers of cells that there are not"):
+        files.read(rebuilt(lambda *_: None, raised, path.name))
+    with pytest.raises(MemoryFileError, match="the tensors cells are missing"):
+        files.read(rebuilt(lambda _, manifest: manifest["memory"].update(scale=1, cells=7)))
+    with pytest.raises(MemoryFileError, match="tensors that no memory has: cells"):
+        files.read(rebuilt(lambda _, manifest: manifest["memory"].pop("cells"), golden=path.name))
+    with pytest.raises(MemoryFileError, match="impossible: 300 cells"):
+        files.read(rebuilt(lambda _, manifest: manifest["memory"].update(cells=300), golden=path.name))
+
+
 def test_the_page_names_every_key() -> None:
     page = PAGE.read_text(encoding="utf-8")
     manifest = files.read(GOLDEN).manifest.to_json()
