@@ -8,7 +8,7 @@ The label of x_i(y) is y itself; or, where labels are learned, yᵀ L with one m
 [RTP] Deng, Russakovsky, "Remember the Past", NeurIPS 2022, arXiv 2206.02916.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Self
@@ -100,8 +100,12 @@ class Memory:
 
     @property
     def parts(self) -> dict[str, Tensor]:
-        """The tensors that are learned, by name, in the order of `spec.shapes`: `replace(memory, **parts)` is `memory`."""
+        """The tensors that are learned, by name, in the order of `spec.shapes`."""
         return {name: getattr(self, name) for name in self.spec.shapes}
+
+    def with_parts(self, parts: Mapping[str, Tensor]) -> "Memory":
+        """The same memory but for its `parts`, all of which are given."""
+        return Memory(self.spec, **parts, cells=self.cells)
 
     def recall(self, query: Query) -> Tensor:
         """The normalised images of `query`, (n, C, H, W), differentiable in bases, addresses and labels."""
@@ -152,8 +156,8 @@ class Memory:
         What is learned from and measured is always this; the outer loop moves the memory that it was rounded from.
         """
         parts = {name: rounded(name, part, self.spec.storage) for name, part in self.parts.items()}
-        return replace(self, **parts)
+        return self.with_parts(parts)
 
     def to(self, device: torch.device) -> "Memory":
         cells = None if self.cells is None else self.cells.to(device)
-        return replace(self, **{name: part.to(device) for name, part in self.parts.items()}, cells=cells)
+        return Memory(self.spec, **{name: part.to(device) for name, part in self.parts.items()}, cells=cells)

@@ -1,7 +1,7 @@
 """The outer loop's state: what moves, its optimiser, its average, and the best point so far."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -11,7 +11,6 @@ from memcli.errors import DivergedError
 from memcli.memory import Memory
 from memcli.objectives import Outcome
 from memcli.recipe import Outer
-from memcli.spec import MemorySpec
 
 _LAST_RATE = 0.1  # the share of the rate that is left at the end of its decay
 _RETREATS = 4  # returns to the best point, each at half the rate, before a run is given up
@@ -31,7 +30,7 @@ class Point:
     @classmethod
     def of(cls, like: Memory, parts: dict[str, Tensor]) -> Self:
         """A memory as `like` is, of other tensors."""
-        return cls(replace(like, **{name: parts[name] for name in like.parts}), parts["log_lr"])
+        return cls(like.with_parts({name: parts[name] for name in like.parts}), parts["log_lr"])
 
     @property
     def lr(self) -> float:

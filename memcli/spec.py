@@ -189,10 +189,10 @@ class MemorySpec:
     ) -> Self:
         """The memory within a budget of `floats` numbers or of `bytes` of payload: give one of them.
 
-        K, s and R are chosen where they are not given. s is 1 with cells, and else 2 for fewer numbers than 3 images per class have, where it
-        divides both sides, else 1. Two fifths of the budget go to bases, and more where that would leave over about
-        `most_rows` rows, but never more bases than a basis has pixels. The rest buys rows. Raises UsageError where not
-        even one basis and one row fit.
+        K, s and R are chosen where they are not given. s is 2 for fewer numbers than 3 images per class have, where it
+        divides both sides and there are no cells, else 1. Two fifths of the budget go to bases, and more where that
+        would leave over about `most_rows` rows, but never more bases than a basis has pixels. The rest buys rows.
+        Raises UsageError where not even one basis and one row fit.
         """
         if (floats is None) == (bytes is None):
             raise ValueError("give `floats` or `bytes`")

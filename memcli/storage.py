@@ -28,9 +28,6 @@ STORAGES = {
 NIBBLE_ZERO = 8  # the half byte of code 0; a half byte of 0 is no code, and fills up the last byte
 SCALE_DTYPE, LEAST_SCALE = "F16", 2.0**-14  # the least normal float16: below it a scale would lose its precision
 SCALE_SUFFIX = "_scale"  # of the name of a tensor's scales
-CELLS, CELLS_DTYPE, MOST_CELLS = (
-    "cells",
-    "U8",
-    256,
-)  # the name of the tensor that tells each pixel's cell; one byte each
+CELLS, CELLS_DTYPE = "cells", "U8"  # the tensor that tells each pixel's cell, in one byte
+MOST_CELLS = 256
 SCALED_AXIS = {"bases": 0, "addresses": 2, "labels": -2}  # the axis that has scales: bases, bases again, classes

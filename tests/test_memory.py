@@ -244,5 +244,5 @@ def test_cells_belong_to_memories_that_have_them() -> None:
         replace(given, cells=None)
     with pytest.raises(UsageError, match=r"cells of shape \(2, 2\) do not fit"):
         replace(given, cells=CELLS[:2, :2])
-    with pytest.raises(UsageError, match="lie on a grid.*Leave them out"):
+    with pytest.raises(UsageError, match=r"lie on a grid.*Leave them out"):
         replace(memory(spec()), cells=CELLS)

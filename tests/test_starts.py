@@ -118,5 +118,5 @@ def test_bases_are_the_leading_directions_that_are_given() -> None:
 
 
 def test_noise_tells_no_cells() -> None:
-    with pytest.raises(UsageError, match="noise does not tell which pixels share a cell.*Start from data"):
+    with pytest.raises(UsageError, match=r"noise does not tell which pixels share a cell.*Start from data"):
         from_noise(CELLED, seed=0)

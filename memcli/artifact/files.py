@@ -1,6 +1,6 @@
 """Reading and writing memory files."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from memcli import quantise, tensorfile
@@ -28,7 +28,7 @@ def stored(memory: Memory) -> Memory:
 
     Raises DivergedError where a number is not finite, UsageError where it becomes so when it is rounded.
     """
-    memory = replace(memory, **{name: part.detach().float() for name, part in memory.parts.items()})
+    memory = memory.with_parts({name: part.detach().float() for name, part in memory.parts.items()})
     rounded = memory.rounded()
     for name, part in memory.parts.items():
         if not part.isfinite().all():

@@ -74,7 +74,9 @@ class JointObjective(Objective):
         return Outcome(result.loss, {**gradients, "bases": memory.shrunk(gradients["bases"])})
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
-        """The loss of one inner step. `controls`: an enlarged memory's parts. `batch`: rows, own label vectors, and images and labels of other tasks."""
+        """The loss of one inner step. `controls`: an enlarged memory's parts. `batch`: rows, own label vectors, and
+        images and labels of other tasks.
+        """
         rows, labels, *others = batch
         memory, query = Memory(self._large, **dict(zip(self._large.shapes, controls, strict=True))), Query(rows, labels)
         images, own = memory.recall(query), memory.targets(query)

@@ -9,7 +9,7 @@ differentiated, so a step costs far less than an unrolled one.
 [FRePo] Zhou, Nezhadarya, Ba, "Dataset Distillation using Neural Feature Regression", NeurIPS 2022, arXiv 2206.00719.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -70,7 +70,7 @@ class RidgeObjective(Objective):
         rows, of_class = balanced_rows(self._spec.rows, classes, self._per_class, seed, step, "ridge")
         query = Query.of_classes(rows, of_class, classes)
         parts = {name: part.detach().requires_grad_() for name, part in memory.parts.items()}
-        moved = replace(memory, **parts)
+        moved = memory.with_parts(parts)
         recalled, targets = moved.recall(query), moved.targets(query).to(self._device)
         images, labels = real.batch(settings.real_per_class, seed, step)
         draws = self._augmentation.draw(self._spec.data.shape, seed, step)

@@ -1,5 +1,6 @@
 """The benchmark, on cells so small that their figures mean nothing."""
 
+import importlib.util
 import json
 import subprocess
 import sys

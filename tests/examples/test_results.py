@@ -2,10 +2,8 @@
 
 import json
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import results
