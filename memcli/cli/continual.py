@@ -86,10 +86,12 @@ def command(
     from memcli import atomic
     from memcli.continual import charts, opened, plan_for, run_stream
     from memcli.continual.run import floats, settings
+    from memcli.engine.allocation import keep_freed_memory
     from memcli.sources import open_source
     from memcli.tasks import open_stream, parsed
 
     began = time.monotonic()
+    keep_freed_memory()
     name, named = parsed(benchmark)
     if (data is None) == (named is None):
         raise UsageError("the source is given twice or not at all", do="Give --data SOURCE, or split:SOURCE:N")

@@ -17,8 +17,9 @@ from memcli.outer import OuterLoop
 from memcli.progress import Progress, Silent
 from memcli.retrain import Retrained, recall_all, retrain
 from memcli.sources.base import LabelledImages, Source
-from memcli.spec import MemorySpec
+from memcli.spec import LARGEST_CELLED, DataSpec, MemorySpec
 from memcli.starts import from_data
+from memcli.storage import MOST_CELLS
 from memcli.tasks import Stream
 
 
@@ -68,7 +69,8 @@ def retrain_all(
 
 
 def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
-    data, cells = stream.task_data(number), plan.cells
+    data = stream.task_data(number)
+    cells = _cells(data, plan, stream.floats_per_task)
     per_basis = data.channels * cells or data.floats_per_image // plan.scale**2
     bases = max(1, int(plan.share * stream.floats_per_task / per_basis)) if plan.share else None
     return MemorySpec.from_budget(
@@ -79,6 +81,13 @@ def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
         cells=cells,
         most_rows=plan.refine.most_rows,
     )
+
+
+def _cells(data: DataSpec, plan: Plan, floats: int) -> int:
+    """How many cells: none where images are too large, or to tell each pixel's cell took over a quarter of `floats`."""
+    pixels = data.height * data.width
+    allowed = pixels <= LARGEST_CELLED and 4 * pixels <= floats
+    return min(round(plan.cells * pixels), MOST_CELLS) if allowed else 0
 
 
 def _refined(

@@ -23,7 +23,7 @@ class Plan:
     future: bool  # whether tasks that are still to come are stood in for, by the present task with pixels permuted
     share: float  # of a task's budget, spent on bases; 0: as MemorySpec.from_budget chooses
     scale: int  # s of the memories
-    cells: int  # of the memories
+    cells: float  # of the memories, as a share of the pixels, where the budget and the images allow them; 0: none
     refine: Unrolled  # the joint objective that goes on from there
     refine_lr: float  # the rate of its inner training
     outer: Outer
@@ -44,31 +44,30 @@ _OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)
 def plan_for(benchmark: str, network: str) -> Plan:
     """The plan of a benchmark; the experiments behind each number are in docs/log.md."""
     refine = Unrolled(network, steps=10, per_class=2, learn_lr=False, momentum=0.9, real_per_class=20)
-    training = TrainRecipe(network, 2000, batch=100, lr=0.05, momentum=0.9, decay=1.0, noise=1.0)
+    training = TrainRecipe(network, 4000, batch=100, lr=0.05, momentum=0.9, decay=1.0, noise=1.0)
     rotations = Plan(
         retrain=training,
-        real_noise=1.0,
+        real_noise=0.5,
         pilots=1,
         pilot_steps=300,
         looks=15,
         future=False,
-        share=0.4,
-        scale=2,
-        cells=0,
+        share=0.35,
+        scale=1,
+        cells=0.13,
         refine=refine,
         refine_lr=0.02,
         outer=_OUTER,
         refine_steps=0,
     )
-    permutations = replace(rotations, pilots=2, pilot_steps=500, looks=20, future=True, share=0.8, scale=1)
+    permutations = replace(rotations, pilot_steps=500, looks=20, future=True, share=0.36, cells=0.255)
     if benchmark == "rotations":
         return rotations
     if benchmark == "permutations":
         return permutations
     if benchmark == "many":
-        return replace(
-            permutations, retrain=replace(training, lr=0.03, noise=0.8), real_noise=0.8, pilots=1, pilot_steps=400
-        )
+        noisy = replace(training, lr=0.03, noise=0.8)
+        return replace(permutations, retrain=noisy, pilot_steps=400, cells=0.13)
     return Plan(
         retrain=TrainRecipe(network, 1000, batch=50, lr=0.02, momentum=0.9, decay=1.0, noise=0.1),
         real_noise=0.1,

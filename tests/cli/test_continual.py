@@ -71,7 +71,7 @@ def test_the_source_is_given_once(args: list[str], run: Callable, tmp_path: Path
 
 def test_the_benchmark_of_cifar100_runs_on_any_source_of_many_classes(run: Callable, tmp_path: Path) -> None:
     args = ["cifar100:classes=5,memory=20", "--data", "fake:classes=10,shape=3x8x8,n=300,test=150"]
-    small = ["--network", "strided:channels=16,hidden=32", "--steps", 600]
+    small = ["--network", "strided:channels=8,hidden=32", "--steps", 400]
     result = run("continual", *args, *small, "-o", tmp_path / "out", "--json")
     assert result.exit_code == 0, result.stderr
     found = json.loads(result.stdout)

@@ -27,4 +27,4 @@ def open_small(source: Source) -> Callable[[], Stream]:
 def plan(open_small: Callable[[], Stream]) -> Plan:
     found = plan_for("permutations", open_small().network)
     training = replace(found.retrain, steps=60, batch=30, noise=0.5)
-    return replace(found, retrain=training, pilot_steps=40, looks=4, pilots=1)
+    return replace(found, retrain=training, pilot_steps=40, looks=4, share=0.8, cells=0.0)

@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from memcli.continual import Plan, learn_task, plan_for, retrain_all
+from memcli.continual.learn import _cells
 from memcli.errors import DataError
 from memcli.memory import Query
 from memcli.sources import Source, open_source
+from memcli.spec import DataSpec
 from memcli.tasks import Stream, open_stream
 
 
@@ -36,6 +38,21 @@ def test_recalled_images_are_real_ones_projected_on_the_bases(open_small: Callab
     nearest = distance.argmin(1)
     assert distance.min(1).values.max() < 1e-3
     assert torch.equal(images.labels[nearest], query.labels.argmax(1))
+
+
+def test_cells_are_used_where_budget_and_images_allow_them(open_small: Callable[[], Stream], plan: Plan) -> None:
+    celled = replace(plan, cells=0.25, share=0.3)
+    artifact = learn_task(open_small(), 0, {}, celled, seed=0)
+    spec = artifact.manifest.spec
+    assert (spec.cells, spec.bases) == (16, 6)
+    assert spec.floats <= 320
+    assert artifact.memory.recall(Query.everything(spec)).isfinite().all()
+    source = open_source("fake:classes=3,shape=1x8x8,n=120,test=30")
+    poor = open_stream("permutations:tasks=3,images=40,memory=9", source, 0)
+    assert learn_task(poor, 0, {}, celled, seed=0).manifest.spec.cells == 0, "64 cells are over a quarter of 192"
+    large = DataSpec("large", 1, 72, 72, ("a", "b"), (0.5,), (0.25,))
+    assert (_cells(large, celled, 10**6), _cells(large, replace(celled, cells=0.0), 10**6)) == (0, 0)
+    assert _cells(replace(large, height=64, width=64), celled, 10**6) == 256
 
 
 def test_no_image_of_an_earlier_task_is_read(open_small: Callable[[], Stream], plan: Plan) -> None:
