@@ -77,7 +77,7 @@ def plan_for(benchmark: str, network: str) -> Plan:
         future=False,
         share=0.0,
         scale=2,
-        cells=0,
+        cells=0.0,
         refine=Unrolled(network, steps=10, per_class=10, learn_lr=False, momentum=0.9, real_per_class=50),
         refine_lr=0.02,
         outer=_OUTER,
