@@ -85,6 +85,15 @@ def command(
         int | None,
         option(SIZE, "--scale", metavar="S", help="Store bases smaller by S; default: from the budget, 2 or 1."),
     ] = None,
+    cells: Annotated[
+        int,
+        option(
+            SIZE,
+            "--cells",
+            metavar="N",
+            help="Store one number for each of N groups of pixels that vary alike, not for a grid; for small images.",
+        ),
+    ] = 0,
     rows: Annotated[
         int | None, option(SIZE, "--rows", metavar="R", help="Recalled images per class; default: all that fit.")
     ] = None,
@@ -142,12 +151,15 @@ def command(
         for note in opened.notes:
             progress.note(note)
         sizes: dict[str, Any] = {"bases": bases, "scale": scale, "rows": rows}
-        if tune and any(size is not None for size in sizes.values()):
-            raise UsageError("--tune chooses bases, scale and rows", do="Leave out --bases, --scale and --rows")
+        if tune and (cells or any(size is not None for size in sizes.values())):
+            raise UsageError(
+                "--tune chooses bases, scale and rows, and no cells",
+                do="Leave out --bases, --scale, --cells and --rows",
+            )
         fitted = partial(
             MemorySpec.from_budget, opened.spec, storage=storage, labels=labels, **_budget(opened.spec, ipc, budget)
         )
-        spec = fitted(most_rows=plan.most_rows, **sizes)
+        spec = fitted(most_rows=plan.most_rows, cells=cells, **sizes)
         found_sizes: list[dict[str, Any]] = []
         if tune and resume:
             spec = MemorySpec(opened.spec, **runfolder.settings(output)["memory"])
