@@ -52,8 +52,8 @@ class Cell:
 CELLS = {
     cell.name: cell
     for cell in (
-        Cell("digits-1", "digits", "digits", 1, "--time-budget 60s", cross=False),
-        Cell("mnist-1", "MNIST", "torchvision:MNIST@{data}", 1, "--time-budget 10m"),
+        Cell("digits-1", "digits", "digits", 1, "--cells 24 --time-budget 60s", cross=False),
+        Cell("mnist-1", "MNIST", "torchvision:MNIST@{data}", 1, "--cells 100 --time-budget 10m"),
         Cell("fashion-1", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--time-budget 10m"),
         Cell("fashion-1-hour", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--time-budget 60m"),
         Cell("fashion-10", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 10, "--time-budget 60m"),
