@@ -1,5 +1,6 @@
 """`memcli distill`: learn a memory of a data set."""
 
+import shlex
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -218,7 +219,7 @@ def command(
             sha256 = files.write(output, found.artifact, force=force)
             preview(found.artifact.memory, run.path / "preview.png", force=True)
             run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
-    emit({**_result(output, sha256, found), "tuned": found_sizes}, _lines(output, found), as_json=json)
+    emit({**_result(output, sha256, found), "tuned": found_sizes}, _lines(output, found, source), as_json=json)
     if found.diverged:
         raise DivergedError("training diverged", do=f"The best memory before that is in {output}; lower the rates")
 
@@ -246,14 +247,14 @@ def _result(output: Path, sha256: str, found: "Distilled") -> dict[str, Any]:
     }
 
 
-def _lines(output: Path, found: "Distilled") -> list[tuple[str, str]]:
+def _lines(output: Path, found: "Distilled", source: str) -> list[tuple[str, str]]:
     spec = found.artifact.manifest.spec
     return [
         ("memory", str(output)),
         *size_lines(spec.size()),
         ("validation", f"{percent(found.validation)} after retraining {found.artifact.manifest.retrain.network}"),
         ("distilled", f"{found.steps} outer steps in {duration(found.seconds)}"),
-        ("next", f"memcli eval {output} --data SOURCE"),
+        ("next", shlex.join(["memcli", "eval", str(output), "--data", source])),
     ]
 
 

@@ -78,7 +78,13 @@ def test_the_run_folder_holds_figures_status_and_a_picture(start: Callable, tmp_
 
 def test_people_are_told_the_size_the_accuracy_and_what_to_type_next(start: Callable, tmp_path: Path) -> None:
     shown = start().stdout
-    for part in ("floats", "bits per class", "validation", "4 outer steps", f"memcli eval {tmp_path}/f.safetensors"):
+    for part in (
+        "floats",
+        "bits per class",
+        "validation",
+        "4 outer steps",
+        f"memcli eval {tmp_path}/f.safetensors --data {FAKE}",
+    ):
         assert part in shown
 
 
