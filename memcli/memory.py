@@ -74,6 +74,11 @@ def _enlarge(small: int, scale: int, dtype: torch.dtype, device: torch.device) -
     return matrix.to(dtype=dtype, device=device)
 
 
+def membership(spec: MemorySpec, cells: Tensor) -> Tensor:
+    """1 where a pixel is in a cell, else 0: (H·W, cells) int64, from each pixel's cell, (H, W)."""
+    return torch.nn.functional.one_hot(cells.flatten().long(), spec.cells)
+
+
 @dataclass(frozen=True, eq=False)
 class Memory:
     """A learned memory. `recall` is linear in the label, in the addresses and in the bases."""
@@ -131,8 +136,7 @@ class Memory:
     def _large(self, small: Tensor) -> Tensor:
         """(n, C, h, w) -> (n, C, H, W)."""
         if self.cells is not None:  # (n, C, 1, cells): as a product, for the same reasons as in `_enlarge`
-            member = torch.nn.functional.one_hot(self.cells.flatten().long(), self.spec.cells).to(small)
-            return (small.flatten(2) @ member.T).unflatten(2, self.cells.shape)
+            return (small.flatten(2) @ membership(self.spec, self.cells).to(small).T).unflatten(2, self.cells.shape)
         if self.spec.scale == 1:
             return small
         _, h, w = self.spec.base_shape

@@ -13,7 +13,7 @@ LABELS = ("fixed", "class", "row")  # the label of an image: of its query; learn
 AUGMENTATIONS = ("flip", "shift", "scale", "rotate", "colour", "cutout")  # and in this order
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
 _FULL_SIZE = 3  # images per class in numbers, from which on bases are best stored at the size of images (docs/log.md)
-LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
+_LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
 
 
@@ -90,15 +90,15 @@ class MemorySpec:
                 f"scale {self.scale} does not divide {self.data.height}x{self.data.width} images",
                 do="Choose a --scale that divides both sides",
             )
-        most = min(MOST_CELLS, self.data.height * self.data.width)
+        most = most_cells(self.data)
+        if self.cells > 0 and not most:
+            raise UsageError(
+                f"images of {self.data.height}x{self.data.width} cannot be cut into cells",
+                do=f"Give images of at most {_LARGEST_CELLED} pixels, or 0 cells",
+            )
         if not 0 <= self.cells <= most or (self.cells and self.scale > 1):
             raise UsageError(
                 f"{self.cells} cells at scale {self.scale}", do=f"Give 1 to {most} cells at scale 1, or 0 for none"
-            )
-        if self.cells and self.data.height * self.data.width > LARGEST_CELLED:
-            raise UsageError(
-                f"images of {self.data.height}x{self.data.width} cannot be cut into cells",
-                do=f"Give images of at most {LARGEST_CELLED} pixels, or 0 cells",
             )
         for what, choice, choices in (("storage", self.storage, tuple(STORAGES)), ("labels", self.labels, LABELS)):
             if choice not in choices:
@@ -228,6 +228,12 @@ class MemorySpec:
             fixed = spec
             spec = replace(spec, rows=_largest(lambda number: fits(replace(fixed, rows=number))))
         return spec
+
+
+def most_cells(data: DataSpec) -> int:
+    """The most cells that a memory of `data` may have; 0 where its images are too large to be cut."""
+    pixels = data.height * data.width
+    return min(MOST_CELLS, pixels) if pixels <= _LARGEST_CELLED else 0
 
 
 def _largest(fits: Callable[[int], bool]) -> int:

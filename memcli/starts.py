@@ -4,11 +4,11 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, one_hot
+from torch.nn.functional import avg_pool2d
 
 from memcli import seeds
 from memcli.errors import UsageError
-from memcli.memory import Memory
+from memcli.memory import Memory, membership
 from memcli.sources.base import LabelledImages
 from memcli.spec import MemorySpec
 
@@ -88,14 +88,13 @@ def coarse(spec: MemorySpec, cells: Tensor | None, pixels: Tensor) -> Tensor:
     images = pixels.unflatten(1, spec.data.shape)
     if cells is None:
         return avg_pool2d(images, spec.scale).flatten(1)
-    member = one_hot(cells.flatten().long(), spec.cells).float()
+    member = membership(spec, cells)
     return (images.flatten(2) @ (member / member.sum(0)) * _weights(spec, cells)).flatten(1)
 
 
 def _weights(spec: MemorySpec, cells: Tensor) -> Tensor:
     """The root of each cell's size relative to the mean one, (cells,)."""
-    sizes = torch.bincount(cells.flatten().long(), minlength=spec.cells)
-    return (sizes * spec.cells / cells.numel()).sqrt()
+    return (membership(spec, cells).sum(0) * spec.cells / cells.numel()).sqrt()
 
 
 def leading(products: Tensor, count: int) -> Tensor:

@@ -216,16 +216,10 @@ def test_every_pixel_has_the_number_of_its_cell() -> None:
                 torch.testing.assert_close(found[n, :, y, x], expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("given", [memory(spec()), memory(spec(scale=1))], ids=["enlarged", "as they are"])
+@pytest.mark.parametrize(
+    "given", [memory(spec()), memory(spec(scale=1)), celled()], ids=["enlarged", "as they are", "on cells"]
+)
 def test_gradients_of_enlarged_bases_are_brought_back(given: Memory) -> None:
-    assert_brought_back(given)
-
-
-def test_gradients_of_bases_on_cells_are_brought_back() -> None:
-    assert_brought_back(celled())
-
-
-def assert_brought_back(given: Memory) -> None:
     query, bar = mixture(given.spec), random((7, *given.spec.data.shape), "bar")
     bases = given.bases.clone().requires_grad_()
     (expected,) = torch.autograd.grad(replace(given, bases=bases).recall(query), bases, bar)

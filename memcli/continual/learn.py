@@ -17,9 +17,8 @@ from memcli.outer import OuterLoop
 from memcli.progress import Progress, Silent
 from memcli.retrain import Retrained, recall_all, retrain
 from memcli.sources.base import LabelledImages, Source
-from memcli.spec import LARGEST_CELLED, DataSpec, MemorySpec
+from memcli.spec import DataSpec, MemorySpec, most_cells
 from memcli.starts import from_data
-from memcli.storage import MOST_CELLS
 from memcli.tasks import Stream
 
 
@@ -86,8 +85,7 @@ def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
 def _cells(data: DataSpec, plan: Plan, floats: int) -> int:
     """How many cells: none where images are too large, or to tell each pixel's cell took over a quarter of `floats`."""
     pixels = data.height * data.width
-    allowed = pixels <= LARGEST_CELLED and 4 * pixels <= floats
-    return min(round(plan.cells * pixels), MOST_CELLS) if allowed else 0
+    return min(round(plan.cells * pixels), most_cells(data)) if 4 * pixels <= floats else 0
 
 
 def _refined(

@@ -90,11 +90,11 @@ def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | Non
         part.subset(torch.randperm(len(part), generator=seeds.generator(seed, "raw images", number))[:each])
         for number, part in enumerate(parts)
     ]
-    found = []
+    recipe, found = plan.on_real, []
     for title, chosen in (("training on all images", parts), ("training on raw images of the budget", few)):
-        network = build(plan.on_real.network, stream.data, seed=seed)
-        batch = _real(stream, chosen).batches(plan.on_real.batch, seed)
-        train(network, plan.on_real, batch, progress, seed=seed, title=title)
+        network = build(recipe.network, stream.data, seed=seed)
+        batch = _real(stream, chosen).batches(recipe.batch, seed)
+        train(network, recipe, batch, progress, seed=seed, title=title)
         reached = [accuracies(stream, [network], number)[0] for number in range(len(stream.tasks))]
         found.append(sum(reached) / len(reached))
     return found[0], found[1]

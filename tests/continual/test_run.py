@@ -67,8 +67,12 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
     run_stream(open_small, plan, folder_at(tmp_path / "out", stream, plan), seed=0)
     with pytest.raises(ExistsError, match="--resume"):
         folder_at(tmp_path / "out", stream, plan)
-    with pytest.raises(UsageError, match="seed differ"):
-        opened(tmp_path / "out", settings("permutations", stream, plan, 1), resume=True, force=False).__enter__()
+    other = settings("permutations", stream, plan, 1)
+    with (
+        pytest.raises(UsageError, match="seed differ"),
+        opened(tmp_path / "out", other, resume=True, force=False),
+    ):
+        pytest.fail("the block must not run")
     (tmp_path / "out" / "task-001.safetensors").write_bytes((tmp_path / "out" / "task-000.safetensors").read_bytes())
     with pytest.raises(MemoryFileError, match=r"task-001.safetensors is not the file"):
         folder_at(tmp_path / "out", stream, plan, resume=True).memories()
