@@ -14,6 +14,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ def main(arguments: list[str] | None = None) -> None:
     running = verbs.add_parser("run", help="make a cell, or what is missing of it")
     running.add_argument("cell", choices=CELLS)
     running.add_argument("--data", default="DATA", help="the folder of data sets")
+    running.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="only these commands")
     verbs.add_parser("page", help="write the page").add_argument("-o", type=Path, default=ROOT / "docs/results.md")
     given = parser.parse_args(arguments)
     if given.verb == "commands":
@@ -99,17 +101,17 @@ def main(arguments: list[str] | None = None) -> None:
             for step, command in cell.commands(given.data, given.results / cell.name).items():
                 print(f"{shlex.join(command)} > {given.results / cell.name / step}.json")
     elif given.verb == "run":
-        run(CELLS[given.cell], given.data, given.results / given.cell)
+        run(CELLS[given.cell], given.data, given.results / given.cell, given.steps)
     else:
         given.o.write_text(page(given.results), encoding="utf-8")
 
 
-def run(cell: Cell, data: str, folder: Path) -> None:
-    """Run the cell's commands one after the other, but for those whose output is there; stop where one fails."""
+def run(cell: Cell, data: str, folder: Path, steps: Sequence[str] = STEPS) -> None:
+    """Run those commands of the cell one after the other whose output is not there yet; stop where one fails."""
     folder.mkdir(parents=True, exist_ok=True)
     for step, command in cell.commands(data, folder).items():
         output = folder / f"{step}.json"
-        if output.exists():
+        if step not in steps or output.exists():
             continue
         print(shlex.join(command), file=sys.stderr)
         made = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=False)
