@@ -4,8 +4,9 @@
     python examples/results.py run fashion-1 --data DIR   # make one; DIR holds MNIST, FashionMNIST and cifar10
     python examples/results.py page                       # write docs/results.md from results/
 
-A cell is a folder of JSON files in results/: distill.json, eval.json, eval-rtp.json and eval-cross.json are what the
-commands print with --json, and made.json says where and from which commit. What is missing is left blank on the page.
+A cell is a folder of JSON files in results/: distill.json, eval.json, eval-rtp.json, eval-cross.json and eval-full.json
+are what the commands print with --json, and made.json says where and from which commit. What is missing is left blank on
+the page. eval-full trains on all real images, which can take longer than all the rest.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CROSS = ("mlp", "alexnet", "vgg11", "resnet18")
-STEPS = ("distill", "eval", "eval-rtp", "eval-cross")
+STEPS = ("distill", "eval", "eval-rtp", "eval-cross", "eval-full")
 
 
 @dataclass(frozen=True)
@@ -39,15 +40,16 @@ class Cell:
         """The command of each step, without the shell; its output is the step's JSON file."""
         source, memory = self.source.format(data=data), str(folder / "memory.safetensors")
         measure = ["memcli", "eval", memory, "--data", source, "--json"]
+        wide = [*measure, "--network", "convnet:width=128"]
         learn = ["memcli", "distill", source, "-o", memory, "--json", "--ipc", str(self.ipc)]
         found = {
             "distill": [*learn, *shlex.split(self.options)],
-            "eval": [*measure, "--network", "convnet:width=128", "--baselines", "random,bytes,full"],
-            "eval-rtp": [*measure, "--network", "convnet:width=128", "--protocol", "rtp"],
+            "eval": [*wide, "--baselines", "random,bytes"],
+            "eval-rtp": [*wide, "--protocol", "rtp"],
         }
         if self.cross:
             found["eval-cross"] = [*measure, *(part for name in CROSS for part in ("--network", name))]
-        return found
+        return {**found, "eval-full": [*wide, "--runs", "1", "--baselines", "full"]}
 
 
 CELLS = {
@@ -184,8 +186,10 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def _accuracies(cell: Cell, found: dict[str, Any]) -> list[str]:
-    own, baselines = found["eval"]["results"], found["eval"]["baselines"]
+    own, baselines = found["eval"]["results"], dict(found["eval"]["baselines"])
     rtp = found["eval-rtp"]["results"] if found["eval-rtp"] else []
+    if found["eval-full"]:
+        baselines |= found["eval-full"]["baselines"]
     compared = [shown(baselines.get(name, [])) for name in ("random", "bytes", "full")]
     published = PUBLISHED.get((cell.data, cell.ipc), "")
     return [cell.name, cell.data, str(cell.ipc), shown(own), shown(rtp), *compared, published]

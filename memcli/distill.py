@@ -109,12 +109,15 @@ class Distillation:
         self.objective = objective(self.stage.objective, self.spec, self.device, compile=self._compile)
 
     def _check(self) -> float:
-        """Mean validation accuracy of fresh networks, trained as the recipe's `check` says."""
+        """Mean validation accuracy of fresh networks, trained as the recipe's `check` says.
+
+        They begin and draw alike at every look, so that two looks differ by their memories and not by their networks.
+        """
         memory = stored(self.loop.average.memory)
         training = self.recipe.followed(self.recipe.check, self.loop.average.lr)
         found = [
             retraining.retrained_accuracy(
-                memory, training, self.validation, seeds.derive(self.seed, "check", self.loop.step, rank)
+                memory, training, self.validation, seeds.derive(self.seed, "check", rank)
             )
             for rank in range(self.recipe.check_networks)
         ]

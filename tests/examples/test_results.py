@@ -58,7 +58,7 @@ def test_every_cell_has_commands_that_memcli_understands(capsys: pytest.CaptureF
 
     results.main(["commands"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == sum(4 if cell.cross else 3 for cell in results.CELLS.values())
+    assert len(lines) == sum(5 if cell.cross else 4 for cell in results.CELLS.values())
     for line in lines:
         program, name, *arguments = shlex.split(line)[:-2]  # without > file
         assert program == "memcli"
@@ -77,6 +77,9 @@ def test_a_page_of_nothing_and_of_a_part(tmp_path: Path) -> None:
     (tmp_path / "mnist-1" / "eval.json").write_text(json.dumps(told))
     page = results.page(tmp_path)
     assert "| mnist-1 | MNIST | 1 | 95.1 ± 0.2 (3) |  |  |  |  | RTP 98.7 ?; FreD 95.8 ? |" in page
+    told["baselines"] = {"full": [{"network": "x", "accuracy": {"mean": 0.99, "std": 0.0, "n": 1}}]}
+    (tmp_path / "mnist-1" / "eval-full.json").write_text(json.dumps(told))
+    assert "| 95.1 ± 0.2 (3) |  |  |  | 99.0 ± 0.0 (1) | RTP" in results.page(tmp_path)
     (tmp_path / "mnist-1" / "distill.json").write_text("{")
     with pytest.raises(SystemExit, match=r"distill.json is damaged: .* Remove it and make the cell again"):
         results.page(tmp_path)
@@ -87,3 +90,14 @@ def test_cells_differ_by_name_and_say_what_is_published() -> None:
     known = {(cell.data, cell.ipc) for cell in results.CELLS.values()}
     assert set(results.PUBLISHED) <= known
     assert replace(results.CELLS["digits-1"], cross=True).commands("D", Path("x")).keys() == set(results.STEPS)
+
+
+def test_only_the_steps_that_are_asked_for_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cell = results.Cell("none", "digits", "fake", 1, "--no-such-option")
+    monkeypatch.setattr(results, "CELLS", {"none": cell})
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "eval.json").write_text("{}")
+    results.main(["--results", str(tmp_path), "run", "none", "--steps", "eval"])
+    assert [path.name for path in (tmp_path / "none").iterdir()] == ["eval.json"]
+    with pytest.raises(SystemExit):
+        results.main(["--results", str(tmp_path), "run", "none", "--steps", "distill", "eval"])
