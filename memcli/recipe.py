@@ -271,7 +271,7 @@ RECIPES = {
             check=_INNER,
             check_networks=2,
             holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9, mixture=0.5),
+            retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9),
         ),
         # For hours of a CPU or a GPU: the networks that are measured in the end, trained for longer, on more images.
         Recipe(
@@ -298,7 +298,7 @@ RECIPES = {
             check=TrainRecipe("convnet", steps=60, batch=100, lr=0.02, momentum=0.9),
             check_networks=2,
             holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=150, batch=100, lr=0.02, momentum=0.9, mixture=0.5),
+            retrain=TrainRecipe("convnet", steps=150, batch=100, lr=0.02, momentum=0.9),
         ),
         # [RTP] as published, from the released configuration: T = 150, K = 16 at half size for CIFAR-10 at ipc 1.
         Recipe(
