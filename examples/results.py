@@ -2,11 +2,11 @@
 
     python examples/results.py commands                  # what makes every cell
     python examples/results.py run fashion-1 --data DIR   # make one; DIR holds MNIST, FashionMNIST and cifar10
-    python examples/results.py page                       # write docs/results.md from results/
+    python examples/results.py page                       # write docs/results.md from docs/results/
 
-A cell is a folder of JSON files in results/: distill.json, eval.json, eval-rtp.json, eval-cross.json and eval-full.json
-are what the commands print with --json, and made.json says where and from which commit. What is missing is left blank on
-the page. eval-full trains on all real images, which can take longer than all the rest.
+A cell is a folder in docs/results/: distill.json, eval.json, eval-rtp.json, eval-cross.json and eval-full.json are what
+the commands print with --json, made.json says where and from which commit, and memory.safetensors is the memory. What
+is missing is left blank on the page. eval-full trains on all real images, which can take longer than all the rest.
 """
 
 import argparse
@@ -89,7 +89,7 @@ COSTS = [
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--results", type=Path, default=ROOT / "results", help="the folder of cells")
+    parser.add_argument("--results", type=Path, default=ROOT / "docs/results", help="the folder of cells")
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("commands", help="print what makes every cell").add_argument("--data", default="DATA")
     running = verbs.add_parser("run", help="make a cell, or what is missing of it")

@@ -116,9 +116,7 @@ class Distillation:
         memory = stored(self.loop.average.memory)
         training = self.recipe.followed(self.recipe.check, self.loop.average.lr)
         found = [
-            retraining.retrained_accuracy(
-                memory, training, self.validation, seeds.derive(self.seed, "check", rank)
-            )
+            retraining.retrained_accuracy(memory, training, self.validation, seeds.derive(self.seed, "check", rank))
             for rank in range(self.recipe.check_networks)
         ]
         return sum(found) / len(found)
