@@ -108,7 +108,7 @@ def main(arguments: list[str] | None = None) -> None:
         given.o.write_text(page(given.results), encoding="utf-8")
 
 
-def run(cell: Cell, data: str, folder: Path, steps: Sequence[str] = STEPS) -> None:
+def run(cell: Cell, data: str, folder: Path, steps: Sequence[str]) -> None:
     """Run those commands of the cell one after the other whose output is not there yet; stop where one fails."""
     folder.mkdir(parents=True, exist_ok=True)
     for step, command in cell.commands(data, folder).items():
@@ -158,7 +158,7 @@ def page(results: Path) -> str:
         "# Results",
         "Made by `python examples/results.py page` from what the commands printed; edit that, not this. Test accuracy "
         "in per cent, mean ± standard deviation (n) of fresh ConvNet-3 of width 128. All choices were made on a "
-        "validation part of train; test data is read once a figure.",
+        "validation part of train. A cell is one memory; the deviation is over networks trained on it.",
         "## Accuracy",
         table(HEAD, main_rows),
         SOURCES,
