@@ -219,7 +219,8 @@ def shown(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return ""
     accuracy = rows[0]["accuracy"]
-    return f"{100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f} ({accuracy['n']})"
+    spread = f" ± {100 * accuracy['std']:.1f}" if accuracy["n"] > 1 else ""
+    return f"{100 * accuracy['mean']:.1f}{spread} ({accuracy['n']})"
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:

@@ -4,6 +4,8 @@ An error says what is wrong and what to do next; both are required, so that no m
 The command line prints `str(error)` in one line and exits with `error.exit_code`. Library code only raises.
 """
 
+import sys
+
 
 class MemcliError(Exception):
     """An expected failure. `what` is the finding; `do` is the next thing to type or to change."""
@@ -61,3 +63,14 @@ class Interrupted(MemcliError):
     """A run was stopped by a signal after its state was saved; the same command with --resume continues it."""
 
     exit_code = 75
+
+
+def out_of_memory(error: BaseException) -> str | None:
+    """What ran out of memory, "device" or "machine", where that is what `error` says; else None."""
+    torch = sys.modules.get("torch")
+    if torch and isinstance(error, torch.OutOfMemoryError):
+        return "device"
+    # torch has no class of its own for the CPU's allocator
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
+        return "machine"
+    return None

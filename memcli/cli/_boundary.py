@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from memcli import __version__
-from memcli.errors import LimitError, MemcliError
+from memcli.errors import LimitError, MemcliError, out_of_memory
 from memcli.text import printable
 
 BUG, USAGE, SIGINT, SIGPIPE, SIGTERM = 1, 2, 130, 141, 143  # signals as a shell reports them: 128 + number
@@ -65,12 +65,8 @@ def as_expected(error: Exception) -> MemcliError | None:
     """`error` as a MemcliError where it is one, or where the machine ran out of memory or disk; else None."""
     if isinstance(error, MemcliError):
         return error
-    torch = sys.modules.get("torch")
-    if torch and isinstance(error, torch.OutOfMemoryError):
-        return LimitError("the device ran out of memory", do=_SMALLER + ", or --device cpu")
-    # torch has no class of its own for the CPU's allocator
-    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error)):
-        return LimitError("the machine ran out of memory", do=_SMALLER)
+    if what := out_of_memory(error):
+        return LimitError(f"the {what} ran out of memory", do=_SMALLER + (", or --device cpu" * (what == "device")))
     if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
         where = f" at {printable(str(error.filename))}" if error.filename else ""
         return LimitError(f"there is no space left{where}", do="Free some, or choose another --output")

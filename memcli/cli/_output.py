@@ -49,6 +49,12 @@ def percent(share: float) -> str:
     return f"{100 * share:.2f} %"
 
 
+def mean_percent(stat: dict[str, float]) -> str:
+    """The mean, the standard deviation where there is more than one figure, and the number of them."""
+    spread = f" ± {100 * stat['std']:.2f}" if stat["n"] > 1 else ""
+    return f"{100 * stat['mean']:.2f}{spread} % (n = {stat['n']})"
+
+
 def nested_lines(name: str, values: dict[str, Any]) -> list[tuple[str, str]]:
     """Nested settings as one line each: `recipe.retrain.lr  0.02`; the items of a list of objects are numbered."""
     lines: list[tuple[str, str]] = []

@@ -19,7 +19,7 @@ from memcli.cli._options import (
     Verbose,
     option,
 )
-from memcli.cli._output import emit
+from memcli.cli._output import emit, mean_percent
 from memcli.cli._progress import duration, reporting
 from memcli.cli._signals import asked_to_stop
 from memcli.errors import UsageError
@@ -157,15 +157,11 @@ def _mean(values: list[float | None]) -> float | None:
 def _lines(result: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("benchmark", f"{result['benchmark']}, {result['tasks']} tasks"),
-        ("RA", _shown(result["ra"])),
-        ("LA", _shown(result["la"])),
-        ("BTI", _shown(result["bti"])),
-        ("joint training", _shown(result["joint"])),
-        ("raw images", _shown(result["random"])),
+        ("RA", mean_percent(result["ra"])),
+        ("LA", mean_percent(result["la"])),
+        ("BTI", mean_percent(result["bti"])),
+        ("joint training", mean_percent(result["joint"])),
+        ("raw images", mean_percent(result["random"])),
         ("memories", f"{result['memory_floats']:,} floats in all, in {result['output']}"),
         ("took", duration(result["seconds"])),
     ]
-
-
-def _shown(stat: dict[str, float]) -> str:
-    return f"{100 * stat['mean']:.2f} ± {100 * stat['std']:.2f} % (n = {stat['n']})"

@@ -23,7 +23,7 @@ from memcli.cli._options import (
     limits,
     option,
 )
-from memcli.cli._output import emit, size_lines
+from memcli.cli._output import emit, mean_percent, size_lines
 from memcli.cli._progress import duration, reporting
 
 JSON = {
@@ -123,9 +123,9 @@ def command(
     lines = [
         ("memory", str(file)),
         ("data", data),
-        *((f"accuracy, {row['network']}", _shown(row["accuracy"])) for row in figures["results"]),
+        *((f"accuracy, {row['network']}", mean_percent(row["accuracy"])) for row in figures["results"]),
         *(
-            (f"{kind} images, {row['network']}", _shown(row["accuracy"]))
+            (f"{kind} images, {row['network']}", mean_percent(row["accuracy"]))
             for kind, rows in figures["baselines"].items()
             for row in rows
         ),
@@ -135,7 +135,3 @@ def command(
     emit(result, lines, as_json=json)
     if min_accuracy is not None:
         require(report, min_accuracy)
-
-
-def _shown(accuracy: dict[str, float]) -> str:
-    return f"{100 * accuracy['mean']:.2f} ± {100 * accuracy['std']:.2f} % (n = {accuracy['n']})"

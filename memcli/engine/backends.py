@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.fx import GraphModule, symbolic_trace
 
 from memcli.engine.tensors import Tensors
-from memcli.errors import UsageError
+from memcli.errors import UsageError, out_of_memory
 from memcli.text import printable
 
 Runner = Callable[..., Tensors]  # tensors like the example -> the outputs
@@ -38,6 +38,8 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
             run: Callable[..., object] = inductor(operations, list(example))
             run(*example)
     except Exception as error:  # what a missing compiler raises differs from one torch to the next
+        if out_of_memory(error):
+            raise
         said = printable(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__
         raise UsageError(
             f"the training step cannot be compiled on this machine: {said}",

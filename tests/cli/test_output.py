@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from memcli.cli._output import emit, percent, size_lines
+from memcli.cli._output import emit, mean_percent, percent, size_lines
 
 
 class Terminal(io.StringIO):
@@ -53,3 +53,8 @@ def test_figures() -> None:
         "recalls": "115 images per class, from the floats of 0.999 images per class",
     }
     assert percent(0.12345) == "12.35 %"
+
+
+def test_one_figure_has_no_deviation() -> None:
+    assert mean_percent({"mean": 0.91364, "std": 0.0074, "n": 3}) == "91.36 ± 0.74 % (n = 3)"
+    assert mean_percent({"mean": 0.91364, "std": 0.0, "n": 1}) == "91.36 % (n = 1)"

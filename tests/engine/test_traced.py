@@ -6,6 +6,7 @@ import engine_problems as problems
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from memcli.engine import (
@@ -90,14 +91,33 @@ def test_compiled_steps_equal_autograd_and_are_the_same_every_time() -> None:
         assert torch.equal(one, other)
 
 
-def test_what_cannot_be_compiled_is_refused_with_the_reason() -> None:
-    def broken(*_: Tensor) -> Tensors:
-        raise RuntimeError("no compiler to be found\nand more")
-
+def _calling(function: Callable[..., Tensor]) -> GraphModule:
+    """Operations, (2,) -> (2,), of which one is `function`."""
     operations = make_fx(lambda x: (x + 1,))(torch.zeros(2))
-    operations.graph.call_function(broken)
-    with pytest.raises(UsageError, match=r"cannot be compiled on this machine: .*\. Install a C\+\+ compiler"):
-        compiled(operations, (torch.zeros(2),))
+    operations.graph.find_nodes(op="call_function", target=torch.ops.aten.add.Tensor)[0].target = function
+    operations.recompile()
+    return operations
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "message"),
+    [
+        (
+            RuntimeError("no compiler to be found\nand more"),
+            UsageError,
+            r"cannot be compiled on this machine: .*no compiler to be found\. Install a C\+\+ compiler",
+        ),
+        (MemoryError("none left"), MemoryError, "none left"),
+    ],
+)
+def test_what_cannot_be_compiled_is_refused_with_the_reason(
+    raised: Exception, expected: type[Exception], message: str
+) -> None:
+    def broken(*_: object) -> Tensor:
+        raise raised
+
+    with pytest.raises(expected, match=message):
+        compiled(_calling(broken), (torch.zeros(2),))
 
 
 def test_only_cuda_steps_are_captured() -> None:
