@@ -1,17 +1,27 @@
 """The outer loop's state: what moves, its optimiser, its average, and the best point so far."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from memcli.errors import DivergedError
 from memcli.memory import Memory
 from memcli.objectives import Outcome
 from memcli.recipe import Outer
 
+_OPTIMISERS: dict[str, Callable[[list[Tensor], Outer], Optimizer]] = {
+    "adam": lambda tensors, given: torch.optim.Adam(tensors, lr=given.lr, betas=(given.momentum, 0.999)),
+    # A step as large as Adam's usual one, so that one rate serves both.
+    "muon": lambda matrices, given: torch.optim.Muon(
+        matrices, lr=given.lr, momentum=given.momentum, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
+    ),
+    "sgd": lambda tensors, given: torch.optim.SGD(tensors, lr=given.lr, momentum=given.momentum),
+}
 _LAST_RATE = 0.1  # the share of the rate that is left at the end of its decay
 _RETREATS = 4  # returns to the best point, each at half the rate, before a run is given up
 
@@ -59,7 +69,9 @@ class OuterLoop:
         self.loss = math.nan  # of the last step
         self.elapsed = 0.0  # seconds spent so far, over all processes
         self._settings, self._retreats = settings, 0
-        self._optimiser = self._fresh_optimiser()
+        self._moved: dict[str, Tensor]  # by name, what the optimisers move: the parts of `here`, or views of them
+        self._optimisers: list[Optimizer]
+        self._take_optimisers()
 
     @property
     def draw(self) -> int:
@@ -78,11 +90,12 @@ class OuterLoop:
         if not (math.isfinite(self.loss) and math.isfinite(size)):
             return self._retreat()
         shrink = min(1.0, self._settings.clip / max(size, 1e-12))
-        for name, part in self.here.parts.items():
-            part.grad = gradients[name] * shrink if name in gradients else None
-        for group in self._optimiser.param_groups:
-            group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self._retreats
-        self._optimiser.step()
+        for name, tensor in self._moved.items():
+            tensor.grad = (gradients[name] * shrink).reshape(tensor.shape) if name in gradients else None
+        for optimiser in self._optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self._retreats
+            optimiser.step()
         self.step += 1
         # The average forgets its start at first, as one of few numbers does, and settles at the recipe's decay.
         young = self.step - self.entered
@@ -109,8 +122,9 @@ class OuterLoop:
         found: dict[str, Tensor] = {}
         for prefix, point in self._points().items():
             found |= {prefix + name: part.detach() for name, part in point.parts.items()}
-        for name, part in self.here.parts.items():
-            found |= {f"{name}.{key}": value for key, value in self._optimiser.state[part].items()}
+        for name, tensor in self._moved.items():
+            for optimiser in self._optimisers:
+                found |= {f"{name}.{key}": value for key, value in optimiser.state.get(tensor, {}).items()}
         return found
 
     def counters(self) -> dict[str, Any]:
@@ -138,12 +152,13 @@ class OuterLoop:
         self.best, self.average, self.here = (
             Point.of(like, {name: tensors.pop(prefix + name) for name in self.here.parts}) for prefix in self._points()
         )
-        self._optimiser = self._fresh_optimiser()
-        for name, part in self.here.parts.items():
-            prefix = f"{name}."
-            state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-            if state:
-                self._optimiser.state[part] = state
+        self._take_optimisers()
+        for optimiser in self._optimisers:
+            for name, tensor in self._moved.items():
+                prefix = f"{name}."
+                state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+                if state and any(tensor is own for group in optimiser.param_groups for own in group["params"]):
+                    optimiser.state[tensor] = state
         self.step, self.elapsed = counters["step"], counters["elapsed"]
         self._retreats = counters["retreats"]
         self.loss = math.nan if counters["loss"] is None else counters["loss"]
@@ -153,11 +168,22 @@ class OuterLoop:
         """The points of the state by the prefix of their tensors' names."""
         return {"best.": self.best, "average.": self.average, "": self.here}
 
-    def _fresh_optimiser(self) -> torch.optim.Optimizer:
-        parts, settings = list(self.here.parts.values()), self._settings
-        if settings.optimiser == "sgd":
-            return torch.optim.SGD(parts, lr=settings.lr, momentum=settings.momentum)
-        return torch.optim.Adam(parts, lr=settings.lr, betas=(settings.momentum, 0.999))
+    def _take_optimisers(self) -> None:
+        """Fresh optimisers of the point `here`, and the tensors that they move: its parts, or views of them.
+
+        Muon [Jordan] orthogonalises the step of a matrix, so that it moves bases, (K, pixels), and addresses,
+        (R · classes, K), in all their directions at once; what is no matrix is left to Adam.
+
+        [Jordan] Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io.
+        """
+        self._moved, kind = self.here.parts, self._settings.optimiser
+        by_kind = {kind: dict(self._moved)}
+        if kind == "muon":
+            rest = dict(self._moved)
+            matrices = {"bases": rest.pop("bases").flatten(1), "addresses": rest.pop("addresses").flatten(0, 1)}
+            by_kind = {"muon": matrices, "adam": rest}
+            self._moved = {**matrices, **rest}
+        self._optimisers = [_OPTIMISERS[kind](list(each.values()), self._settings) for kind, each in by_kind.items()]
 
     def _share_of_rate(self, finished: float) -> float:
         """1 until the last `decay` of the stage, then a cosine down to _LAST_RATE."""
@@ -177,4 +203,4 @@ class OuterLoop:
 
     def _take_up_best(self) -> None:
         self.here, self.average = self.best.copy(), self.best.copy()
-        self._optimiser = self._fresh_optimiser()
+        self._take_optimisers()

@@ -11,7 +11,7 @@ from memcli.spec import TrainRecipe, augmentations
 from memcli.text import printable
 
 STARTS = ("data", "noise")
-OPTIMISERS = ("adam", "sgd")
+OPTIMISERS = ("adam", "muon", "sgd")
 
 
 def _at_least_one(part: Any, *names: str) -> None:
@@ -92,9 +92,9 @@ class Ridge:
 class Outer:
     """The optimiser that moves the memory."""
 
-    optimiser: str = "adam"  # or "sgd"
+    optimiser: str = "adam"  # or "muon", for bases and addresses, with Adam for the rest; or "sgd"
     lr: float = 0.02
-    momentum: float = 0.9  # of sgd; Adam's first beta
+    momentum: float = 0.9  # of sgd and muon; Adam's first beta
     clip: float = 2.0  # largest norm of the gradient over all parts of the memory together
     decay: float = 0.0  # the share of the stage, at its end, over which the rate falls to a tenth; 0: constant
     average: float = 0.98  # decay of the moving average of the memory that is measured and kept; 0: the last itself

@@ -18,6 +18,7 @@ from memcli.spec import DataSpec, MemorySpec
 SPEC = MemorySpec(DataSpec("d", 1, 4, 4, ("a", "b"), (0.5,), (0.2,)), bases=2, scale=2, rows=3)
 ADAM = Outer("adam", lr=0.1, momentum=0.9, clip=1e9, decay=0.0, average=0.0)
 SGD = replace(ADAM, optimiser="sgd", momentum=0.5)
+MUON = replace(ADAM, optimiser="muon")
 
 
 def draw(name: str, step: int = 0) -> Memory:
@@ -43,6 +44,29 @@ def test_sgd_with_momentum_moves_as_by_hand() -> None:
     torch.testing.assert_close(loop.here.memory.bases, wanted)
     assert loop.step == 3
     assert torch.equal(start.bases, draw("start").bases), "the start was moved"
+
+
+@pytest.mark.parametrize("part", ["bases", "addresses"])
+def test_muon_moves_matrices_in_all_their_directions_alike(part: str) -> None:
+    """The step is about the orthogonal factor of the gradient, with a root mean square of about 0.2 of the rate."""
+    start, found = draw("start"), outcome(0)
+    matrix = {"bases": (2, 4), "addresses": (6, 2)}[part]  # (K, pixels) and (R · classes, K)
+    skewed = found.gradients[part].reshape(matrix) * torch.tensor([1.0, 0.01]).view((2, 1) if part == "bases" else (2,))
+    found.gradients[part] = skewed.view(start.parts[part].shape)
+    loop = OuterLoop(start, 0.02, MUON)
+    loop.move(found, 0.0)
+    step = (start.parts[part] - loop.here.memory.parts[part]).reshape(matrix).double()
+    left, _, right = torch.linalg.svd(skewed.double(), full_matrices=False)
+    sizes = left.T @ step @ right.T / (0.1 * 0.2 * math.sqrt(max(matrix)))  # the unit matrix, were it exact
+    assert sizes.diagonal().min() > 0.6
+    assert sizes.diagonal().max() < 1.3
+    torch.testing.assert_close(sizes, torch.diag(sizes.diagonal()), rtol=0, atol=0.05)
+
+
+def test_muon_leaves_what_is_no_matrix_to_adam() -> None:
+    loop = OuterLoop(draw("start"), 0.02, MUON)
+    loop.move(outcome(0), 0.0)
+    assert loop.here.lr == pytest.approx(0.02 * math.exp(-0.1))  # Adam's first step is the rate itself
 
 
 def test_the_gradient_is_clipped_over_both_tensors_together() -> None:
@@ -169,7 +193,7 @@ def test_a_stage_begins_from_the_best_point_with_its_own_optimiser() -> None:
     torch.testing.assert_close(loop.here.memory.bases, best - 0.05 * outcome(2).gradients["bases"])
 
 
-@pytest.mark.parametrize("settings", [replace(ADAM, average=0.9), SGD], ids=["adam", "sgd"])
+@pytest.mark.parametrize("settings", [replace(ADAM, average=0.9), MUON, SGD], ids=["adam", "muon", "sgd"])
 def test_a_restored_loop_goes_on_bit_for_bit(settings: Outer) -> None:
     loop = OuterLoop(draw("start"), 0.02, settings)
     for step in range(3):

@@ -80,7 +80,7 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
         ("[[stages]]\nouter.decay = 1", r"recipe: decay is 1.0\. Give a number in \[0, 1\)"),
         ("holdout = 1.0", r"recipe: holdout is 1.0\. Give a share between 0 and 1"),
         ('start = "luck"', r"recipe: start is 'luck'\. Choose from data, noise"),
-        ('[[stages]]\nouter.optimiser = "lion"', r"recipe: optimiser is 'lion'\. Choose from adam, sgd"),
+        ('[[stages]]\nouter.optimiser = "lion"', r"recipe: optimiser is 'lion'\. Choose from adam, muon, sgd"),
         ("[retrain]\nlr = -1", r"rate -1.0 with momentum 0.9 cannot train"),
     ],
 )

@@ -5,6 +5,8 @@ Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021: 320,010 paramet
 classes of 3x32x32 images.
 """
 
+from dataclasses import replace
+
 from torch import nn
 
 from memcli.errors import UsageError
@@ -22,11 +24,14 @@ def natural_depth(data: DataSpec) -> int:
     return min(3, max(1, min(data.height, data.width).bit_length() - 2))
 
 
-def make(data: DataSpec, *, width: int, depth: int | None, norm: str) -> nn.Module:
+def make(data: DataSpec, *, width: int, depth: int | None, norm: str, side: int | None) -> nn.Module:
     """`depth` times [3x3 convolution, norm, ReLU, 2x2 average pool], then a linear layer.
 
     The first convolution pads more where a side is no multiple of 2^depth (28 becomes 32, as in the literature).
+    With `side`, images are averaged down before all that, by the largest whole factor that leaves `side` pixels.
     """
+    factor = 1 if side is None else max(1, min(data.height, data.width) // side)
+    data = replace(data, height=-(-data.height // factor), width=-(-data.width // factor))
     depth = natural_depth(data) if depth is None else depth
     deepest = min(data.height, data.width).bit_length() - 1  # the largest d with 2^d <= side
     if depth > deepest:
@@ -35,7 +40,7 @@ def make(data: DataSpec, *, width: int, depth: int | None, norm: str) -> nn.Modu
             do=f"Choose --network convnet:depth={deepest}" if deepest else "Choose --network mlp",
         )
     unit = 2**depth
-    layers: list[nn.Module] = []
+    layers: list[nn.Module] = [nn.AvgPool2d(factor, ceil_mode=True)] if factor > 1 else []
     for block in range(depth):
         extra = (widened(data.height, unit), widened(data.width, unit)) if block == 0 else (0, 0)
         layers += [
@@ -52,5 +57,5 @@ NETWORK = Network(
     "convnet",
     "convolutions, norm and average pools: the literature's ConvNet",
     make,
-    {"width": Whole(128, 1024), "depth": Whole(None, 10), "norm": NORM},
+    {"width": Whole(128, 1024), "depth": Whole(None, 10), "norm": NORM, "side": Whole(None, 1024)},
 )

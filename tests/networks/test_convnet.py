@@ -48,6 +48,20 @@ def test_the_depth_follows_the_side(side: int, depth: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "side", "factor"), [(28, 28, 14, 2), (33, 50, 14, 2), (27, 40, 14, 1), (8, 8, 14, 1)]
+)
+def test_images_are_averaged_down_to_a_side(height: int, width: int, side: int, factor: int) -> None:
+    """As the mean of each square of `factor` pixels, of what is left of it at an edge."""
+    images = torch.rand(2, 1, height, width, generator=torch.Generator().manual_seed(1))
+    rows, columns = (range(0, length, factor) for length in (height, width))
+    means = [images[..., i : i + factor, j : j + factor].mean((-2, -1)) for i in rows for j in columns]
+    small = torch.stack(means, -1).unflatten(-1, (len(rows), len(columns)))
+    found = build(f"convnet:width=4,side={side}", spec(1, height, width), seed=0)(images)
+    wanted = build("convnet:width=4", spec(1, *small.shape[2:]), seed=0)(small)
+    torch.testing.assert_close(found, wanted)
+
+
 @pytest.mark.parametrize("norm", ["instance", "layer", "none"])
 def test_second_derivatives_equal_finite_differences(norm: str) -> None:
     data = spec(1, 8, 8)

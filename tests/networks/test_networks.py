@@ -124,7 +124,7 @@ def test_names_tell_how_to_write_each_network() -> None:
         "torchvision",
     ]
     usage = {name: usage for name, usage, _ in names()}
-    assert usage["convnet"] == "convnet[:width=128,depth=auto,norm=instance]"
+    assert usage["convnet"] == "convnet[:width=128,depth=auto,norm=instance,side=auto]"
     assert (usage["alexnet"], usage["torchvision"]) == ("alexnet", "torchvision:NAME")
     assert all(summary for _, _, summary in names())
 
