@@ -64,8 +64,8 @@ class Unrolled:
 
     @property
     def most_rows(self) -> int:
-        """The rows of a class that one inner training sees twice: more would hardly be learned (docs/log.md)."""
-        return max(1, self.steps * self.per_class // 2)
+        """The rows of a class that one inner training sees five times: more cost bases, and are worse (docs/log.md)."""
+        return max(1, self.steps * self.per_class // 5)
 
 
 @dataclass(frozen=True)
@@ -254,7 +254,8 @@ def _stages(current: tuple[Stage, ...], settings: Any) -> tuple[Stage, ...]:
     return tuple(found)
 
 
-_INNER = TrainRecipe("convnet:width=32", steps=20, batch=20, lr=0.02, momentum=0.9)  # as `quick` trains its networks
+_SMALL = "convnet:width=32,side=14"  # sees images at about half the size of the literature's
+_MUON = Outer("muon", lr=0.03)
 
 RECIPES = {
     recipe.name: recipe
@@ -265,13 +266,13 @@ RECIPES = {
             start="data",
             lr=0.02,
             stages=(
-                Stage(Ridge(), Outer(), steps=100, share=1.0, check_every=20, patience=3),
-                Stage(Unrolled(), Outer(decay=0.5), steps=300, share=6.0),
+                Stage(Ridge(_SMALL), _MUON, steps=100, share=1.0, check_every=20, patience=3),
+                Stage(Unrolled(_SMALL, per_class=5), replace(_MUON, decay=0.5), steps=300, share=6.0),
             ),
-            check=_INNER,
+            check=TrainRecipe(_SMALL, steps=20, batch=50, lr=0.02, momentum=0.9),  # as its stages train their networks
             check_networks=2,
             holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9),
+            retrain=TrainRecipe("convnet", steps=80, batch=50, lr=0.006, momentum=0.9),
         ),
         # For hours of a CPU or a GPU: the networks that are measured in the end, trained for longer, on more images.
         Recipe(
