@@ -12,13 +12,19 @@ from memcli.sources.base import LabelledImages
 from memcli.spec import TrainRecipe
 from memcli.training import accuracy, recalled_batches, train
 
+
+def _augmented(recipe: TrainRecipe, operation: str) -> TrainRecipe:
+    return replace(recipe, augment=",".join(dict.fromkeys([operation, *filter(None, recipe.augment.split(","))])))
+
+
 # What is tried, in this order, each on the best recipe so far (docs/log.md has what each was worth).
 _CHANGES: tuple[Callable[[TrainRecipe], TrainRecipe], ...] = (
+    lambda best: _augmented(best, "rotate"),
     lambda best: replace(best, steps=2 * best.steps),
+    lambda best: _augmented(best, "flip"),
     lambda best: replace(best, mixture=0.0 if best.mixture else 0.5),
     lambda best: replace(best, lr=3 * best.lr, decay=1.0),
     lambda best: replace(best, steps=2 * best.steps),
-    lambda best: replace(best, augment=",".join(dict.fromkeys(["flip", *filter(None, best.augment.split(","))]))),
 )
 
 
@@ -33,9 +39,9 @@ def choose(
 ) -> tuple[TrainRecipe, float]:
     """The recipe that is best on validation, found from `recipe` by one change after another; and its accuracy.
 
-    Changes that do not help are taken back: more steps, mixture queries or none, a higher rate that decays, and
-    flips, which help with photographs and turn some digits into others. `recipe` itself is always tried; a
-    change only where the clock (time.monotonic) would not pass `ends`.
+    Changes that do not help are taken back: small rotations, more steps, flips, which turn some digits into others,
+    mixture queries or none, and a higher rate that decays. `recipe` itself is always tried; a change only where the
+    clock (time.monotonic) would not pass `ends`.
     """
     progress = progress or Silent()
     progress.begin("choosing how to retrain", 1 + len(_CHANGES), "recipes")

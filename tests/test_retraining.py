@@ -46,14 +46,15 @@ def test_changes_that_help_are_kept_and_others_taken_back(judged: Callable) -> N
     assert reached == pytest.approx(0.7)
     assert (best.steps, best.mixture, best.decay, best.lr, best.augment) == (20, 0.5, 0.0, 0.1, "")
     assert asked[0] == RECIPE
-    assert asked[-1].augment == "flip"
+    assert asked[1] == replace(RECIPE, augment="rotate")
 
 
-def test_flips_are_taken_only_where_they_help(judged: Callable) -> None:
-    judged(lambda recipe: 0.5 + 0.1 * ("flip" in recipe.augment))
-    assert choose(MEMORY, RECIPE, VALIDATION, 0)[0].augment == "flip"
-    assert choose(MEMORY, replace(RECIPE, augment="shift"), VALIDATION, 0)[0].augment == "flip,shift"
-    judged(lambda recipe: 0.5 - 0.1 * ("flip" in recipe.augment))
+@pytest.mark.parametrize("operation", ["flip", "rotate"])
+def test_an_augmentation_is_taken_only_where_it_helps(judged: Callable, operation: str) -> None:
+    judged(lambda recipe: 0.5 + 0.1 * (operation in recipe.augment))
+    assert choose(MEMORY, RECIPE, VALIDATION, 0)[0].augment == operation
+    assert choose(MEMORY, replace(RECIPE, augment="shift"), VALIDATION, 0)[0].augment == f"{operation},shift"
+    judged(lambda recipe: 0.5 - 0.1 * (operation in recipe.augment))
     assert choose(MEMORY, RECIPE, VALIDATION, 0)[0].augment == ""
 
 
