@@ -69,9 +69,7 @@ class OuterLoop:
         self.loss = math.nan  # of the last step
         self.elapsed = 0.0  # seconds spent so far, over all processes
         self._settings, self._retreats = settings, 0
-        self._moved: dict[str, Tensor]  # by name, what the optimisers move: the parts of `here`, or views of them
-        self._optimisers: list[Optimizer]
-        self._take_optimisers()
+        self._optimisers = self._fresh_optimisers()
 
     @property
     def draw(self) -> int:
@@ -90,9 +88,9 @@ class OuterLoop:
         if not (math.isfinite(self.loss) and math.isfinite(size)):
             return self._retreat()
         shrink = min(1.0, self._settings.clip / max(size, 1e-12))
-        for name, tensor in self._moved.items():
-            tensor.grad = (gradients[name] * shrink).reshape(tensor.shape) if name in gradients else None
-        for optimiser in self._optimisers:
+        for optimiser, moved in self._optimisers:
+            for name, tensor in moved.items():
+                tensor.grad = (gradients[name] * shrink).reshape(tensor.shape) if name in gradients else None
             for group in optimiser.param_groups:
                 group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self._retreats
             optimiser.step()
@@ -122,9 +120,9 @@ class OuterLoop:
         found: dict[str, Tensor] = {}
         for prefix, point in self._points().items():
             found |= {prefix + name: part.detach() for name, part in point.parts.items()}
-        for name, tensor in self._moved.items():
-            for optimiser in self._optimisers:
-                found |= {f"{name}.{key}": value for key, value in optimiser.state.get(tensor, {}).items()}
+        for optimiser, moved in self._optimisers:
+            for name, tensor in moved.items():
+                found |= {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
         return found
 
     def counters(self) -> dict[str, Any]:
@@ -152,12 +150,12 @@ class OuterLoop:
         self.best, self.average, self.here = (
             Point.of(like, {name: tensors.pop(prefix + name) for name in self.here.parts}) for prefix in self._points()
         )
-        self._take_optimisers()
-        for optimiser in self._optimisers:
-            for name, tensor in self._moved.items():
+        self._optimisers = self._fresh_optimisers()
+        for optimiser, moved in self._optimisers:
+            for name, tensor in moved.items():
                 prefix = f"{name}."
                 state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
-                if state and any(tensor is own for group in optimiser.param_groups for own in group["params"]):
+                if state:
                     optimiser.state[tensor] = state
         self.step, self.elapsed = counters["step"], counters["elapsed"]
         self._retreats = counters["retreats"]
@@ -168,22 +166,21 @@ class OuterLoop:
         """The points of the state by the prefix of their tensors' names."""
         return {"best.": self.best, "average.": self.average, "": self.here}
 
-    def _take_optimisers(self) -> None:
-        """Fresh optimisers of the point `here`, and the tensors that they move: its parts, or views of them.
+    def _fresh_optimisers(self) -> list[tuple[Optimizer, dict[str, Tensor]]]:
+        """Optimisers of the point `here`, each with what it moves, by name: parts of the point, or views of them.
 
         Muon [Jordan] orthogonalises the step of a matrix, so that it moves bases, (K, pixels), and addresses,
         (R · classes, K), in all their directions at once; what is no matrix is left to Adam.
 
         [Jordan] Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io.
         """
-        self._moved, kind = self.here.parts, self._settings.optimiser
-        by_kind = {kind: dict(self._moved)}
+        parts, kind = self.here.parts, self._settings.optimiser
+        by_kind = {kind: parts}
         if kind == "muon":
-            rest = dict(self._moved)
-            matrices = {"bases": rest.pop("bases").flatten(1), "addresses": rest.pop("addresses").flatten(0, 1)}
-            by_kind = {"muon": matrices, "adam": rest}
-            self._moved = {**matrices, **rest}
-        self._optimisers = [_OPTIMISERS[kind](list(each.values()), self._settings) for kind, each in by_kind.items()]
+            bases, addresses = parts.pop("bases"), parts.pop("addresses")
+            matrices = {"bases": bases.view(len(bases), -1), "addresses": addresses.view(-1, len(bases))}
+            by_kind = {"muon": matrices, "adam": parts}
+        return [(_OPTIMISERS[kind](list(own.values()), self._settings), own) for kind, own in by_kind.items()]
 
     def _share_of_rate(self, finished: float) -> float:
         """1 until the last `decay` of the stage, then a cosine down to _LAST_RATE."""
@@ -203,4 +200,4 @@ class OuterLoop:
 
     def _take_up_best(self) -> None:
         self.here, self.average = self.best.copy(), self.best.copy()
-        self._take_optimisers()
+        self._optimisers = self._fresh_optimisers()

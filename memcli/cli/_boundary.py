@@ -66,7 +66,8 @@ def as_expected(error: Exception) -> MemcliError | None:
     if isinstance(error, MemcliError):
         return error
     if what := out_of_memory(error):
-        return LimitError(f"the {what} ran out of memory", do=_SMALLER + (", or --device cpu" * (what == "device")))
+        instead = ", or --device cpu" if what == "device" else ""
+        return LimitError(f"the {what} ran out of memory", do=_SMALLER + instead)
     if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
         where = f" at {printable(str(error.filename))}" if error.filename else ""
         return LimitError(f"there is no space left{where}", do="Free some, or choose another --output")
