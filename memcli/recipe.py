@@ -267,12 +267,13 @@ RECIPES = {
             lr=0.02,
             stages=(
                 Stage(Ridge(_SMALL), _MUON, steps=100, share=1.0, check_every=20, patience=3),
-                Stage(Unrolled(_SMALL, per_class=5), replace(_MUON, decay=0.5), steps=300, share=6.0),
+                Stage(Unrolled(_SMALL, per_class=5), _MUON, steps=200, share=3.0, check_every=50),
+                Stage(Unrolled(), replace(_MUON, decay=0.8), steps=100, share=4.0),
             ),
-            check=TrainRecipe(_SMALL, steps=20, batch=50, lr=0.02, momentum=0.9),  # as its stages train their networks
+            check=TrainRecipe("convnet:width=32", steps=20, batch=20, lr=0.02, momentum=0.9),  # as in the last stage
             check_networks=2,
             holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=80, batch=50, lr=0.006, momentum=0.9),
+            retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9),
         ),
         # For hours of a CPU or a GPU: the networks that are measured in the end, trained for longer, on more images.
         Recipe(
