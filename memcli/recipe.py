@@ -64,8 +64,8 @@ class Unrolled:
 
     @property
     def most_rows(self) -> int:
-        """The rows of a class that one inner training sees five times: more cost bases, and are worse (docs/log.md)."""
-        return max(1, self.steps * self.per_class // 5)
+        """The rows of a class that one inner training sees twice: more would hardly be learned (docs/log.md)."""
+        return max(1, self.steps * self.per_class // 2)
 
 
 @dataclass(frozen=True)
@@ -159,8 +159,8 @@ class Recipe:
 
     @property
     def most_rows(self) -> int | None:
-        """That of the stage that sees the most rows; None where no stage trains networks through."""
-        return max((s.objective.most_rows for s in self.stages if isinstance(s.objective, Unrolled)), default=None)
+        """That of the last stage that trains networks through; None where none does."""
+        return next((s.objective.most_rows for s in reversed(self.stages) if isinstance(s.objective, Unrolled)), None)
 
     def followed(self, training: TrainRecipe, lr: float) -> TrainRecipe:
         """`training` with its rate moved as the inner rate has: from where it started to `lr`."""

@@ -91,9 +91,9 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
         load_recipe(str(path))
 
 
-def test_most_rows_are_those_that_one_training_sees_five_times() -> None:
+def test_most_rows_are_those_that_the_last_training_sees_twice() -> None:
     assert load_recipe("quick").most_rows == 20
-    assert load_recipe("paper").most_rows == 960
+    assert load_recipe("paper").most_rows == 2400
 
 
 def test_the_example_of_the_page_is_a_recipe(tmp_path: Path) -> None:
