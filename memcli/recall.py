@@ -21,6 +21,7 @@ from memcli.memory import Memory, Query
 from memcli.progress import Progress, Silent
 from memcli.spec import MemorySpec
 from memcli.text import printable
+from memcli.whitening import unwhitened
 
 _CELL = 32  # pixels: the least side of an image in a preview
 _GAP = 2  # pixels between the images of a preview
@@ -143,7 +144,7 @@ def _pieces(spec: MemorySpec, labels: Tensor | None, rows: int, total: int, size
 def pixels(memory: Memory, query: Query) -> Tensor:
     """The images of `query` as pixels in units of [0, 1], float32 (n, C, H, W) on the CPU, not clipped."""
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (memory.spec.data.mean, memory.spec.data.std))
-    return memory.recall(query).float().cpu() * std + mean
+    return unwhitened(memory.recall(query).float().cpu(), memory.spec.data) * std + mean
 
 
 def preview(memory: Memory, path: Path, *, classes: int = 10, columns: int = 12, force: bool = False) -> None:

@@ -76,6 +76,11 @@ def common_data(named: Mapping[str, DataSpec]) -> DataSpec:
                     f"{printable(name)} has {what} {its}, and {printable(first_name)} {mine}",
                     do="Give memories of the same kind of images",
                 )
+        if data.zca != first.zca:
+            raise MemoryFileError(
+                f"the images of {printable(name)} are not whitened as those of {printable(first_name)} are",
+                do="Give memories that were distilled without --zca, or one of them alone",
+            )
     names = dict.fromkeys(data.name for data in named.values())
     classes = dict.fromkeys(label for data in named.values() for label in data.classes)
     return replace(first, name=" + ".join(names), classes=tuple(classes))

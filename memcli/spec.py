@@ -12,6 +12,7 @@ from memcli.text import printable
 LABELS = ("fixed", "class", "row")  # the label of an image: of its query; learned for its class; for its row and class
 AUGMENTATIONS = ("flip", "shift", "scale", "rotate", "colour", "cutout")  # and in this order
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
+LEAST_GAIN, MOST_GAIN = 1e-3, 1e3  # of the factors of a whitening: beyond what any images have, and safe to invert
 _FULL_SIZE = 3  # images per class in numbers, from which on bases are best stored at the size of images (docs/log.md)
 _LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
@@ -21,7 +22,8 @@ _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at 
 class DataSpec:
     """All that a network or a memory must know of a data set.
 
-    Images are float32, (pixel / 255 - mean) / std per channel, of shape (channels, height, width).
+    Images are float32, (pixel / 255 - mean) / std per channel, of shape (channels, height, width); where `zca` is not
+    empty, whitened after that (memcli.whitening).
     """
 
     name: str
@@ -31,6 +33,7 @@ class DataSpec:
     classes: tuple[str, ...]  # names; their order is the order of the labels
     mean: tuple[float, ...]  # per channel, of pixels in [0, 1]
     std: tuple[float, ...]
+    zca: tuple[float, ...] = ()  # for each ring of frequencies a lower triangle of (channels, channels), by rows
 
     def __post_init__(self) -> None:
         for side, value, most in (
@@ -49,6 +52,28 @@ class DataSpec:
             math.isfinite(value) and value > 0 for value in self.std
         ):
             raise UsageError("mean and std must be finite, and std positive", do="Correct the data set's statistics")
+        if self.zca:
+            self._check_whitening()
+
+    def _check_whitening(self) -> None:
+        size = self.channels * (self.channels + 1) // 2  # numbers of a triangle
+        if len(self.zca) != self.rings * size:
+            raise UsageError(f"zca has {len(self.zca)} numbers", do=f"Give {self.rings * size}, or none")
+        diagonal = [row * (row + 3) // 2 for row in range(self.channels)]
+        for start in range(0, len(self.zca), size):
+            triangle = self.zca[start : start + size]
+            large = all(triangle[place] >= LEAST_GAIN for place in diagonal)
+            if not (large and all(abs(value) <= MOST_GAIN for value in triangle)):
+                raise UsageError(
+                    "zca holds a whitening that cannot be undone",
+                    do=f"Give numbers up to {MOST_GAIN:g}, on the diagonals from {LEAST_GAIN:g}",
+                )
+
+    @property
+    def rings(self) -> int:
+        """The number of rings of frequencies: lengths in whole cycles along the longer side, 0 to the longest."""
+        longest = math.hypot(*((side // 2) / side for side in (self.height, self.width)))
+        return math.floor(longest * max(self.height, self.width) + 0.5) + 1
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -59,11 +84,13 @@ class DataSpec:
         return self.channels * self.height * self.width
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Without `zca` where images are not whitened, as in the first files."""
+        return {name: value for name, value in asdict(self).items() if name != "zca" or value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        return cls(**{**data, **{key: tuple(data[key]) for key in ("classes", "mean", "std")}})
+        sequences = {key: tuple(value) for key, value in data.items() if isinstance(value, list | tuple)}
+        return cls(**{**data, **sequences})
 
 
 @dataclass(frozen=True)
@@ -138,14 +165,15 @@ class MemorySpec:
 
     @property
     def floats(self) -> int:
-        """Numbers stored, however wide; scales are numbers too, and so are pixels' cells."""
+        """Numbers stored, however wide; scales are numbers too, and so are pixels' cells and the data's whitening."""
         more = (shape for name, (_, shape) in self.payload.items() if name.endswith(SCALE_SUFFIX) or name == CELLS)
-        return sum(math.prod(shape) for shape in (*self.shapes.values(), *more))
+        return sum(math.prod(shape) for shape in (*self.shapes.values(), *more)) + len(self.data.zca)
 
     @property
     def bytes(self) -> int:
-        """Bytes of payload on disk, scales and all, the header not counted."""
-        return sum(BYTES[dtype] * math.prod(shape) for dtype, shape in self.payload.values())
+        """Bytes of payload on disk, scales and all; of the header only the data's whitening is counted, as float32."""
+        whitening = BYTES["F32"] * len(self.data.zca)
+        return sum(BYTES[dtype] * math.prod(shape) for dtype, shape in self.payload.values()) + whitening
 
     @property
     def ipc(self) -> float:

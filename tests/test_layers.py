@@ -10,7 +10,7 @@ LAYERS = (
     {"errors", "progress"},
     {"text", "storage"},
     {"seeds", "spec", "results", "atomic"},
-    {"quantise"},
+    {"quantise", "whitening"},
     {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling", "augment"},
     {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule", "tasks"},
     {"outer", "retraining"},

@@ -195,6 +195,13 @@ def test_impossible_memories(change: dict[str, Any], match: str) -> None:
         ({"mean": (0.5, 0.5, float("nan"))}, "mean and std must be finite, and std positive"),
         ({"std": (0.5, 0.5, 0.0)}, "mean and std must be finite, and std positive"),
         ({"std": (0.5, 0.5, float("inf"))}, "mean and std must be finite, and std positive"),
+        ({"zca": (1.0,) * 143}, r"zca has 143 numbers\. Give 144, or none"),
+        (
+            {"zca": ((1.0, 0.0, 0.0, 0.0, 0.0, 1.0) * 24)},
+            "a whitening that cannot be undone.*on the diagonals from 0.001",
+        ),
+        ({"zca": ((1.0, 0.0, 1.0, 0.0, 0.0, 1.0) * 23 + (1.0, 0.0, 1.0, 2e3, 0.0, 1.0))}, "cannot be undone"),
+        ({"zca": ((1.0, 0.0, 1.0, float("nan"), 0.0, 1.0) * 24)}, "cannot be undone"),
     ],
 )
 def test_impossible_data_sets(change: dict[str, Any], match: str) -> None:
@@ -263,6 +270,16 @@ def test_rows_beyond_the_limit_become_bases(
     data = DataSpec("d", *shape, tuple("0123456789"), (0.5,) * channels, (0.2,) * channels)
     spec = MemorySpec.from_budget(data, floats=int(ipc * 10 * data.floats_per_image), most_rows=most_rows)
     assert (spec.bases, spec.rows) == chosen
+
+
+def test_a_whitening_is_counted_and_left_out_where_there_is_none() -> None:
+    zca = (1.0, 0.5, 2.0, 0.0, 0.0, 1.0) * CIFAR10.rings
+    whitened = replace(CIFAR10, zca=zca)
+    plain, spec = MemorySpec(CIFAR10, 2, 2, 3), MemorySpec(whitened, 2, 2, 3)
+    assert (spec.floats - plain.floats, spec.bytes - plain.bytes) == (144, 576)
+    assert MemorySpec.from_budget(whitened, floats=30_720).floats <= 30_720
+    assert DataSpec.from_json(whitened.to_json()) == whitened
+    assert "zca" not in CIFAR10.to_json(), "files without a whitening are as they were"
 
 
 def test_cells_are_counted_pixel_for_pixel() -> None:

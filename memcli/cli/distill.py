@@ -63,6 +63,10 @@ def command(
     image_size: Annotated[
         int | None, option(DATA, "--image-size", metavar="N", help="Fit images to N x N, for sources that can.")
     ] = None,
+    zca: Annotated[
+        bool,
+        option(DATA, "--zca", help="Whiten images by ZCA before they are learned from; recalled pictures are not."),
+    ] = False,
     licence: Annotated[
         str | None, option(DATA, "--licence", metavar="TEXT", help="The data's licence, to be told by the file.")
     ] = None,
@@ -139,7 +143,7 @@ def command(
     from memcli.distill import distill, estimate
     from memcli.recall import preview
     from memcli.recipe import load_recipe
-    from memcli.sources import open_source
+    from memcli.sources import open_source, with_whitening
     from memcli.spec import MemorySpec
     from memcli.tune import SHARE, candidates
     from memcli.tune import tune as search
@@ -151,6 +155,8 @@ def command(
         opened = open_source(source, download=download, image_size=image_size)
         for note in opened.notes:
             progress.note(note)
+        if zca:
+            opened = with_whitening(opened)
         sizes: dict[str, Any] = {"bases": bases, "scale": scale, "rows": rows}
         if tune and (cells or any(size is not None for size in sizes.values())):
             raise UsageError(

@@ -5,7 +5,7 @@ from memcli.cli._output import LABELS_TOLD, emit, nested_lines, size_lines
 
 JSON = {
     "format": "the version of the file's format",
-    "data": "the data set: name, channels, height, width, classes, mean, std",
+    "data": "the data set: name, channels, height, width, classes, mean, std; and zca where images are whitened",
     "memory": "the memory: bases, scale, rows, storage, labels",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
     "recipe": "how it was distilled",
@@ -49,7 +49,8 @@ def command(
         ("file", f"{file}, {found.file_bytes:,} bytes, format {stored['format']}, valid"),
         (
             "data",
-            f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}",
+            f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}"
+            f"{'; whitened' if data.zca else ''}",
         ),
         ("memory", f"{spec.bases} bases {on}, {spec.rows} rows, stored as {spec.storage}"),
         ("labels", LABELS_TOLD[spec.labels]),

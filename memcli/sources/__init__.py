@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from memcli.errors import DataError, UsageError
-from memcli.sources.base import LabelledImages, Request, Source, aligned, holdout
+from memcli.sources.base import LabelledImages, Request, Source, aligned, holdout, with_whitening
 from memcli.sources.digits import open_digits
 from memcli.sources.fake import open_fake
 from memcli.sources.imagefolder import open_imagefolder
@@ -15,7 +15,7 @@ from memcli.sources.parquet import open_parquet
 from memcli.sources.torchvision import open_torchvision
 from memcli.text import printable
 
-__all__ = ["LabelledImages", "Source", "aligned", "holdout", "open_source", "schemes"]
+__all__ = ["LabelledImages", "Source", "aligned", "holdout", "open_source", "schemes", "with_whitening"]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self, final
 
@@ -15,11 +15,13 @@ from memcli import seeds
 from memcli.errors import DataError, UsageError
 from memcli.spec import DataSpec
 from memcli.text import printable
+from memcli.whitening import fitted, whitened
 
 Shape = tuple[int, int, int]  # channels, height, width
 SPLITS = ("train", "test")
 MAX_BYTES = 8 << 30  # of pixels that one split may take in memory
 _LEAST_STD = 1 / 255  # one grey level: a blank channel must not divide by zero
+_WHITENED = 10_000  # images that a whitening is fitted to, at most
 _CUT_SEED = 20220603  # of the fixed fifth: a constant, so that the test split is the same whatever a run's seed is
 
 
@@ -56,7 +58,10 @@ class LabelledImages:
         return type(self)(self.images[indices], self.labels[indices])
 
     def normalised(self, spec: DataSpec, indices: Tensor | None = None) -> Tensor:
-        """(pixel / 255 - mean) / std of the images numbered `indices` (default all): (n, C, H, W) float32."""
+        """(pixel / 255 - mean) / std of the images numbered `indices` (default all), whitened where `spec` says so.
+
+        (n, C, H, W) float32.
+        """
         if tuple(self.images.shape[1:]) != spec.shape:
             raise DataError(
                 f"images of shape {tuple(self.images.shape[1:])} do not fit {spec.shape}",
@@ -65,7 +70,7 @@ class LabelledImages:
         chosen = self.images if indices is None else self.images[indices]
         mean = torch.tensor(spec.mean, dtype=torch.float32).view(-1, 1, 1)  # (C, 1, 1)
         std = torch.tensor(spec.std, dtype=torch.float32).view(-1, 1, 1)
-        return chosen.float().div_(255).sub_(mean).div_(std)
+        return whitened(chosen.float().div_(255).sub_(mean).div_(std), spec)
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ class Source:
     shape: Shape
     load: Callable[[str], LabelledImages]
     notes: tuple[str, ...] = ()  # guesses that were made, for the user to read
-    fixed_spec: DataSpec | None = None  # set by `aligned`: the statistics are not this source's own
+    fixed_spec: DataSpec | None = None  # set by `aligned` and `with_whitening`: not this source's own statistics
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes):
@@ -219,6 +224,14 @@ def holdout(
         raise DataError(f"there are labels outside 0 to {classes - 1}", do="Correct the labels")
     kept, taken = _stratified(images.labels, fraction, seeds.generator(seed, "holdout"))
     return images.subset(kept), images.subset(taken)
+
+
+def with_whitening(source: Source) -> Source:
+    """`source` with its images whitened by ZCA, as at most 10,000 of its training images have it."""
+    train, spec = source.split("train"), source.spec
+    order = torch.randperm(len(train), generator=seeds.generator(_CUT_SEED, "whitening"))[:_WHITENED]
+    zca = fitted((train.normalised(spec, some) for some in order.split(500)), spec)
+    return Source(source.name, source.classes, source.shape, source.split, source.notes, replace(spec, zca=zca))
 
 
 def aligned(source: Source, spec: DataSpec) -> Source:

@@ -1,7 +1,7 @@
 """A stream of tasks: labelled images that arrive one task at a time, and are gone when the task is over."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -62,7 +62,7 @@ class Stream:
     def task_data(self, number: int) -> DataSpec:
         """The data set of one task alone: its own classes, the stream's normalisation."""
         names = tuple(self.data.classes[label] for label in self.tasks[number].classes)
-        return DataSpec(self.data.name, *self.data.shape, names, self.data.mean, self.data.std)
+        return replace(self.data, classes=names)
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,14 @@ WRITTEN = {  # what is written today, byte for byte
     f"memory-v1-{storage}-{labels}.safetensors": (storage, labels)
     for storage, labels in (("float32", "fixed"), ("float16", "class"), ("int8", "row"), ("int4", "class"))
 }
+ZCA = tuple(  # a whitening of the golden file: five rings of frequencies, two channels
+    value for ring in range(5) for value in (0.5 + ring / 4, -0.125, 0.75 + ring / 8)
+)
 
 
-def tiny_artifact(storage: str = "float32", labels: str = "fixed", cells: int = 0) -> Artifact:
+def tiny_artifact(storage: str = "float32", labels: str = "fixed", cells: int = 0, zca: bool = False) -> Artifact:
     """Two classes of 2x4x6 images: the content of the golden files. Its numbers are exact in their storage type."""
-    data = DataSpec("tiny", 2, 4, 6, ("Kläffer", "cat"), (0.5, 0.25), (0.25, 0.125))
+    data = DataSpec("tiny", 2, 4, 6, ("Kläffer", "cat"), (0.5, 0.25), (0.25, 0.125), ZCA if zca else ())
     spec = MemorySpec(data, bases=3, scale=1 if cells else 2, rows=4, storage=storage, labels=labels, cells=cells)
     tensors = {
         name: ((torch.arange(torch.Size(shape).numel()) * 37 % 101 - 50) / 32).reshape(shape)
@@ -56,6 +59,12 @@ def tiny_artifact(storage: str = "float32", labels: str = "fixed", cells: int = 
 def celled() -> tuple[Path, Artifact]:
     """The golden file of a memory on cells, and what was written into it."""
     return GOLDEN / "memory-v1-int4-fixed-cells.safetensors", tiny_artifact("int4", cells=7)
+
+
+@pytest.fixture
+def white() -> tuple[Path, Artifact]:
+    """The golden file of a memory of whitened images, and what was written into it."""
+    return GOLDEN / "memory-v1-float16-fixed-zca.safetensors", tiny_artifact("float16", zca=True)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from memcli.artifact.inspection import inspect
 from memcli.artifact.manifest import Manifest
 from memcli.errors import DivergedError, ExistsError, LimitError, MemoryFileError, UsageError
 from memcli.memory import Memory, Query
+from memcli.recall import pixels
 from memcli.spec import LABELS, DataSpec, MemorySpec, TrainRecipe
 from memcli.storage import STORAGES
 from memcli.tensorfile import dumps, read_header
@@ -116,6 +117,28 @@ def test_cells_that_no_writer_writes_are_refused(celled: tuple[Path, Artifact], 
         files.read(rebuilt(lambda _, manifest: manifest["memory"].pop("cells"), golden=path.name))
     with pytest.raises(MemoryFileError, match="impossible: 300 cells"):
         files.read(rebuilt(lambda _, manifest: manifest["memory"].update(cells=300), golden=path.name))
+
+
+def test_a_memory_of_whitened_images_is_read_and_written_as_the_golden_file_is(
+    white: tuple[Path, Artifact], tmp_path: Path
+) -> None:
+    path, artifact = white
+    files.write(tmp_path / "memory.safetensors", artifact, force=False)
+    assert (tmp_path / "memory.safetensors").read_bytes() == path.read_bytes()
+    read = files.read(path)
+    assert read.manifest == artifact.manifest
+    query = Query.everything(read.memory.spec)
+    image, data = read.memory.recall(query)[5], read.manifest.spec.data
+    made = numpy.fft.fft2(image.numpy())  # from here on as the page says it
+    for i, j in numpy.ndindex(4, 6):
+        ring = int(6 * numpy.hypot(min(i, 4 - i) / 4, min(j, 6 - j) / 6) + 0.5)
+        first, second, third = data.zca[3 * ring : 3 * ring + 3]
+        lower = numpy.array([[first, 0], [second, third]])
+        made[:, i, j] = numpy.linalg.inv(lower @ lower.T) @ made[:, i, j]
+    plain = numpy.fft.ifft2(made)
+    assert numpy.abs(plain.imag).max() < 1e-6
+    wanted = plain.real * numpy.reshape(data.std, (2, 1, 1)) + numpy.reshape(data.mean, (2, 1, 1))
+    numpy.testing.assert_allclose(pixels(read.memory, query)[5], wanted, rtol=1e-5, atol=1e-5)
 
 
 def test_the_page_names_every_key() -> None:

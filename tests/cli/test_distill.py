@@ -105,6 +105,7 @@ def test_people_are_told_the_size_the_accuracy_and_what_to_type_next(start: Call
         (["--labels", "row", "--storage", "int4"], {"labels": "row", "storage": "int4"}),
         (["--steps", 2], {"steps": 2}),
         (["--licence", "MIT"], {"licence": "MIT"}),
+        (["--zca"], {"whitened": True}),
     ],
 )
 def test_every_option_changes_the_file(start: Callable, tmp_path: Path, arguments: list, told: dict) -> None:
@@ -113,6 +114,7 @@ def test_every_option_changes_the_file(start: Callable, tmp_path: Path, argument
     size = manifest.spec.size()
     found = {**manifest.spec.to_json(), "seed": manifest.seed, "steps": manifest.recipe["steps"]}
     found["licence"] = manifest.provenance["licence"]
+    found["whitened"] = bool(manifest.spec.data.zca)
     for key, value in told.items():
         if key in ("ipc", "bytes"):
             assert 0.8 * value < size[key] <= value
