@@ -267,7 +267,7 @@ RECIPES = {
             lr=0.02,
             stages=(
                 Stage(Ridge(_SMALL), _MUON, steps=100, share=1.0, check_every=20, patience=3),
-                Stage(Unrolled(_SMALL, per_class=5), _MUON, steps=200, share=3.0, check_every=50),
+                Stage(Unrolled(_SMALL, per_class=5), _MUON, steps=200, share=3.0, check_every=50, patience=10),
                 Stage(Unrolled(), replace(_MUON, decay=0.8), steps=100, share=4.0),
             ),
             check=TrainRecipe("convnet:width=32", steps=20, batch=20, lr=0.02, momentum=0.9),  # as in the last stage
