@@ -143,7 +143,11 @@ def explained(target: Path, only: set[int] | None = None) -> Iterator[None]:
 
 
 def _checked(path: str | Path, force: bool, wanted: Callable[[int], bool], noun: str) -> Path:
-    target, shown = Path(os.path.realpath(path)), printable(str(path))
+    shown = printable(str(path))
+    try:
+        target = Path(os.path.realpath(path))
+    except FileNotFoundError:  # of a relative path
+        raise UsageError("the current folder was removed", do="Change to another folder") from None
     try:
         with explained(target, only=REFUSED):
             mode = os.stat(target).st_mode

@@ -279,3 +279,12 @@ def test_the_current_folder_is_never_replaced(tmp_path: Path, monkeypatch: pytes
     for path in (".", "..", tmp_path):
         with pytest.raises(UsageError, match="holds the current folder"):
             atomic.check_folder(path, force=True)
+
+
+def test_a_current_folder_that_was_removed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    with pytest.raises(UsageError, match=r"the current folder was removed\. Change to another folder"):
+        atomic.check_output("f.safetensors", force=False)
