@@ -7,6 +7,7 @@
 A cell is a folder in docs/results/: distill.json, eval.json, eval-rtp.json, eval-cross.json and eval-full.json are what
 the commands print with --json, made.json says where and from which commit, and memory.safetensors is the memory. What
 is missing is left blank on the page. eval-full trains on all real images, which can take longer than all the rest.
+A distillation that was stopped leaves memory.run, and `run` goes on with it, so that hours can be made in pieces.
 """
 
 import argparse
@@ -65,6 +66,11 @@ CELLS = {
             budget="--budget 1ipc --storage int8",
         ),
         Cell("fashion-1-hour", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--time-budget 60m"),
+        Cell("mnist-1-best", "MNIST", "torchvision:MNIST@{data}", 1, "--recipe best --time-budget 30m"),
+        Cell(
+            "fashion-1-best", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--recipe best --time-budget 30m"
+        ),
+        Cell("cifar10-1-best", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe best --time-budget 30m"),  # on a GPU
         Cell("fashion-10", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 10, "--time-budget 60m"),
         Cell("cifar10-1", "CIFAR-10", "parquet:{data}/cifar10", 1, "--time-budget 60m"),
         Cell("cifar10-10", "CIFAR-10", "parquet:{data}/cifar10", 10, "--time-budget 60m"),
@@ -121,6 +127,8 @@ def run(cell: Cell, data: str, folder: Path, steps: Sequence[str]) -> None:
         output = folder / f"{step}.json"
         if step not in steps or output.exists():
             continue
+        if step == "distill" and (folder / "memory.run").exists():
+            command.append("--resume")
         print(shlex.join(command), file=sys.stderr)
         made = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=False)
         if made.returncode:

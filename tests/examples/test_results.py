@@ -50,6 +50,12 @@ def test_a_cell_is_made_by_its_commands_and_stands_on_the_page(tmp_path: Path, m
     assert "--recipe tiny.toml" in page
     assert str(tmp_path) not in page.split("## Commands")[0]
 
+    for name in ("memory.safetensors", "distill.json"):  # as where the run was stopped: its folder is left
+        (tmp_path / "tiny" / name).unlink()
+    results.main(["--results", str(tmp_path), "run", "tiny", "--steps", "distill"])
+    assert json.loads((tmp_path / "tiny" / "distill.json").read_text())["steps"] == 2
+    assert (tmp_path / "tiny" / "memory.safetensors").exists()
+
 
 def test_every_cell_has_commands_that_memcli_understands(capsys: pytest.CaptureFixture[str]) -> None:
     from typer.main import get_command
