@@ -45,11 +45,13 @@ class PlainProgress:
         self._done = 0.0
         self._figures: dict[str, float] = {}
         self._started = self._said = self._clock()
+        self._first: tuple[float, float] | None = None  # where the stage was found, and when: it may begin far from 0
 
     def update(self, done: float, **figures: float) -> None:
         self._done = done
         self._figures |= figures
         now = self._clock()
+        self._first = self._first or (done, now)
         if now - self._said >= self._every:
             self._said = now
             self._say(self._left(now))
@@ -61,9 +63,13 @@ class PlainProgress:
         _line(message)
 
     def _left(self, now: float) -> str | None:
-        if not self._total or not self._done:
+        if not self._total or self._first is None:
             return None
-        return f"{duration((now - self._started) * max(self._total - self._done, 0) / self._done)} left"
+        left = max(self._total - self._done, 0)
+        if self._unit == "s":
+            return f"{duration(left)} left"
+        began_with, began = self._first
+        return f"{duration((now - began) * left / (self._done - began_with))} left" if self._done > began_with else None
 
     def _say(self, time_part: str | None) -> None:
         parts = [amount(self._done, self._total, self._unit), time_part, figures_text(self._figures)]
@@ -89,7 +95,7 @@ class RichProgress:
         self._figures: dict[str, float] = {}
 
     def begin(self, title: str, total: float | None, unit: str = "steps") -> None:
-        self._figures, self._total, self._unit = {}, total, unit
+        self._figures, self._total, self._unit, self._first = {}, total, unit, True
         if self._task is not None:
             self._bars.remove_task(self._task)  # one bar at a time, however many stages there are
         self._bars.start()
@@ -99,6 +105,9 @@ class RichProgress:
         assert self._task is not None, "update before begin"
         self._figures |= figures
         text = amount(done, self._total, self._unit)
+        if self._first:  # a stage may begin far from 0, and the way there is no speed
+            self._bars.reset(self._task, completed=int(done))
+            self._first = False
         self._bars.update(self._task, completed=done, amount=text, figures=figures_text(self._figures))
 
     def end(self) -> None:

@@ -40,6 +40,20 @@ def test_plain_lines_come_every_few_seconds_and_at_the_end(capsys: pytest.Captur
     assert len(lines) in (2, 3)
 
 
+@pytest.mark.parametrize(("unit", "left"), [("steps", "20.0 s"), ("s", "50.0 s")])
+def test_a_stage_that_begins_late_tells_the_time_that_is_left(
+    capsys: pytest.CaptureFixture[str], unit: str, left: str
+) -> None:
+    """Steps by their speed in this stage; seconds are what they are."""
+    clock = Clock()
+    progress = PlainProgress(4.0, clock)
+    progress.begin("training", 100, unit)
+    progress.update(40)
+    clock.now += 4.0
+    progress.update(50)
+    assert capsys.readouterr().err == f"memcli: training: 50/100 {unit}, {left} left\n"
+
+
 def test_plain_lines_without_a_total(capsys: pytest.CaptureFixture[str]) -> None:
     progress = PlainProgress(0.0)
     progress.begin("\x1b[31mx", None, "s")
