@@ -21,7 +21,7 @@ Shape = tuple[int, int, int]  # channels, height, width
 SPLITS = ("train", "test")
 MAX_BYTES = 8 << 30  # of pixels that one split may take in memory
 _LEAST_STD = 1 / 255  # one grey level: a blank channel must not divide by zero
-_WHITENED = 10_000  # images that a whitening is fitted to, at most
+_WHITENED, _PIECE = 10_000, 1 << 22  # images that a whitening is fitted to, at most; numbers of them looked at together
 _CUT_SEED = 20220603  # of the fixed fifth: a constant, so that the test split is the same whatever a run's seed is
 
 
@@ -230,7 +230,8 @@ def with_whitening(source: Source) -> Source:
     """`source` with its images whitened by ZCA, as at most 10,000 of its training images have it."""
     train, spec = source.split("train"), source.spec
     order = torch.randperm(len(train), generator=seeds.generator(_CUT_SEED, "whitening"))[:_WHITENED]
-    zca = fitted((train.normalised(spec, some) for some in order.split(500)), spec)
+    pieces = order.split(max(1, _PIECE // spec.floats_per_image))
+    zca = fitted((train.normalised(spec, some) for some in pieces), spec)
     return Source(source.name, source.classes, source.shape, source.split, source.notes, replace(spec, zca=zca))
 
 
