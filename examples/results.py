@@ -66,11 +66,11 @@ CELLS = {
             budget="--budget 1ipc --storage int8",
         ),
         Cell("fashion-1-hour", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--time-budget 60m"),
-        Cell("mnist-1-best", "MNIST", "torchvision:MNIST@{data}", 1, "--recipe best --time-budget 30m"),
+        Cell("mnist-1-best", "MNIST", "torchvision:MNIST@{data}", 1, "--recipe best --time-budget 60m"),
         Cell(
-            "fashion-1-best", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--recipe best --time-budget 30m"
+            "fashion-1-best", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--recipe best --time-budget 60m"
         ),
-        Cell("cifar10-1-best", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe best --time-budget 30m"),  # on a GPU
+        Cell("cifar10-1-best", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe best --time-budget 60m"),
         Cell("fashion-10", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 10, "--time-budget 60m"),
         Cell("cifar10-1", "CIFAR-10", "parquet:{data}/cifar10", 1, "--time-budget 60m"),
         Cell("cifar10-10", "CIFAR-10", "parquet:{data}/cifar10", 10, "--time-budget 60m"),

@@ -159,8 +159,8 @@ class Recipe:
 
     @property
     def most_rows(self) -> int | None:
-        """That of the last stage that trains networks through; None where none does."""
-        return next((s.objective.most_rows for s in reversed(self.stages) if isinstance(s.objective, Unrolled)), None)
+        """The least of the stages that train networks through; None where none does."""
+        return min((s.objective.most_rows for s in self.stages if isinstance(s.objective, Unrolled)), default=None)
 
     def followed(self, training: TrainRecipe, lr: float) -> TrainRecipe:
         """`training` with its rate moved as the inner rate has: from where it started to `lr`."""
@@ -275,32 +275,21 @@ RECIPES = {
             holdout=0.1,
             retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9),
         ),
-        # For hours of a CPU or a GPU: the networks that are measured in the end, trained for longer, on more images.
+        # For an hour and more: `quick` with room, and then T three times as large.
         Recipe(
             name="best",
             start="data",
             lr=0.02,
             stages=(
-                Stage(
-                    Ridge("convnet", networks=10, age=100, per_class=20, real_per_class=50),
-                    Outer(lr=0.01),
-                    steps=2_000,
-                    share=1.0,
-                    check_every=100,
-                    patience=5,
-                ),
-                Stage(
-                    Unrolled("convnet", steps=60, per_class=10, real_per_class=50),
-                    Outer(lr=0.01, decay=0.5, average=0.99),
-                    steps=5_000,
-                    share=9.0,
-                    check_every=100,
-                ),
+                Stage(Ridge(_SMALL), _MUON, steps=200, share=1.0, check_every=20, patience=3),
+                Stage(Unrolled(_SMALL, per_class=5), _MUON, steps=1_000, share=3.0, check_every=50, patience=10),
+                Stage(Unrolled(), _MUON, steps=2_000, share=4.0, check_every=50),
+                Stage(Unrolled(steps=60), Outer("muon", lr=0.01, decay=0.9), steps=2_000, share=8.0),
             ),
-            check=TrainRecipe("convnet", steps=60, batch=100, lr=0.02, momentum=0.9),
+            check=TrainRecipe("convnet:width=32", steps=60, batch=20, lr=0.012, momentum=0.9),
             check_networks=2,
             holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=150, batch=100, lr=0.02, momentum=0.9),
+            retrain=TrainRecipe("convnet", steps=120, batch=20, lr=0.006, momentum=0.9),
         ),
         # [RTP] as published, from the released configuration: T = 150, K = 16 at half size for CIFAR-10 at ipc 1.
         Recipe(

@@ -91,8 +91,8 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
         load_recipe(str(path))
 
 
-def test_most_rows_are_those_that_the_last_training_sees_twice() -> None:
-    assert load_recipe("quick").most_rows == 20
+def test_most_rows_are_those_that_every_training_sees_twice() -> None:
+    assert load_recipe("quick").most_rows == load_recipe("best").most_rows == 20
     assert load_recipe("paper").most_rows == 2400
 
 
