@@ -31,7 +31,7 @@ def make(data: DataSpec, *, width: int, depth: int | None, norm: str, side: int 
     With `side`, images are averaged down before all that, by the largest whole factor that leaves `side` pixels.
     """
     factor = 1 if side is None else max(1, min(data.height, data.width) // side)
-    data = replace(data, height=-(-data.height // factor), width=-(-data.width // factor))
+    data = replace(data, height=-(-data.height // factor), width=-(-data.width // factor), zca=())  # a size, no more
     depth = natural_depth(data) if depth is None else depth
     deepest = min(data.height, data.width).bit_length() - 1  # the largest d with 2^d <= side
     if depth > deepest:

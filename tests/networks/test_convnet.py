@@ -1,5 +1,7 @@
 """ConvNet against the literature's figures and against a slow second derivative."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -60,6 +62,12 @@ def test_images_are_averaged_down_to_a_side(height: int, width: int, side: int, 
     found = build(f"convnet:width=4,side={side}", spec(1, height, width), seed=0)(images)
     wanted = build("convnet:width=4", spec(1, *small.shape[2:]), seed=0)(small)
     torch.testing.assert_close(found, wanted)
+
+
+def test_whitened_images_are_averaged_down_too() -> None:
+    data = spec(1, 28, 28)
+    network = build("convnet:width=4,side=14", replace(data, zca=(1.0,) * data.rings), seed=0)
+    assert network(torch.ones(2, 1, 28, 28)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("norm", ["instance", "layer", "none"])
