@@ -261,7 +261,7 @@ def follow(
 def _begin(work: Distillation, schedule: Schedule, progress: Progress) -> None:
     title, ends = f"distilling, {work.stage.kind}", schedule.steps or schedule.seconds
     assert ends is not None, "a schedule has an end"
-    progress.begin(title, ends[-1], "steps" if schedule.steps else "s")
+    progress.begin(title, ends[-1], "steps" if schedule.steps else "s", _done(work, schedule))
 
 
 def _done(work: Distillation, schedule: Schedule) -> float:

@@ -6,8 +6,8 @@ from typing import Protocol
 class Progress(Protocol):
     """Where a long job reports. `unit` is what `done` and `total` count ("steps", "s", "images")."""
 
-    def begin(self, title: str, total: float | None, unit: str = "steps") -> None:
-        """A stage starts. `total` None: its length is not known."""
+    def begin(self, title: str, total: float | None, unit: str = "steps", done: float = 0) -> None:
+        """A stage starts, `done` of `total` being behind it. `total` None: its length is not known."""
 
     def update(self, done: float, **figures: float) -> None:
         """The stage is at `done` of `total`; `figures` are its latest measurements by name."""
@@ -22,7 +22,7 @@ class Progress(Protocol):
 class Silent:
     """The Progress that says nothing."""
 
-    def begin(self, title: str, total: float | None, unit: str = "steps") -> None: ...
+    def begin(self, title: str, total: float | None, unit: str = "steps", done: float = 0) -> None: ...
 
     def update(self, done: float, **figures: float) -> None: ...
 

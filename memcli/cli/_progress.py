@@ -40,18 +40,16 @@ class PlainProgress:
         self._every, self._clock = every, clock
         self.begin("", None)
 
-    def begin(self, title: str, total: float | None, unit: str = "steps") -> None:
+    def begin(self, title: str, total: float | None, unit: str = "steps", done: float = 0) -> None:
         self._title, self._total, self._unit = title, total, unit
-        self._done = 0.0
+        self._done = self._began_with = done
         self._figures: dict[str, float] = {}
         self._started = self._said = self._clock()
-        self._first: tuple[float, float] | None = None  # where the stage was found, and when: it may begin far from 0
 
     def update(self, done: float, **figures: float) -> None:
         self._done = done
         self._figures |= figures
         now = self._clock()
-        self._first = self._first or (done, now)
         if now - self._said >= self._every:
             self._said = now
             self._say(self._left(now))
@@ -63,13 +61,11 @@ class PlainProgress:
         _line(message)
 
     def _left(self, now: float) -> str | None:
-        if not self._total or self._first is None:
+        advance = self._done - self._began_with
+        if not self._total or advance <= 0:
             return None
         left = max(self._total - self._done, 0)
-        if self._unit == "s":
-            return f"{duration(left)} left"
-        began_with, began = self._first
-        return f"{duration((now - began) * left / (self._done - began_with))} left" if self._done > began_with else None
+        return f"{duration(left if self._unit == 's' else (now - self._started) * left / advance)} left"
 
     def _say(self, time_part: str | None) -> None:
         parts = [amount(self._done, self._total, self._unit), time_part, figures_text(self._figures)]
@@ -94,20 +90,19 @@ class RichProgress:
         self._task: TaskID | None = None
         self._figures: dict[str, float] = {}
 
-    def begin(self, title: str, total: float | None, unit: str = "steps") -> None:
-        self._figures, self._total, self._unit, self._first = {}, total, unit, True
+    def begin(self, title: str, total: float | None, unit: str = "steps", done: float = 0) -> None:
+        self._figures, self._total, self._unit = {}, total, unit
         if self._task is not None:
             self._bars.remove_task(self._task)  # one bar at a time, however many stages there are
         self._bars.start()
-        self._task = self._bars.add_task(printable(title), total=total, amount=amount(0, total, unit), figures="")
+        self._task = self._bars.add_task(
+            printable(title), total=total, completed=int(done), amount=amount(done, total, unit), figures=""
+        )
 
     def update(self, done: float, **figures: float) -> None:
         assert self._task is not None, "update before begin"
         self._figures |= figures
         text = amount(done, self._total, self._unit)
-        if self._first:  # a stage may begin far from 0, and the way there is no speed
-            self._bars.reset(self._task, completed=int(done))
-            self._first = False
         self._bars.update(self._task, completed=done, amount=text, figures=figures_text(self._figures))
 
     def end(self) -> None:

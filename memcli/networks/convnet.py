@@ -5,8 +5,6 @@ Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021: 320,010 paramet
 classes of 3x32x32 images.
 """
 
-from dataclasses import replace
-
 from torch import nn
 
 from memcli.errors import UsageError
@@ -16,12 +14,12 @@ from memcli.networks.convolution import Convolution
 from memcli.spec import DataSpec
 
 
-def natural_depth(data: DataSpec) -> int:
+def natural_depth(least_side: int) -> int:
     """3, as in the literature; fewer where a norm would see less than 4x4 pixels, as for 8x8 images.
 
     An instance norm of 2x2 pixels divides by next to nothing, and gradients through training explode (docs/log.md).
     """
-    return min(3, max(1, min(data.height, data.width).bit_length() - 2))
+    return min(3, max(1, least_side.bit_length() - 2))
 
 
 def make(data: DataSpec, *, width: int, depth: int | None, norm: str, side: int | None) -> nn.Module:
@@ -31,25 +29,25 @@ def make(data: DataSpec, *, width: int, depth: int | None, norm: str, side: int 
     With `side`, images are averaged down before all that, by the largest whole factor that leaves `side` pixels.
     """
     factor = 1 if side is None else max(1, min(data.height, data.width) // side)
-    data = replace(data, height=-(-data.height // factor), width=-(-data.width // factor), zca=())  # a size, no more
-    depth = natural_depth(data) if depth is None else depth
-    deepest = min(data.height, data.width).bit_length() - 1  # the largest d with 2^d <= side
+    down, across = -(-data.height // factor), -(-data.width // factor)  # pixels that the convolutions see
+    depth = natural_depth(min(down, across)) if depth is None else depth
+    deepest = min(down, across).bit_length() - 1  # the largest d with 2^d <= side
     if depth > deepest:
         raise UsageError(
-            f"a convnet of depth {depth} is too deep for {data.height}x{data.width} images",
+            f"a convnet of depth {depth} is too deep for {down}x{across} images",
             do=f"Choose --network convnet:depth={deepest}" if deepest else "Choose --network mlp",
         )
     unit = 2**depth
     layers: list[nn.Module] = [nn.AvgPool2d(factor, ceil_mode=True)] if factor > 1 else []
     for block in range(depth):
-        extra = (widened(data.height, unit), widened(data.width, unit)) if block == 0 else (0, 0)
+        extra = (widened(down, unit), widened(across, unit)) if block == 0 else (0, 0)
         layers += [
             Convolution(width if block else data.channels, width, 3, padding=(1 + extra[0], 1 + extra[1])),
             norm_layer(norm, width),
             nn.ReLU(),
             nn.AvgPool2d(2),
         ]
-    pixels = (multiple_above(data.height, unit) // unit) * (multiple_above(data.width, unit) // unit)
+    pixels = (multiple_above(down, unit) // unit) * (multiple_above(across, unit) // unit)
     return Classifier(nn.Sequential(*layers, nn.Flatten()), width * pixels, len(data.classes))
 
 

@@ -47,8 +47,7 @@ def test_a_stage_that_begins_late_tells_the_time_that_is_left(
     """Steps by their speed in this stage; seconds are what they are."""
     clock = Clock()
     progress = PlainProgress(4.0, clock)
-    progress.begin("training", 100, unit)
-    progress.update(40)
+    progress.begin("training", 100, unit, 40)
     clock.now += 4.0
     progress.update(50)
     assert capsys.readouterr().err == f"memcli: training: 50/100 {unit}, {left} left\n"
