@@ -28,7 +28,6 @@ from memcli.sources.base import Source, holdout
 from memcli.spec import MemorySpec
 from memcli.starts import start
 
-_CHECK_IMAGES = 2_000  # validation images looked at, at most: enough to tell memories apart, and quick
 _LOOP_SHARE = 0.9  # of a time budget; what is left goes to choosing how networks are retrained
 _LEAST_COMPILED = 180.0  # seconds that a run takes for compiling, which takes 20 to 40, to pay
 _PASSES, _FLOPS = 12, 5e10  # through the network for each recalled image, and operations a second (docs/performance.md)
@@ -62,7 +61,7 @@ class Distillation:
         self.spec, self.recipe, self.seed, self.device, self._compile = spec, recipe, seed, device, compile
         training, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
         shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
-        self.validation = validation.subset(shuffled[:_CHECK_IMAGES])
+        self.validation = validation.subset(shuffled[: recipe.check_images])
         self.real = RealImages(training, spec.data, device)
         begin = start(recipe.start, spec, training, seed).to(device)
         self.loop = OuterLoop(begin, recipe.lr, recipe.stages[0].outer)

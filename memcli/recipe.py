@@ -140,11 +140,12 @@ class Recipe:
         TrainRecipe  # how the networks of a look at the validation part are trained; its rate follows the learned one
     )
     check_networks: int  # fresh networks trained for each look
+    check_images: int  # of the validation part that they are tested on, at most
     holdout: float  # share of the training part that is kept for validation
     retrain: TrainRecipe  # how networks are trained on the finished memory; its rate follows the learned one too
 
     def __post_init__(self) -> None:
-        _at_least_one(self, "check_networks")
+        _at_least_one(self, "check_networks", "check_images")
         _positive(self, "lr")
         _one_of(self, "start", STARTS)
         if not self.stages:
@@ -272,6 +273,7 @@ RECIPES = {
             ),
             check=TrainRecipe("convnet:width=32", steps=20, batch=20, lr=0.02, momentum=0.9),  # as in the last stage
             check_networks=2,
+            check_images=2_000,
             holdout=0.1,
             retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9),
         ),
@@ -288,6 +290,7 @@ RECIPES = {
             ),
             check=TrainRecipe("convnet:width=32", steps=60, batch=20, lr=0.012, momentum=0.9),
             check_networks=2,
+            check_images=10_000,
             holdout=0.1,
             retrain=TrainRecipe("convnet", steps=120, batch=20, lr=0.006, momentum=0.9),
         ),
@@ -306,6 +309,7 @@ RECIPES = {
             ),
             check=TrainRecipe("convnet", steps=150, batch=320, lr=0.01, momentum=0.9),
             check_networks=1,
+            check_images=2_000,
             holdout=0.1,
             retrain=TrainRecipe("convnet", steps=600, batch=640, lr=0.01, momentum=0.9),
         ),

@@ -49,6 +49,12 @@ def same(one: Distilled, other: Distilled) -> bool:
     )
 
 
+def test_a_recipe_says_how_many_validation_images_are_looked_at() -> None:
+    assert len(Distillation(SOURCE, SPEC, RECIPE, seed=0, device=torch.device("cpu")).validation) == 9, "all of a tenth"
+    few = RECIPE.changed({"check_images": 4})
+    assert distill(SOURCE, SPEC, few, steps=1).artifact.manifest.results["validation"]["images"] == 4
+
+
 def test_distillation_beats_its_start_on_digits() -> None:
     digits = open_source("digits")
     spec = MemorySpec.from_budget(digits.spec, floats=640)
