@@ -71,7 +71,14 @@ def command(
         str | None, option(TRAINING, "--network", metavar="NAME", help="What to train; default: as the benchmark says.")
     ] = None,
     steps: Annotated[
-        int | None, option(TRAINING, "--steps", min=1, metavar="N", help="Steps of SGD of each network.")
+        int | None,
+        option(
+            TRAINING,
+            "--steps",
+            min=1,
+            metavar="N",
+            help="Steps of SGD of the last network; after few tasks it may be fewer.",
+        ),
     ] = None,
     seed: Seed = 0,
     quiet: Quiet = False,

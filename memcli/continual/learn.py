@@ -56,7 +56,8 @@ def learn_task(
     versions = {"memcli": __version__, "python": platform.python_version(), "torch": torch.__version__}
     told = {"source": data.name, "fingerprint": source.fingerprint, "licence": None, "versions": versions}
     recipe = {"name": "continual", "benchmark": stream.benchmark, "task": number, **plan.to_json()}
-    return Artifact(stored(memory), Manifest(spec, recipe, seed, plan.retrain, told, {}))
+    training = plan.training(number + 1, len(stream.tasks))
+    return Artifact(stored(memory), Manifest(spec, recipe, seed, training, told, {}))
 
 
 def retrain_all(
@@ -64,7 +65,8 @@ def retrain_all(
 ) -> Retrained:
     """A fresh network trained on the memories alone, with outputs for all classes of the stream."""
     title = f"retraining on {len(artifacts)} of {len(stream.tasks)} memories"
-    return retrain(artifacts, recipe=plan.retrain, seed=seed, progress=progress, title=title, data=stream.data)
+    recipe = plan.training(len(artifacts), len(stream.tasks))
+    return retrain(artifacts, recipe=recipe, seed=seed, progress=progress, title=title, data=stream.data)
 
 
 def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:

@@ -15,7 +15,8 @@ class Plan:
     shows what joint training asks of this task (memcli/continual/pilot.py).
     """
 
-    retrain: TrainRecipe  # how a network is trained on the memories, and but for its noise on real images
+    retrain: TrainRecipe  # how a network is trained on the memories of all tasks, and but for its noise on real images
+    least: float  # share of its steps that few memories take; more take as many as their share of the tasks
     real_noise: float  # standard deviation of the noise on real images, in pilots and in both baselines
     pilots: int  # networks a task
     pilot_steps: int  # steps of SGD of each, by `retrain` in all else
@@ -34,6 +35,10 @@ class Plan:
         """How a network is trained on real images."""
         return replace(self.retrain, noise=self.real_noise)
 
+    def training(self, seen: int, tasks: int) -> TrainRecipe:
+        """How a network is trained on the memories of `seen` of `tasks` tasks."""
+        return replace(self.retrain, steps=max(1, round(max(self.least, seen / tasks) * self.retrain.steps)))
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -44,9 +49,10 @@ _OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)
 def plan_for(benchmark: str, network: str) -> Plan:
     """The plan of a benchmark; the experiments behind each number are in docs/log.md."""
     refine = Unrolled(network, steps=10, per_class=2, learn_lr=False, momentum=0.9, real_per_class=20)
-    training = TrainRecipe(network, 4000, batch=100, lr=0.05, momentum=0.9, decay=1.0, noise=1.0)
+    training = TrainRecipe(network, 16_000, batch=100, lr=0.05, momentum=0.9, decay=1.0, noise=1.0)
     rotations = Plan(
         retrain=training,
+        least=0.25,
         real_noise=0.5,
         pilots=1,
         pilot_steps=300,
@@ -70,6 +76,7 @@ def plan_for(benchmark: str, network: str) -> Plan:
         return replace(permutations, retrain=noisy, pilot_steps=400, cells=0.13)
     return Plan(
         retrain=TrainRecipe(network, 1000, batch=50, lr=0.02, momentum=0.9, decay=1.0, noise=0.1),
+        least=1.0,
         real_noise=0.1,
         pilots=1,
         pilot_steps=200,

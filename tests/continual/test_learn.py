@@ -20,9 +20,17 @@ def test_a_memory_keeps_to_its_budget_and_its_task_is_finished(open_small: Calla
     artifact = learn_task(stream, 0, {}, plan, seed=0)
     assert artifact.manifest.spec.floats <= stream.floats_per_task == 5 * 64
     assert artifact.manifest.spec.bases == 4  # four fifths of five images
-    assert artifact.manifest.retrain == plan.retrain
+    assert artifact.manifest.retrain == replace(plan.retrain, steps=20), (
+        "a third of the steps after a third of the tasks"
+    )
     with pytest.raises(DataError, match="gone"):
         stream.tasks[0].train()
+
+
+def test_networks_are_trained_for_their_share_of_the_tasks_and_at_least_the_plans_share(plan: Plan) -> None:
+    assert [plan.training(seen, 20).steps for seen in (1, 5, 6, 13, 20)] == [15, 15, 18, 39, 60]
+    assert replace(plan, least=1.0).training(1, 20) == plan.retrain
+    assert replace(plan, least=0.001).training(1, 1000).steps == 1, "never none"
 
 
 def test_recalled_images_are_real_ones_projected_on_the_bases(open_small: Callable[[], Stream], plan: Plan) -> None:
