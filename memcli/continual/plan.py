@@ -66,7 +66,8 @@ def plan_for(benchmark: str, network: str) -> Plan:
         outer=_OUTER,
         refine_steps=0,
     )
-    permutations = replace(rotations, pilot_steps=500, looks=20, future=True, share=0.36, cells=0.255)
+    shorter = replace(training, steps=8_000)
+    permutations = replace(rotations, retrain=shorter, pilot_steps=500, looks=20, future=True, share=0.36, cells=0.255)
     if benchmark == "rotations":
         return rotations
     if benchmark == "permutations":
