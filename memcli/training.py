@@ -11,6 +11,8 @@ from torch.nn.functional import cross_entropy, one_hot
 from memcli.augment import Augmentation
 from memcli.errors import DivergedError
 from memcli.memory import Memory, Query
+from memcli.networks import first_linear
+from memcli.noise import noise_like
 from memcli.progress import Progress, Silent
 from memcli.sampling import balanced_rows, shuffled_epochs
 from memcli.seeds import derive, generator, isolated
@@ -101,13 +103,13 @@ def train(
     """Train `network` in place, on its device, and leave it in evaluation mode.
 
     `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t), augmented
-    and with the recipe's noise added to its images. `seed` is for augmentation, noise and layers that draw at random,
-    such as dropout. Raises DivergedError where the loss or a weight is not finite.
+    and with the recipe's noise added to its images (memcli.noise). `seed` is for augmentation, noise and layers that
+    draw at random, such as dropout. Raises DivergedError where the loss or a weight is not finite.
     """
     progress = progress or Silent()
     device = _device(network)
     optimiser = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
-    augmentation = Augmentation(recipe.augment)
+    augmentation, first = Augmentation(recipe.augment), first_linear(network)
     network.train()
     progress.begin(title, recipe.steps)
     try:
@@ -117,8 +119,8 @@ def train(
                 draws = augmentation.draw(images.shape[1:], seed, step - 1, len(images))
                 images = augmentation.apply(images.to(device), draws)
                 if recipe.noise:
-                    noise = torch.randn(images.shape, generator=generator(seed, "image noise", step))
-                    images = images + recipe.noise * noise.to(images)
+                    noise = noise_like(images, first, generator(seed, "image noise", step))
+                    images = images + recipe.noise * noise
                 loss = cross_entropy(network(images), labels.to(device))
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.lr * share_of_rate(step - 1, recipe)

@@ -11,7 +11,7 @@ LAYERS = (
     {"text", "storage"},
     {"seeds", "spec", "results", "atomic"},
     {"quantise", "whitening"},
-    {"memory", "sources", "networks", "engine", "tensorfile", "recipe", "sampling", "augment"},
+    {"memory", "sources", "networks", "noise", "engine", "tensorfile", "recipe", "sampling", "augment"},
     {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule", "tasks"},
     {"outer", "retraining"},
     {"distill", "recall", "retrain", "evaluate"},

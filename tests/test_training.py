@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from memcli.augment import Augmentation
 from memcli.errors import DivergedError
 from memcli.memory import Memory, Query
-from memcli.networks import build
+from memcli.networks import build, first_linear
+from memcli.noise import noise_like
 from memcli.progress import Silent
 from memcli.sampling import balanced_rows
 from memcli.seeds import generator
@@ -90,12 +91,13 @@ def test_mixtures_are_generalised_queries() -> None:
     assert torch.equal(images, recalled_batches(source, 12, 0, mixture=0.5)(3)[0])
 
 
-def test_a_rate_that_decays_and_noise_are_those_written_out() -> None:
-    recipe = TrainRecipe("mlp:width=4", steps=4, lr=0.05, momentum=0.0, decay=0.5, noise=0.3)
+@pytest.mark.parametrize("name", ["mlp:width=4", "convnet:width=4,depth=1"])
+def test_a_rate_that_decays_and_noise_are_those_written_out(name: str) -> None:
+    recipe = TrainRecipe(name, steps=4, lr=0.05, momentum=0.0, decay=0.5, noise=0.3)
     images, labels = torch.randn(6, 1, 8, 8, generator=generator(0, "images")), torch.eye(3).repeat(2, 1)
     network, slow = (build(recipe.network, DATA, seed=0) for _ in range(2))
     for step, share in enumerate((1.0, 1.0, 1.0, 0.5), start=1):
-        noise = torch.randn(images.shape, generator=generator(9, "image noise", step))
+        noise = noise_like(images, first_linear(slow), generator(9, "image noise", step))
         loss = nn.functional.cross_entropy(slow(images + 0.3 * noise), labels)
         for weight, gradient in zip(slow.parameters(), torch.autograd.grad(loss, list(slow.parameters())), strict=True):
             weight.data.sub_(0.05 * share * gradient)

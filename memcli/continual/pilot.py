@@ -20,7 +20,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from memcli import seeds
 from memcli.continual.plan import Plan
 from memcli.engine import Tensors
-from memcli.networks import build
+from memcli.networks import build, first_linear
 from memcli.retrain import Recalled
 from memcli.sources.base import LabelledImages
 from memcli.spec import DataSpec
@@ -51,7 +51,7 @@ def fly(
     totals: list[Tensor] = []
     for pilot in range(plan.pilots):
         network = build(whole.network, data, seed=seed, purpose="pilot", step=pilot)
-        first, gradients = first_layer(network), []
+        first, gradients = first_linear(network), []
         for look in range(plan.looks):
             began, look_seed = look * steps, seeds.derive(seed, "look", look, pilot)
             weights.append(tuple(parameter.detach().clone() for parameter in network.parameters()))
@@ -106,9 +106,3 @@ def mixture(
 def noisy(images: Tensor, deviation: float, draw: torch.Generator) -> Tensor:
     """The images with Gaussian noise of that standard deviation on every number."""
     return images + deviation * torch.randn(images.shape, generator=draw) if deviation else images
-
-
-def first_layer(network: nn.Module) -> nn.Linear | None:
-    """The layer that sees the pixels, where it is a linear one."""
-    layers = [module for module in network.modules() if next(module.parameters(recurse=False), None) is not None]
-    return layers[0] if isinstance(layers[0], nn.Linear) else None

@@ -10,7 +10,7 @@ from memcli.seeds import isolated
 from memcli.spec import DataSpec
 from memcli.text import printable
 
-__all__ = ["Classifier", "build", "names", "stateless"]
+__all__ = ["Classifier", "build", "first_linear", "names", "stateless"]
 
 _NETWORKS: dict[str, Network] = {
     network.name: network
@@ -58,3 +58,10 @@ def stateless(network: nn.Module) -> bool:
         for kind in _RANDOM_LAYERS
     )
     return not drawn and next(network.buffers(), None) is None
+
+
+def first_linear(network: nn.Module) -> nn.Linear | None:
+    """The layer that sees the pixels, where it is a linear one."""
+    layers = (module for module in network.modules() if next(module.parameters(recurse=False), None) is not None)
+    first = next(layers)
+    return first if isinstance(first, nn.Linear) else None

@@ -8,8 +8,8 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from memcli import seeds
 from memcli.continual import Plan
-from memcli.continual.pilot import first_layer, fly, later, mixture
-from memcli.networks import build
+from memcli.continual.pilot import fly, later, mixture
+from memcli.networks import build, first_linear
 from memcli.retrain import Recalled
 from memcli.spec import DataSpec
 from memcli.tasks import Stream
@@ -22,7 +22,7 @@ def test_directions_are_those_of_the_first_layers_gradients(open_small: Callable
     _, seen = fly(once, stream.data, images, None, 0, 3, seed=5)
     network = build(stream.network, stream.data, seed=5, purpose="pilot")
     loss = cross_entropy(network(images.normalised(stream.data)), images.labels)
-    gradient = once.retrain.lr * torch.autograd.grad(loss, first_layer(network).weight)[0]
+    gradient = once.retrain.lr * torch.autograd.grad(loss, first_linear(network).weight)[0]
     assert seen.directions is not None
     torch.testing.assert_close(seen.directions, gradient)
     assert len(seen.weights) == 1
