@@ -21,6 +21,7 @@ from memcli import seeds
 from memcli.continual.plan import Plan
 from memcli.engine import Tensors
 from memcli.networks import build, first_linear
+from memcli.noise import noise_like
 from memcli.retrain import Recalled
 from memcli.sources.base import LabelledImages
 from memcli.spec import DataSpec
@@ -44,7 +45,6 @@ def fly(
     `past` is what the memories of the `earlier` tasks before it recall, of `tasks` in all. `seed` is the task's.
     """
     pixels, labels = images.normalised(data), one_hot(images.labels, len(data.classes)).float()
-    batch = mixture(plan, pixels, labels, past, earlier, tasks, seed)
     steps = max(1, plan.pilot_steps // plan.looks)  # from one look to the next
     whole = replace(plan.retrain, steps=steps * plan.looks, noise=0.0)  # the mixture adds it, to each kind its own
     weights: list[Tensors] = []
@@ -52,13 +52,14 @@ def fly(
     for pilot in range(plan.pilots):
         network = build(whole.network, data, seed=seed, purpose="pilot", step=pilot)
         first, gradients = first_linear(network), []
+        batch = mixture(plan, pixels, labels, past, earlier, tasks, seed, first)
         for look in range(plan.looks):
             began, look_seed = look * steps, seeds.derive(seed, "look", look, pilot)
             weights.append(tuple(parameter.detach().clone() for parameter in network.parameters()))
             rate = plan.retrain.lr * share_of_rate(began, whole)
             if first is not None:
-                seen = noisy(pixels, plan.real_noise, seeds.generator(look_seed, "noise"))
-                loss = cross_entropy(network(seen), labels)
+                noise = plan.real_noise * noise_like(pixels, first, seeds.generator(look_seed, "noise"))
+                loss = cross_entropy(network(pixels + noise), labels)
                 gradients.append(rate * torch.autograd.grad(loss, first.weight)[0])
             following = later(batch, pilot * whole.steps + began)
             train(network, replace(whole, steps=steps, lr=rate, decay=0.0), following, seed=look_seed)
@@ -74,12 +75,19 @@ def later(batch: Batch, steps: int) -> Batch:
 
 
 def mixture(
-    plan: Plan, pixels: Tensor, labels: Tensor, past: Recalled | None, earlier: int, tasks: int, seed: int
+    plan: Plan,
+    pixels: Tensor,
+    labels: Tensor,
+    past: Recalled | None,
+    earlier: int,
+    tasks: int,
+    seed: int,
+    first: nn.Linear | None = None,
 ) -> Batch:
     """Minibatches in which every task has the same share: the earlier ones, the present one, those to come.
 
     A task that is still to come is stood in for by the present one with its pixels in an order of its own. Real images
-    and recalled ones have Gaussian noise of the plan's two standard deviations added.
+    and recalled ones have Gaussian noise of the plan's two standard deviations added; see memcli.noise for `first`.
     """
     coming = tasks - earlier - 1 if plan.future else 0
     count, area = plan.retrain.batch, pixels[0].numel()
@@ -93,16 +101,11 @@ def mixture(
         chosen = torch.randint(len(pixels), (count - old,), generator=draw)
         ordered = order[(task[task >= earlier] if past is not None else task) - earlier]
         real = pixels[chosen].flatten(1).gather(1, ordered).view(-1, *pixels.shape[1:])
-        parts, of = [noisy(real, plan.real_noise, draw)], [labels[chosen]]
+        images, of, deviations = real, labels[chosen], torch.full((count,), plan.real_noise)
         if past is not None and old:
             recalled = torch.randint(len(past.images), (old,), generator=draw)
-            parts.append(noisy(past.images[recalled], plan.retrain.noise, draw))
-            of.append(past.labels[recalled])
-        return torch.cat(parts), torch.cat(of)
+            images, of = torch.cat([real, past.images[recalled]]), torch.cat([of, past.labels[recalled]])
+            deviations[-old:] = plan.retrain.noise
+        return images + deviations.view(-1, 1, 1, 1) * noise_like(images, first, draw), of
 
     return batch
-
-
-def noisy(images: Tensor, deviation: float, draw: torch.Generator) -> Tensor:
-    """The images with Gaussian noise of that standard deviation on every number."""
-    return images + deviation * torch.randn(images.shape, generator=draw) if deviation else images

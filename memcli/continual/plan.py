@@ -49,7 +49,7 @@ _OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)
 def plan_for(benchmark: str, network: str) -> Plan:
     """The plan of a benchmark; the experiments behind each number are in docs/log.md."""
     refine = Unrolled(network, steps=10, per_class=2, learn_lr=False, momentum=0.9, real_per_class=20)
-    training = TrainRecipe(network, 8_000, batch=100, lr=0.03, momentum=0.9, decay=1.0, noise=1.0)
+    training = TrainRecipe(network, 8_000, batch=100, lr=0.03, momentum=0.9, decay=1.0, noise=1.5)
     rotations = Plan(
         retrain=training,
         least=0.25,
@@ -66,13 +66,21 @@ def plan_for(benchmark: str, network: str) -> Plan:
         outer=_OUTER,
         refine_steps=0,
     )
-    permutations = replace(rotations, pilot_steps=500, looks=20, future=True, share=0.36, cells=0.255)
+    permutations = replace(
+        rotations,
+        retrain=replace(training, noise=1.0),
+        pilot_steps=500,
+        looks=20,
+        future=True,
+        share=0.36,
+        cells=0.255,
+    )
     if benchmark == "rotations":
         return rotations
     if benchmark == "permutations":
         return permutations
     if benchmark == "many":
-        return replace(permutations, retrain=replace(training, noise=0.8), pilot_steps=400, cells=0.13)
+        return replace(permutations, retrain=replace(training, steps=10_000, noise=0.8), pilot_steps=400, cells=0.13)
     return Plan(
         retrain=TrainRecipe(network, 1000, batch=50, lr=0.02, momentum=0.9, decay=1.0, noise=0.1),
         least=1.0,
