@@ -58,7 +58,7 @@ def plan_for(benchmark: str, network: str) -> Plan:
         pilot_steps=300,
         looks=15,
         future=False,
-        share=0.35,
+        share=0.28,
         scale=1,
         cells=0.13,
         refine=refine,
