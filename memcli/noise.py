@@ -17,10 +17,10 @@ _RIDGE = 1e-4  # of the mean squared length of a row: rows that nearly depend on
 def noise_like(images: Tensor, first: nn.Linear | None, draw: torch.Generator) -> Tensor:
     """Standard normal noise for `images`, (n, C, H, W) and on their device; what of it the layer `first` can see.
 
-    Where `first` is None, or has as many outputs as an image has numbers, noise is independent on every number. `draw`
-    is a generator of the CPU, so that noise is the same on every device.
+    Where `first` is None, takes no whole image, or has as many outputs as inputs, noise is independent on every number.
+    `draw` is a generator of the CPU, so that noise is the same on every device.
     """
-    if first is None or first.out_features >= first.in_features:
+    if first is None or not first.out_features < first.in_features == images[0].numel():
         return torch.randn(images.shape, generator=draw).to(images)
     rows = first.weight
     gram = rows @ rows.T

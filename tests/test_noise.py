@@ -31,7 +31,11 @@ def test_only_a_linear_layer_that_sees_the_pixels_is_a_first_one() -> None:
     assert first_linear(build("convnet:width=4,depth=1", DATA, seed=0)) is None
 
 
-@pytest.mark.parametrize("first", [None, layer(20), layer(30)], ids=["convolution", "as wide", "wider"])
+@pytest.mark.parametrize(
+    "first",
+    [None, layer(20), layer(30), nn.utils.skip_init(nn.Linear, 5, 3)],
+    ids=["convolution", "as wide", "wider", "of patches"],
+)
 def test_noise_that_a_layer_cannot_miss_is_independent_on_every_pixel(first: nn.Linear | None) -> None:
     assert torch.equal(noise_like(IMAGES, first, draw()), torch.randn(6, 1, 4, 5, generator=draw()).double())
 
