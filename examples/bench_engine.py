@@ -52,6 +52,7 @@ from memcli.engine import (
     Traced,
     captured,
     compiled,
+    in_bfloat16,
     why_not_compiled,
 )
 from memcli.engine.allocation import keep_freed_memory
@@ -70,8 +71,10 @@ TOLERANCE = 5e-3  # of two gradients in float32, relatively: a few flipped signs
 PRECISIONS = ("fp32", "tf32", "bf16")
 SETUP_SECONDS = 600  # for a process to import torch and build its problem
 WAYS = tuple(partial(Traced, way=way, backend=compiled) for way in (ReverseOverReverse, ForwardOverReverse))
+BF16 = "memcli:bf16"  # a method of its own, so that it stands beside the others' float32
 VARIANTS: dict[str, dict[str, Any]] = {
     "memcli": {"compile": True},  # what `memcli distill` does in a run that is long enough to pay for compiling
+    BF16: {"compile": True},  # and on a processor that multiplies bfloat16
     "memcli:eager": {},  # and in a shorter one
     "memcli:checkpointed": {"adjoint": Checkpointed(), "compile": True},
     "memcli:direct": {"adjoint": Direct()},
@@ -80,6 +83,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "memcli:forward": {"derivatives": WAYS[1]},
     "memcli:fastest": {"derivatives": partial(Fastest, ways=WAYS)},
 }
+UNRECORDED = ("memcli:direct", "memcli:autograd", "memcli:fastest")  # there is no list of operations to round in
 Row = dict[str, Any]
 
 
@@ -203,8 +207,11 @@ METHODS: dict[str, Callable[[Problem], Tensors]] = {
 
 def _ways(cell: Cell) -> dict[str, Any]:
     """The arguments of UnrolledObjective that a method and a precision stand for."""
-    ways = VARIANTS.get(cell.method, {})
-    return {**ways, "bfloat16": cell.precision == "bf16"}
+    ways, rounded = VARIANTS.get(cell.method, {}), cell.precision == "bf16"
+    own = ways.get("derivatives")
+    if rounded and own is not None:
+        return {**ways, "derivatives": partial(own, backend=in_bfloat16(own.keywords["backend"]))}
+    return {**ways, "bfloat16": rounded}
 
 
 def unavailable(cell: Cell) -> str | None:
@@ -213,8 +220,8 @@ def unavailable(cell: Cell) -> str | None:
         return f"{cell.method} is not installed"
     if cell.precision == "tf32" and cell.device == "cpu":
         return "TF32 needs a CUDA device"
-    if cell.precision == "bf16" and cell.method not in VARIANTS:
-        return "only memcli's own loss is computed in bfloat16"
+    if cell.precision == "bf16" and (cell.method not in VARIANTS or cell.method in UNRECORDED):
+        return "only the steps that memcli records are computed in bfloat16"
     return None
 
 
@@ -278,7 +285,7 @@ def operations(cell: Cell) -> float:
     counts = []
     for steps in (1, 2):
         # Compiled operations are the same, and the counter does not know their names.
-        method = "memcli:eager" if cell.method == "memcli" else cell.method
+        method = "memcli:eager" if cell.method in ("memcli", BF16) else cell.method
         problem = Problem(replace(cell, steps=steps, method=method))
         METHODS[method](problem)  # records the steps, which is not counted
         with FlopCounterMode(display=False) as counter:
@@ -411,14 +418,20 @@ class Worker:
         return {**row, **found, "repeats": len(timed), "first_seconds": self.times[0]}
 
 
+def ways(cell: Cell, methods: list[str], precisions: tuple[str, ...]) -> list[Cell]:
+    """The cell by each method in each precision; by the method BF16 once, whatever the precisions."""
+    asked = itertools.product(precisions, methods)
+    made = (replace(cell, method=method, precision="bf16" if method == BF16 else prec) for prec, method in asked)
+    return list(dict.fromkeys(made))
+
+
 def measure(cell: Cell, methods: list[str], limits: Limits, precisions: tuple[str, ...] = ("fp32",)) -> list[Row]:
     """One row for each method and precision, their processes taking turns.
 
     `error` is the relative difference from the plain unroll's gradient over at most COMPARED inner steps, `drift` that
-    over all of them.
+    over all of them. Where the plain unroll is not measured in a method's precision, it is that in float32.
     """
-    ways = [replace(cell, method=method, precision=precision) for precision in precisions for method in methods]
-    workers = [Worker(way, limits) for way in ways]
+    workers = [Worker(way, limits) for way in ways(cell, methods, precisions)]
     try:
         for worker in workers:
             worker.ready()
@@ -428,7 +441,8 @@ def measure(cell: Cell, methods: list[str], limits: Limits, precisions: tuple[st
         rows = [worker.row() for worker in workers]
         gradients = {worker.cell: _decoded(worker.ask("gradient")) for worker in workers if worker.times[1:]}
         for worker, row in zip(workers, rows, strict=True):
-            own, reference = (gradients.get(replace(worker.cell, method=m)) for m in (worker.cell.method, "unroll"))
+            own, unroll = gradients.get(worker.cell), replace(worker.cell, method="unroll")
+            reference = gradients.get(unroll, gradients.get(replace(unroll, precision="fp32")))
             if own is not None:
                 row.update({name: relative(own[name], reference[name]) for name in own} if own and reference else {})
                 row.update(worker.ask("operations"))
@@ -493,13 +507,18 @@ def tables(rows: list[Row]) -> str:
             ]
         ),
     )
+    exact, rounded = [m for m in others if m != BF16], [m for m in others if m == BF16]
+    differences = [(exact, "error"), (exact, "drift"), *((rounded, name) for name in ("error", "drift") if rounded)]
     counted = table(
-        [*head, *(f"{m}, Gflop" for m in methods), *(f"{m}, Gflop/s" for m in methods), "difference", "over all T"],
+        [
+            *(*head, *(f"{m}, Gflop" for m in methods), *(f"{m}, Gflop/s" for m in methods)),
+            *("difference", "over all T", *(f"{BF16}, {name}" for name in ("difference", "over all T") if rounded)),
+        ],
         side_by_side(
             lambda group: [
                 *(group[m].get("gflop") for m in methods),
                 *(ratio(group[m].get("gflop"), group[m]["seconds"]) for m in methods),
-                *(max((group[m].get(name) or 0.0 for m in others), default=None) for name in ("error", "drift")),
+                *(max((group[m].get(name) or 0.0 for m in some), default=None) for some, name in differences),
             ]
         ),
     )
@@ -699,11 +718,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "steps": [10, 30, 100],
         "classes": [10],
     }
-    methods = ["memcli", "unroll", "higher", "torchopt"]
+    methods = ["memcli", BF16, "unroll", "higher", "torchopt"]
     given.place = "cost" if given.cost else "paper" if given.paper else "tables"
     if given.cost:
         defaults = {"widths": [16, 32, 64, 128], "batches": [20, 50, 100, 200], "steps": [5, 10, 20, 40]}
-        defaults["classes"], methods = [2, 5, 10, 20, 50, 100], ["memcli", "unroll"]
+        defaults["classes"], methods = [2, 5, 10, 20, 50, 100], ["memcli", BF16, "unroll"]
     elif given.paper:
         defaults, methods = {"widths": [128], "batches": [320], "steps": [150], "classes": [10]}, ["memcli"]
     for name, default in {**defaults, "methods": methods}.items():

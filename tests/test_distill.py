@@ -287,7 +287,7 @@ def test_only_runs_long_enough_to_gain_by_it_are_compiled(
     """What a run would do is read off the objective that it makes; the run itself is stopped before its first step."""
     asked: list[bool] = []
 
-    def made(*_: Any, compile: bool) -> UnrolledObjective:
+    def made(*_: Any, compile: bool, **_others: bool) -> UnrolledObjective:
         asked.append(compile)
         raise Interrupted("seen", do="Stop")
 
@@ -297,6 +297,34 @@ def test_only_runs_long_enough_to_gain_by_it_are_compiled(
     with pytest.raises(Interrupted):
         distill(SOURCE, SPEC, recipe, steps=steps, time_budget=time_budget)
     assert asked == [compiled]
+
+
+@pytest.mark.parametrize(
+    ("compiled", "quick", "asked_for", "expected"),
+    [
+        (True, True, None, "bfloat16"),
+        (True, False, None, "float32"),
+        (False, True, None, "float32"),
+        (True, True, False, "float32"),
+        (False, False, True, "bfloat16"),
+    ],
+)
+def test_compiled_runs_are_in_bfloat16_where_that_is_quicker_or_as_asked(
+    compiled: bool, quick: bool, asked_for: bool | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file says which; what compiling does is not looked at here, so nothing is compiled."""
+    made: list[bool] = []
+
+    def eager(*given: Any, compile: bool, bfloat16: bool) -> UnrolledObjective:
+        assert compile == compiled
+        made.append(bfloat16)
+        return UnrolledObjective(*given, bfloat16=bfloat16)
+
+    monkeypatch.setattr("memcli.distill.objective", eager)
+    monkeypatch.setattr("memcli.distill.quick_in_bfloat16", lambda _: quick)
+    found = distill(SOURCE, SPEC, RECIPE, steps=1, compile=compiled, bfloat16=asked_for)
+    assert found.artifact.manifest.provenance["precision"] == expected
+    assert set(made) == {expected == "bfloat16"}
 
 
 def test_a_long_run_on_a_machine_without_a_compiler_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,6 +338,8 @@ def test_a_long_run_on_a_machine_without_a_compiler_says_so_and_goes_on(monkeypa
 
 @pytest.mark.skipif(why_not_compiled(torch.device("cpu")) is not None, reason="no working C++ compiler")
 def test_a_compiled_run_repeats_its_bits_and_equals_the_other_to_rounding() -> None:
-    compiled, again, plain = (distill(SOURCE, SPEC, RECIPE, steps=2, compile=how) for how in (True, True, False))
+    compiled, again, plain = (
+        distill(SOURCE, SPEC, RECIPE, steps=2, compile=how, bfloat16=False) for how in (True, True, False)
+    )
     assert same(compiled, again)
     torch.testing.assert_close(compiled.artifact.memory.bases, plain.artifact.memory.bases, rtol=1e-3, atol=1e-4)

@@ -14,7 +14,7 @@ from memcli.engine.fastest import Fastest
 from memcli.engine.forward import ForwardOverReverse
 from memcli.engine.functional import Functional
 from memcli.engine.optimisers import SGD, Adam, Optimiser
-from memcli.engine.precision import in_bfloat16
+from memcli.engine.precision import in_bfloat16, quick_in_bfloat16
 from memcli.engine.problem import InnerProblem
 from memcli.engine.reverse import ReverseOverReverse
 from memcli.engine.stored import Stored
@@ -49,6 +49,7 @@ __all__ = [
     "captured",
     "compiled",
     "in_bfloat16",
+    "quick_in_bfloat16",
     "replayed",
     "why_not_compiled",
 ]

@@ -12,9 +12,17 @@ __all__ = ["Objective", "Outcome", "RealImages", "RidgeObjective", "UnrolledObje
 
 
 def objective(
-    settings: Unrolled | Ridge, spec: MemorySpec, device: torch.device, *, compile: bool = False
+    settings: Unrolled | Ridge,
+    spec: MemorySpec,
+    device: torch.device,
+    *,
+    compile: bool = False,
+    bfloat16: bool = False,
 ) -> Objective:
-    """The objective that `settings` are of, for memories of `spec`; with its steps compiled, where it can do that."""
+    """The objective that `settings` are of, for memories of `spec`.
+
+    Where it can do that, its steps are compiled, and their convolutions done in bfloat16.
+    """
     if isinstance(settings, Ridge):
         return RidgeObjective(settings, spec, device)
-    return UnrolledObjective(settings, spec, device, compile=compile)
+    return UnrolledObjective(settings, spec, device, compile=compile, bfloat16=bfloat16)

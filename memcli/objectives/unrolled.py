@@ -50,8 +50,8 @@ class UnrolledObjective(Objective):
     test on real images.
 
     By default each step is recorded once and replayed; with `compile` it is compiled too, which pays in long runs.
-    Networks with layers that draw at random are neither recorded nor compiled. With `bfloat16` the inner training's
-    loss is computed in that type; weights, momentum, adjoints and the outer loss stay in float32.
+    Networks with layers that draw at random are neither recorded nor compiled. With `bfloat16` the convolutions of
+    recorded training steps are done in that type; everything around them, and the outer loss, stays in float32.
     """
 
     def __init__(
@@ -83,10 +83,11 @@ class UnrolledObjective(Objective):
         self._draws = len(self._augmentation.draw(spec.data.shape, 0, 0))  # tensors of a draw
         self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
         backend = compiled if compile else replayed
-        if derivatives is None:
-            derivatives = ReverseOverReverse if self._drops else partial(Traced, backend=backend)
         self._outer_loss = TracedLoss(self._testing_loss, backend)
-        self._derivatives = derivatives(in_bfloat16(self._training_loss) if bfloat16 else self._training_loss)
+        if derivatives is None:
+            training = in_bfloat16(backend) if bfloat16 else backend
+            derivatives = ReverseOverReverse if self._drops else partial(Traced, backend=training)
+        self._derivatives = derivatives(self._training_loss)
 
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         settings = self._settings

@@ -72,7 +72,7 @@ def test_other_libraries_give_the_gradient_of_the_plain_unroll(library: str) -> 
 
 
 def test_bfloat16_rounds_and_is_far_from_float32_but_not_from_the_truth() -> None:
-    eager = replace(TINY, method="memcli:eager")
+    eager = replace(TINY, width=8, method="memcli:eager")  # layers of fewer channels are not rounded
     assert 1e-4 < bench.error_against_float64(replace(eager, precision="bf16")) < 0.3
     assert bench.error_against_float64(eager) < 1e-4
 
@@ -138,6 +138,34 @@ def test_tables_show_ratios_added_memory_and_reasons() -> None:
     assert "| 4 | 10 | memcli | 25.0 | 0.00433 | " in text  # (100 - 50) MB in 5 - 3 steps
     assert "- Not measured: unroll (fp32): more than 1 s, at width 4, batch 10, T = 5" in text
     assert "| 3 | 0.500 | 2.00 |" in bench.cost_tables(rows, TINY)
+
+
+def test_tables_tell_the_rounded_gradients_difference_apart() -> None:
+    errors = {"memcli": 1e-6, bench.BF16: 0.05, "higher": 2e-6, "unroll": 0.0}
+    rows = [{**row(method, 1.0), "error": error, "drift": 2 * error} for method, error in errors.items()]
+    header, _, line = bench.tables(rows).split("\n\n")[1].splitlines()
+    assert header.endswith("| difference | over all T | memcli:bf16, difference | memcli:bf16, over all T |")
+    assert line.endswith("| 0.00000200 | 0.00000400 | 0.0500 | 0.100 |")
+
+
+def test_the_rounded_way_is_compared_to_the_unroll_in_float32() -> None:
+    cell = replace(TINY, width=8)
+    exact, _, rounded, none = bench.measure(cell, ["memcli:eager", "unroll"], LIMITS, ("fp32", "bf16"))
+    assert 0 < exact["error"] < bench.TOLERANCE
+    assert 1e-3 < rounded["error"] < 0.3
+    assert none["seconds"] is None
+
+
+def test_each_method_has_each_precision_and_the_rounded_one_its_own() -> None:
+    found = bench.ways(TINY, ["memcli", bench.BF16], ("fp32", "bf16"))
+    asked = [("memcli", "fp32"), (bench.BF16, "bf16"), ("memcli", "bf16")]
+    assert [(cell.method, cell.precision) for cell in found] == asked
+
+
+@pytest.mark.parametrize("method", ["unroll", *bench.UNRECORDED])
+def test_what_is_not_recorded_is_not_rounded(method: str) -> None:
+    said = bench.unavailable(replace(TINY, method=method, precision="bf16"))
+    assert said == "only the steps that memcli records are computed in bfloat16"
 
 
 def test_a_gradient_that_differs_or_is_no_number_is_found() -> None:
