@@ -68,7 +68,7 @@ def _option(param: Any) -> tuple[str, str, str]:
     value = "" if param.is_flag else f" {param.metavar or param.display_type(None).strip('<>').upper()}"
     default = "required" if param.required else "" if param.default in (None, "") else f"`{param.default}`"
     default = "" if param.is_flag else default
-    return f"`{', '.join(sorted(param.opts, key=len))}{value}`", default, param.help or ""
+    return f"`{', '.join([*sorted(param.opts, key=len), *param.secondary_opts])}{value}`", default, param.help or ""
 
 
 def _exit_codes() -> list[tuple[int, str]]:

@@ -106,6 +106,8 @@ def test_people_are_told_the_size_the_accuracy_and_what_to_type_next(start: Call
         (["--steps", 2], {"steps": 2}),
         (["--licence", "MIT"], {"licence": "MIT"}),
         (["--zca"], {"whitened": True}),
+        (["--bfloat16"], {"precision": "bfloat16"}),
+        (["--no-bfloat16"], {"precision": "float32"}),
     ],
 )
 def test_every_option_changes_the_file(start: Callable, tmp_path: Path, arguments: list, told: dict) -> None:
@@ -113,7 +115,7 @@ def test_every_option_changes_the_file(start: Callable, tmp_path: Path, argument
     manifest = inspection.inspect(tmp_path / "f.safetensors").manifest
     size = manifest.spec.size()
     found = {**manifest.spec.to_json(), "seed": manifest.seed, "steps": manifest.recipe["steps"]}
-    found["licence"] = manifest.provenance["licence"]
+    found |= {name: manifest.provenance[name] for name in ("licence", "precision")}
     found["whitened"] = bool(manifest.spec.data.zca)
     for key, value in told.items():
         if key in ("ipc", "bytes"):
