@@ -55,23 +55,26 @@ class Cell:
         return {**found, "eval-full": [*wide, "--runs", "1", "--baselines", "full"]}
 
 
+FASHION = "torchvision:FashionMNIST@{data}"
+INT8 = "--budget 1ipc --storage int8"  # the bytes of one image per class in float32
 CELLS = {
     cell.name: cell
     for cell in (
         Cell("digits-1", "digits", "digits", 1, "--cells 24 --time-budget 60s", cross=False),
         Cell("mnist-1", "MNIST", "torchvision:MNIST@{data}", 1, "--cells 100 --time-budget 10m"),
-        Cell("fashion-1", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--time-budget 10m"),
-        Cell(
-            *("fashion-1-int8", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--time-budget 10m"),
-            budget="--budget 1ipc --storage int8",
+        Cell("fashion-1", "Fashion-MNIST", FASHION, 1, "--time-budget 10m"),
+        *(
+            Cell(f"fashion-1{name}", "Fashion-MNIST", FASHION, 1, f"--time-budget {time}", budget=budget)
+            for time, short in (("1m", "-minute"), ("3m", "-3-minutes"))
+            for name, budget in ((short, ""), (f"-int8{short}", INT8))
         ),
-        Cell("fashion-1-hour", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--time-budget 60m"),
+        Cell("fashion-1-int8", "Fashion-MNIST", FASHION, 1, "--time-budget 10m", budget=INT8),
+        Cell("fashion-1-hour", "Fashion-MNIST", FASHION, 1, "--time-budget 60m"),
         Cell("mnist-1-best", "MNIST", "torchvision:MNIST@{data}", 1, "--recipe best --time-budget 60m"),
-        Cell(
-            "fashion-1-best", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 1, "--recipe best --time-budget 60m"
-        ),
+        Cell("fashion-1-best", "Fashion-MNIST", FASHION, 1, "--recipe best --time-budget 60m"),
+        Cell("fashion-1-int8-best", "Fashion-MNIST", FASHION, 1, "--recipe best --time-budget 60m", budget=INT8),
         Cell("cifar10-1-best", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe best --time-budget 60m"),
-        Cell("fashion-10", "Fashion-MNIST", "torchvision:FashionMNIST@{data}", 10, "--time-budget 60m"),
+        Cell("fashion-10", "Fashion-MNIST", FASHION, 10, "--time-budget 60m"),
         Cell("cifar10-1", "CIFAR-10", "parquet:{data}/cifar10", 1, "--time-budget 60m"),
         Cell("cifar10-10", "CIFAR-10", "parquet:{data}/cifar10", 10, "--time-budget 60m"),
     )
