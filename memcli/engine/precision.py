@@ -13,7 +13,7 @@ _CONVOLUTIONS = {
     torch.ops.aten.convolution.default: (1, 3),  # x, W, b
     torch.ops.aten.convolution_backward.default: (2, 3),  # g, x, W
 }
-_LEAST_CHANNELS = 8  # that a convolution reads; with fewer it reads images
+_LEAST_CHANNELS = 8  # that a convolution reads in a group; with fewer it reads images
 
 
 def in_bfloat16(backend: Backend) -> Backend:
@@ -21,7 +21,7 @@ def in_bfloat16(backend: Backend) -> Backend:
 
     bfloat16 has the range of float32 and 8 bits of precision. Convolutions that read fewer than 8 channels stay as they
     are: they take little time, and rounding the images is most of what rounding all would do to a gradient. Of a
-    ConvNet-3 its relative error is about 5 %, and 20 % if the first layer is rounded too (docs/log.md).
+    ConvNet-3 its relative error is about 5 %, and 19 to 24 % if the first layer is rounded too (docs/log.md).
     """
 
     def rounded(operations: GraphModule, example: Tensors) -> Runner:
