@@ -425,13 +425,13 @@ def ways(cell: Cell, methods: list[str], precisions: tuple[str, ...]) -> list[Ce
     return list(dict.fromkeys(made))
 
 
-def measure(cell: Cell, methods: list[str], limits: Limits, precisions: tuple[str, ...] = ("fp32",)) -> list[Row]:
-    """One row for each method and precision, their processes taking turns.
+def measure(cells: list[Cell], limits: Limits) -> list[Row]:
+    """One row for each of some cells that differ by method and precision only, their processes taking turns.
 
     `error` is the relative difference from the plain unroll's gradient over at most COMPARED inner steps, `drift` that
     over all of them. Where the plain unroll is not measured in a method's precision, it is that in float32.
     """
-    workers = [Worker(way, limits) for way in ways(cell, methods, precisions)]
+    workers = [Worker(cell, limits) for cell in cells]
     try:
         for worker in workers:
             worker.ready()
@@ -446,7 +446,7 @@ def measure(cell: Cell, methods: list[str], limits: Limits, precisions: tuple[st
             if own is not None:
                 row.update({name: relative(own[name], reference[name]) for name in own} if own and reference else {})
                 row.update(worker.ask("operations"))
-                row.update(worker.ask("float64") if len(precisions) > 1 else {})
+                row.update(worker.ask("float64") if any(cell.precision == "tf32" for cell in cells) else {})
     finally:
         for worker in workers:
             worker.close()
@@ -709,6 +709,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "--max-gb", type=float, help="that a method may add in memory (CPU; default 80%% of what is free)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, and no tables")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="keep rows in FILE, and go on where it ends")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="also put the tables into their place in FILE")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="with --cost: write the plot, an SVG, to FILE")
     given = parser.parse_args(argv)
@@ -768,6 +769,13 @@ def free_gb() -> float:
     return 0.8 * free * os.sysconf("SC_PAGE_SIZE") / 1e9
 
 
+def kept(file: Path | None) -> list[Row]:
+    """The rows of earlier runs, from lines of JSON; none where there is no file yet."""
+    if file is None or not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+
+
 def disagreeing(rows: list[Row]) -> list[Row]:
     """The rows in float32 whose gradient is not that of the plain unroll; one that is not finite is not, either."""
     errors = [(row, row.get("error")) for row in rows if row["precision"] == "fp32"]
@@ -781,9 +789,14 @@ def main(argv: list[str] | None = None) -> int:
     if given.one:
         serve(Cell(**json.loads(given.one)), limits.gb)
         return 0
-    rows: list[Row] = []
+    rows, earlier = list[Row](), kept(given.keep)
     for cell in cells(given):
-        found = measure(cell, given.methods, limits, PRECISIONS if given.paper else ("fp32",))
+        asked = ways(cell, given.methods, PRECISIONS if given.paper else ("fp32",))
+        known = {way: row for way in asked for row in earlier if asdict(way).items() <= row.items()}
+        if len(known) == len(asked):
+            rows += known.values()
+            continue
+        found = measure(asked, limits)
         for row in found:
             error = row.get("error")
             said = row.get("reason") or f"{row['seconds']:.3f} s, {row['peak_mb']:.0f} MB"
@@ -795,6 +808,9 @@ def main(argv: list[str] | None = None) -> int:
             where = f"width {row['width']}, batch {row['batch']}, T = {row['steps']}, {row['classes']} classes"
             print(f"{where}, {row['method']} ({row['precision']}): {said}", file=sys.stderr)
         rows += found
+        if given.keep:
+            with given.keep.open("a", encoding="utf-8") as file:
+                file.writelines(json.dumps(row) + "\n" for row in found)
     if given.plot:
         given.plot.write_text(plot(rows, base_cell(given)), encoding="utf-8")
     if given.json:

@@ -78,24 +78,24 @@ def test_bfloat16_rounds_and_is_far_from_float32_but_not_from_the_truth() -> Non
 
 
 def test_a_cell_without_time_is_a_row_with_a_reason() -> None:
-    (found,) = bench.measure(TINY, ["unroll"], replace(LIMITS, seconds=0.0))
+    (found,) = bench.measure([replace(TINY, method="unroll")], replace(LIMITS, seconds=0.0))
     assert (found["seconds"], found["peak_mb"], found["reason"]) == (None, None, "more than 0 s")
 
 
 def test_a_cell_without_memory_is_a_row_with_a_reason() -> None:
-    large = bench.Cell(width=32, batch=100, steps=50)  # keeps some gigabytes of activations
-    (found,) = bench.measure(large, ["unroll"], replace(LIMITS, gb=0.5))
+    large = bench.Cell(width=32, batch=100, steps=50, method="unroll")  # keeps some gigabytes of activations
+    (found,) = bench.measure([large], replace(LIMITS, gb=0.5))
     assert (found["seconds"], found["peak_mb"]) == (None, None)
     assert found["reason"].startswith("more than 0.5 GB of memory (")
 
 
 def test_a_process_that_dies_is_a_row_with_a_reason() -> None:
-    (found,) = bench.measure(replace(TINY, device="nowhere"), ["unroll"], LIMITS)
+    (found,) = bench.measure([replace(TINY, device="nowhere", method="unroll")], LIMITS)
     assert (found["seconds"], found["reason"]) == (None, "it failed with code 1")
 
 
 def test_what_memcli_refuses_is_a_row_with_a_reason() -> None:
-    (found,) = bench.measure(replace(TINY, width=2000), ["memcli:eager"], LIMITS)
+    (found,) = bench.measure([replace(TINY, width=2000, method="memcli:eager")], LIMITS)
     assert (found["seconds"], found["reason"]) == (
         None,
         "width of convnet is '2000'. Give a whole number from 1 to 1024.",
@@ -117,6 +117,18 @@ def test_the_paper_step_runs_on_a_cpu_and_fills_its_place(tmp_path: Path, capsys
     assert "| memcli:eager | tf32 | 2 | 8 | 20 | - | - |" in text
     assert "memcli:eager (tf32): TF32 needs a CUDA device" in text
     assert capsys.readouterr().out.strip() in text
+
+
+def test_a_stopped_run_goes_on_where_its_file_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["--widths", "4", "--batches", "10", "--repeats", "1", "--methods", "memcli:eager", "unroll"]
+    keep = ["--json", "--keep", str(tmp_path / "rows.jsonl")]
+    assert bench.main([*command, "--steps", "1", *keep]) == 0
+    first = json.loads(capsys.readouterr().out)["rows"]
+    assert bench.main([*command, "--steps", "1", "2", *keep]) == 0
+    both = capsys.readouterr()
+    assert json.loads(both.out)["rows"][:2] == first
+    assert [found["steps"] for found in json.loads(both.out)["rows"]] == [1, 1, 2, 2]
+    assert "T = 1," not in both.err
 
 
 def test_the_plot_is_xml_with_a_line_for_each_method_in_each_panel() -> None:
@@ -150,7 +162,7 @@ def test_tables_tell_the_rounded_gradients_difference_apart() -> None:
 
 def test_the_rounded_way_is_compared_to_the_unroll_in_float32() -> None:
     cell = replace(TINY, width=8)
-    exact, _, rounded, none = bench.measure(cell, ["memcli:eager", "unroll"], LIMITS, ("fp32", "bf16"))
+    exact, _, rounded, none = bench.measure(bench.ways(cell, ["memcli:eager", "unroll"], ("fp32", "bf16")), LIMITS)
     assert 0 < exact["error"] < bench.TOLERANCE
     assert 1e-3 < rounded["error"] < 0.3
     assert none["seconds"] is None
