@@ -418,18 +418,19 @@ class Worker:
         return {**row, **found, "repeats": len(timed), "first_seconds": self.times[0]}
 
 
-def ways(cell: Cell, methods: list[str], precisions: tuple[str, ...]) -> list[Cell]:
+def competitors(cell: Cell, methods: list[str], precisions: tuple[str, ...]) -> list[Cell]:
     """The cell by each method in each precision; by the method BF16 once, whatever the precisions."""
     asked = itertools.product(precisions, methods)
     made = (replace(cell, method=method, precision="bf16" if method == BF16 else prec) for prec, method in asked)
     return list(dict.fromkeys(made))
 
 
-def measure(cells: list[Cell], limits: Limits) -> list[Row]:
+def measure(cells: list[Cell], limits: Limits, float64: bool = False) -> list[Row]:
     """One row for each of some cells that differ by method and precision only, their processes taking turns.
 
     `error` is the relative difference from the plain unroll's gradient over at most COMPARED inner steps, `drift` that
     over all of them. Where the plain unroll is not measured in a method's precision, it is that in float32.
+    With `float64` the rows also tell the error against that type, on a smaller problem.
     """
     workers = [Worker(cell, limits) for cell in cells]
     try:
@@ -446,7 +447,7 @@ def measure(cells: list[Cell], limits: Limits) -> list[Row]:
             if own is not None:
                 row.update({name: relative(own[name], reference[name]) for name in own} if own and reference else {})
                 row.update(worker.ask("operations"))
-                row.update(worker.ask("float64") if any(cell.precision == "tf32" for cell in cells) else {})
+                row.update(worker.ask("float64") if float64 else {})
     finally:
         for worker in workers:
             worker.close()
@@ -507,18 +508,18 @@ def tables(rows: list[Row]) -> str:
             ]
         ),
     )
-    exact, rounded = [m for m in others if m != BF16], [m for m in others if m == BF16]
-    differences = [(exact, "error"), (exact, "drift"), *((rounded, name) for name in ("error", "drift") if rounded)]
+    exact = [method for method in others if method != BF16]
+    differences = [("difference", exact, "error"), ("over all T", exact, "drift")]
+    if BF16 in others:
+        differences += [(f"{BF16}, {title}", [BF16], name) for title, _, name in differences]
+    titles = [title for title, _, _ in differences]
     counted = table(
-        [
-            *(*head, *(f"{m}, Gflop" for m in methods), *(f"{m}, Gflop/s" for m in methods)),
-            *("difference", "over all T", *(f"{BF16}, {name}" for name in ("difference", "over all T") if rounded)),
-        ],
+        [*head, *(f"{m}, Gflop" for m in methods), *(f"{m}, Gflop/s" for m in methods), *titles],
         side_by_side(
             lambda group: [
                 *(group[m].get("gflop") for m in methods),
                 *(ratio(group[m].get("gflop"), group[m]["seconds"]) for m in methods),
-                *(max((group[m].get(name) or 0.0 for m in some), default=None) for some, name in differences),
+                *(max((group[m].get(name) or 0.0 for m in some), default=None) for _, some, name in differences),
             ]
         ),
     )
@@ -791,12 +792,12 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     rows, earlier = list[Row](), kept(given.keep)
     for cell in cells(given):
-        asked = ways(cell, given.methods, PRECISIONS if given.paper else ("fp32",))
+        asked = competitors(cell, given.methods, PRECISIONS if given.paper else ("fp32",))
         known = {way: row for way in asked for row in earlier if asdict(way).items() <= row.items()}
         if len(known) == len(asked):
             rows += known.values()
             continue
-        found = measure(asked, limits)
+        found = measure(asked, limits, float64=given.paper)
         for row in found:
             error = row.get("error")
             said = row.get("reason") or f"{row['seconds']:.3f} s, {row['peak_mb']:.0f} MB"

@@ -162,14 +162,16 @@ def test_tables_tell_the_rounded_gradients_difference_apart() -> None:
 
 def test_the_rounded_way_is_compared_to_the_unroll_in_float32() -> None:
     cell = replace(TINY, width=8)
-    exact, _, rounded, none = bench.measure(bench.ways(cell, ["memcli:eager", "unroll"], ("fp32", "bf16")), LIMITS)
+    exact, _, rounded, none = bench.measure(
+        bench.competitors(cell, ["memcli:eager", "unroll"], ("fp32", "bf16")), LIMITS
+    )
     assert 0 < exact["error"] < bench.TOLERANCE
     assert 1e-3 < rounded["error"] < 0.3
     assert none["seconds"] is None
 
 
 def test_each_method_has_each_precision_and_the_rounded_one_its_own() -> None:
-    found = bench.ways(TINY, ["memcli", bench.BF16], ("fp32", "bf16"))
+    found = bench.competitors(TINY, ["memcli", bench.BF16], ("fp32", "bf16"))
     asked = [("memcli", "fp32"), (bench.BF16, "bf16"), ("memcli", "bf16")]
     assert [(cell.method, cell.precision) for cell in found] == asked
 
