@@ -53,6 +53,7 @@ from memcli.engine import (
     captured,
     compiled,
     in_bfloat16,
+    quick_in_bfloat16,
     why_not_compiled,
 )
 from memcli.engine.allocation import keep_freed_memory
@@ -71,10 +72,10 @@ TOLERANCE = 5e-3  # of two gradients in float32, relatively: a few flipped signs
 PRECISIONS = ("fp32", "tf32", "bf16")
 SETUP_SECONDS = 600  # for a process to import torch and build its problem
 WAYS = tuple(partial(Traced, way=way, backend=compiled) for way in (ReverseOverReverse, ForwardOverReverse))
-BF16 = "memcli:bf16"  # a method of its own, so that it stands beside the others' float32
+FLOAT32, AUTOCAST = "memcli:float32", "unroll:autocast"
 VARIANTS: dict[str, dict[str, Any]] = {
     "memcli": {"compile": True},  # what `memcli distill` does in a run that is long enough to pay for compiling
-    BF16: {"compile": True},  # and on a processor that multiplies bfloat16
+    FLOAT32: {"compile": True},  # the same where it would round
     "memcli:eager": {},  # and in a shorter one
     "memcli:checkpointed": {"adjoint": Checkpointed(), "compile": True},
     "memcli:direct": {"adjoint": Direct()},
@@ -178,6 +179,12 @@ def by_unroll(problem: Problem, dtype: torch.dtype = torch.float32) -> Tensors:
     return torch.autograd.grad(loss, controls)
 
 
+def by_autocast(problem: Problem) -> Tensors:
+    """The same where torch rounds what it holds to be safe to round."""
+    with torch.autocast(problem.device.type, dtype=torch.bfloat16):
+        return by_unroll(problem)
+
+
 def by_higher(problem: Problem) -> Tensors:
     higher = importlib.import_module("higher")
     network, controls = problem.network(), problem.controls()
@@ -200,6 +207,7 @@ def by_torchopt(problem: Problem) -> Tensors:
 METHODS: dict[str, Callable[[Problem], Tensors]] = {
     **dict.fromkeys(VARIANTS, by_memcli),
     "unroll": by_unroll,
+    AUTOCAST: by_autocast,
     "higher": by_higher,
     "torchopt": by_torchopt,
 }
@@ -220,7 +228,8 @@ def unavailable(cell: Cell) -> str | None:
         return f"{cell.method} is not installed"
     if cell.precision == "tf32" and cell.device == "cpu":
         return "TF32 needs a CUDA device"
-    if cell.precision == "bf16" and (cell.method not in VARIANTS or cell.method in UNRECORDED):
+    recorded = cell.method in VARIANTS and cell.method not in UNRECORDED
+    if cell.precision == "bf16" and not recorded and cell.method != AUTOCAST:
         return "only the steps that memcli records are computed in bfloat16"
     return None
 
@@ -285,7 +294,7 @@ def operations(cell: Cell) -> float:
     counts = []
     for steps in (1, 2):
         # Compiled operations are the same, and the counter does not know their names.
-        method = "memcli:eager" if cell.method in ("memcli", BF16) else cell.method
+        method = "memcli:eager" if cell.method in ("memcli", FLOAT32) else cell.method
         problem = Problem(replace(cell, steps=steps, method=method))
         METHODS[method](problem)  # records the steps, which is not counted
         with FlopCounterMode(display=False) as counter:
@@ -418,11 +427,17 @@ class Worker:
         return {**row, **found, "repeats": len(timed), "first_seconds": self.times[0]}
 
 
-def competitors(cell: Cell, methods: list[str], precisions: tuple[str, ...]) -> list[Cell]:
-    """The cell by each method in each precision; by the method BF16 once, whatever the precisions."""
-    asked = itertools.product(precisions, methods)
-    made = (replace(cell, method=method, precision="bf16" if method == BF16 else prec) for prec, method in asked)
-    return list(dict.fromkeys(made))
+def own_precision(method: str, device: str) -> str:
+    """What a method computes in where nothing else is asked for: `memcli` in what `memcli distill` would."""
+    rounds = method == AUTOCAST or (method == "memcli" and quick_in_bfloat16(torch.device(device)))
+    return "bf16" if rounds else "fp32"
+
+
+def competitors(cell: Cell, methods: list[str], precisions: tuple[str, ...] = ()) -> list[Cell]:
+    """The cell by each method, in each of the precisions or in its own."""
+    if precisions:
+        return [replace(cell, method=method, precision=prec) for prec in precisions for method in methods]
+    return [replace(cell, method=method, precision=own_precision(method, cell.device)) for method in methods]
 
 
 def measure(cells: list[Cell], limits: Limits, float64: bool = False) -> list[Row]:
@@ -508,10 +523,12 @@ def tables(rows: list[Row]) -> str:
             ]
         ),
     )
-    exact = [method for method in others if method != BF16]
+    rounded = [
+        method for method in others if any(row["precision"] == "bf16" for row in rows if row["method"] == method)
+    ]
+    exact = [method for method in others if method not in rounded]
     differences = [("difference", exact, "error"), ("over all T", exact, "drift")]
-    if BF16 in others:
-        differences += [(f"{BF16}, {title}", [BF16], name) for title, _, name in differences]
+    differences += [(f"{method}, {title}", [method], name) for method in rounded for title, _, name in differences[:2]]
     titles = [title for title, _, _ in differences]
     counted = table(
         [*head, *(f"{m}, Gflop" for m in methods), *(f"{m}, Gflop/s" for m in methods), *titles],
@@ -720,11 +737,12 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         "steps": [10, 30, 100],
         "classes": [10],
     }
-    methods = ["memcli", BF16, "unroll", "higher", "torchopt"]
+    ours = ["memcli", FLOAT32] if own_precision("memcli", given.device) == "bf16" else ["memcli"]
+    methods = [*ours, "unroll", "higher", "torchopt"]
     given.place = "cost" if given.cost else "paper" if given.paper else "tables"
     if given.cost:
         defaults = {"widths": [16, 32, 64, 128], "batches": [20, 50, 100, 200], "steps": [5, 10, 20, 40]}
-        defaults["classes"], methods = [2, 5, 10, 20, 50, 100], ["memcli", BF16, "unroll"]
+        defaults["classes"], methods = [2, 5, 10, 20, 50, 100], [*ours, "unroll"]
     elif given.paper:
         defaults, methods = {"widths": [128], "batches": [320], "steps": [150], "classes": [10]}, ["memcli"]
     for name, default in {**defaults, "methods": methods}.items():
@@ -792,7 +810,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     rows, earlier = list[Row](), kept(given.keep)
     for cell in cells(given):
-        asked = competitors(cell, given.methods, PRECISIONS if given.paper else ("fp32",))
+        asked = competitors(cell, given.methods, PRECISIONS if given.paper else ())
         known = {way: row for way in asked for row in earlier if asdict(way).items() <= row.items()}
         if len(known) == len(asked):
             rows += known.values()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule, symbolic_trace
 
+from memcli.engine.image_gradient import with_image_gradients
 from memcli.engine.tensors import Tensors
 from memcli.errors import UsageError, out_of_memory
 from memcli.text import printable
@@ -35,6 +36,8 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
 
     try:
         with _quietly(), _deterministic(), torch.no_grad():
+            if all(tensor.device.type == "cpu" for tensor in example):
+                operations = with_image_gradients(operations)
             run: Callable[..., object] = inductor(operations, list(example))
             run(*example)
     except Exception as error:  # what a missing compiler raises differs from one torch to the next

@@ -56,7 +56,9 @@ def _rounded(operations: GraphModule) -> GraphModule:
 
 
 def _cast(node: Node, dtype: torch.dtype) -> Node:
-    return node.graph.call_function(torch.ops.aten.to.dtype, (node, dtype))
+    cast = node.graph.call_function(torch.ops.aten.to.dtype, (node, dtype))
+    cast.meta["val"] = _value(node).to(dtype)
+    return cast
 
 
 def _value(node: Node) -> Tensor:

@@ -153,10 +153,11 @@ def test_tables_show_ratios_added_memory_and_reasons() -> None:
 
 
 def test_tables_tell_the_rounded_gradients_difference_apart() -> None:
-    errors = {"memcli": 1e-6, bench.BF16: 0.05, "higher": 2e-6, "unroll": 0.0}
+    errors = {"memcli": 0.05, bench.FLOAT32: 1e-6, "higher": 2e-6, "unroll": 0.0}
     rows = [{**row(method, 1.0), "error": error, "drift": 2 * error} for method, error in errors.items()]
+    rows[0]["precision"] = "bf16"
     header, _, line = bench.tables(rows).split("\n\n")[1].splitlines()
-    assert header.endswith("| difference | over all T | memcli:bf16, difference | memcli:bf16, over all T |")
+    assert header.endswith("| difference | over all T | memcli, difference | memcli, over all T |")
     assert line.endswith("| 0.00000200 | 0.00000400 | 0.0500 | 0.100 |")
 
 
@@ -170,10 +171,25 @@ def test_the_rounded_way_is_compared_to_the_unroll_in_float32() -> None:
     assert none["seconds"] is None
 
 
-def test_each_method_has_each_precision_and_the_rounded_one_its_own() -> None:
-    found = bench.competitors(TINY, ["memcli", bench.BF16], ("fp32", "bf16"))
-    asked = [("memcli", "fp32"), (bench.BF16, "bf16"), ("memcli", "bf16")]
+@pytest.mark.parametrize(("quick", "own"), [(True, "bf16"), (False, "fp32")])
+def test_memcli_computes_in_what_its_command_line_would(quick: bool, own: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "quick_in_bfloat16", lambda _: quick)
+    found = bench.competitors(TINY, ["memcli", bench.FLOAT32, "unroll", bench.AUTOCAST])
+    assert [cell.precision for cell in found] == [own, "fp32", "fp32", "bf16"]
+    methods = bench.arguments([]).methods
+    assert methods == ["memcli", *([bench.FLOAT32] if quick else []), "unroll", "higher", "torchopt"]
+
+
+def test_each_method_has_each_precision_that_is_asked_for() -> None:
+    found = bench.competitors(TINY, ["memcli", "unroll"], ("fp32", "bf16"))
+    asked = [("memcli", "fp32"), ("unroll", "fp32"), ("memcli", "bf16"), ("unroll", "bf16")]
     assert [(cell.method, cell.precision) for cell in found] == asked
+
+
+def test_autocast_rounds_the_plain_unroll() -> None:
+    problem = bench.Problem(replace(TINY, method=bench.AUTOCAST))
+    found, wanted = (bench._flat(way(problem)) for way in (bench.by_autocast, bench.by_unroll))
+    assert 1e-3 < bench.relative(found, wanted) < 0.3
 
 
 @pytest.mark.parametrize("method", ["unroll", *bench.UNRECORDED])
