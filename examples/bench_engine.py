@@ -27,7 +27,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -496,6 +496,11 @@ def ratio(one: float | None, other: float | None) -> float | None:
     return one / other if one and other else None
 
 
+def largest(numbers: Iterable[float | None]) -> float | None:
+    """Of those that are known; None where none is."""
+    return max((number for number in numbers if number is not None), default=None)
+
+
 def grouped(rows: list[Row], keys: tuple[str, ...]) -> dict[tuple[Any, ...], dict[str, Row]]:
     """The rows by the values of `keys`, then by method."""
     groups: dict[tuple[Any, ...], dict[str, Row]] = {}
@@ -536,7 +541,7 @@ def tables(rows: list[Row]) -> str:
             lambda group: [
                 *(group[m].get("gflop") for m in methods),
                 *(ratio(group[m].get("gflop"), group[m]["seconds"]) for m in methods),
-                *(max((group[m].get(name) or 0.0 for m in some), default=None) for _, some, name in differences),
+                *(largest(group[m].get(name) for m in some) for _, some, name in differences),
             ]
         ),
     )

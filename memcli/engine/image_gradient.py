@@ -10,6 +10,7 @@ from torch.nn.functional import pad
 _BACKWARD = torch.ops.aten.convolution_backward.default
 _PLAIN = ([1, 1], [1, 1], False, 1)  # stride, dilation, transposed, groups
 _MOST_CHANNELS = 7  # that images have; oneDNN's own gradient is as quick from 8 on
+_MOST_PIXELS = 25  # of a kernel: a share of each is kept, for every input channel and output pixel
 
 
 def image_gradient(g: Tensor, weight: Tensor, height: int, width: int, padding: tuple[int, int]) -> Tensor:
@@ -38,8 +39,10 @@ def with_image_gradients(operations: GraphModule) -> GraphModule:
         if node.target is not _BACKWARD:
             continue
         (g, images, weight), (stride, padding, dilation, transposed, _, groups, mask) = node.args[:3], node.args[4:]
-        plain = (list(stride), list(dilation), transposed, groups) == _PLAIN
-        if not (mask[0] and plain and _shape(images)[1] <= _MOST_CHANNELS):
+        if not mask[0] or (list(stride), list(dilation), transposed, groups) != _PLAIN:
+            continue
+        _, channels, kh, kw = _shape(weight)
+        if channels > _MOST_CHANNELS or kh * kw > _MOST_PIXELS:
             continue
         with graph.inserting_before(node):
             found = graph.call_function(image_gradient, (g, weight, *_shape(images)[2:], tuple(padding)))

@@ -21,10 +21,15 @@ def random(*shape: int) -> Tensor:
 
 
 def recorded(
-    channels: int = 3, stride: int = 1, dilation: int = 1, groups: int = 1, mask: tuple[bool, ...] = (True, True, True)
+    channels: int = 3,
+    kernel: int = 3,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    mask: tuple[bool, ...] = (True, True, True),
 ) -> tuple[GraphModule, tuple[Tensor, ...]]:
     """What of a convolution's three derivatives the mask asks for, and tensors to compute them on."""
-    images, weight = random(2, channels * groups, 9, 8), random(4 * groups, channels, 3, 3)
+    images, weight = random(2, channels * groups, 9, 8), random(4 * groups, channels, kernel, kernel)
     sizes: tuple[Any, ...] = ([stride] * 2, [1, 1], [dilation] * 2)
     out = torch.nn.functional.conv2d(images, weight, None, *sizes, groups)
 
@@ -62,7 +67,8 @@ def test_takes_the_place_of_a_gradient_of_few_channels(mask: tuple[bool, ...]) -
 
 
 @pytest.mark.parametrize(
-    "other", [{"channels": 8}, {"stride": 2}, {"dilation": 2}, {"groups": 2}, {"mask": (False, True, True)}]
+    "other",
+    [{"channels": 8}, {"kernel": 6}, {"stride": 2}, {"dilation": 2}, {"groups": 2}, {"mask": (False, True, True)}],
 )
 def test_leaves_every_other_derivative_alone(other: dict[str, Any]) -> None:
     operations, _ = recorded(**other)

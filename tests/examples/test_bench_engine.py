@@ -159,6 +159,8 @@ def test_tables_tell_the_rounded_gradients_difference_apart() -> None:
     header, _, line = bench.tables(rows).split("\n\n")[1].splitlines()
     assert header.endswith("| difference | over all T | memcli, difference | memcli, over all T |")
     assert line.endswith("| 0.00000200 | 0.00000400 | 0.0500 | 0.100 |")
+    uncompared = [row(method, 1.0) for method in errors]
+    assert bench.tables(uncompared).split("\n\n")[1].endswith("| - | - |")
 
 
 def test_the_rounded_way_is_compared_to_the_unroll_in_float32() -> None:
