@@ -75,8 +75,8 @@ WAYS = tuple(partial(Traced, way=way, backend=compiled) for way in (ReverseOverR
 FLOAT32, AUTOCAST = "memcli:float32", "unroll:autocast"
 VARIANTS: dict[str, dict[str, Any]] = {
     "memcli": {"compile": True},  # what `memcli distill` does in a run that is long enough to pay for compiling
-    FLOAT32: {"compile": True},  # the same where it would round
-    "memcli:eager": {},  # and in a shorter one
+    FLOAT32: {"compile": True},  # the same, never rounded
+    "memcli:eager": {},  # as in a shorter run
     "memcli:checkpointed": {"adjoint": Checkpointed(), "compile": True},
     "memcli:direct": {"adjoint": Direct()},
     "memcli:graphs": {"derivatives": partial(Traced, backend=captured)},
@@ -528,10 +528,8 @@ def tables(rows: list[Row]) -> str:
             ]
         ),
     )
-    rounded = [
-        method for method in others if any(row["precision"] == "bf16" for row in rows if row["method"] == method)
-    ]
-    exact = [method for method in others if method not in rounded]
+    in_bf16 = {row["method"] for row in rows if row["precision"] == "bf16"}
+    rounded, exact = [m for m in others if m in in_bf16], [m for m in others if m not in in_bf16]
     differences = [("difference", exact, "error"), ("over all T", exact, "drift")]
     differences += [(f"{method}, {title}", [method], name) for method in rounded for title, _, name in differences[:2]]
     titles = [title for title, _, _ in differences]

@@ -5,15 +5,15 @@ from torch import Tensor
 from torch.fx import GraphModule, Node
 
 from memcli.engine.backends import Backend, Runner
+from memcli.engine.recorded import CONVOLUTION_BACKWARD, reads_images, shown
 from memcli.engine.tensors import Tensors
 
 # Of a convolution and of its derivatives: where the weights are among the arguments, and how many of the first are
 # tensors to round. What follows those is settings; a backward's results are all rounded too.
 _CONVOLUTIONS = {
     torch.ops.aten.convolution.default: (1, 3),  # x, W, b
-    torch.ops.aten.convolution_backward.default: (2, 3),  # g, x, W
+    CONVOLUTION_BACKWARD: (2, 3),  # g, x, W
 }
-_LEAST_CHANNELS = 8  # that a convolution reads in a group; with fewer it reads images
 
 
 def in_bfloat16(backend: Backend) -> Backend:
@@ -40,7 +40,7 @@ def _rounded(operations: GraphModule) -> GraphModule:
     graph = operations.graph
     for node in list(graph.nodes):
         place, count = _CONVOLUTIONS.get(node.target, (0, 0))
-        if not count or _value(node.args[place]).shape[1] < _LEAST_CHANNELS:
+        if not count or reads_images(node.args[place]):
             continue
         with graph.inserting_before(node):
             tensors = (given if given is None else _cast(given, torch.bfloat16) for given in node.args[:count])
@@ -48,8 +48,7 @@ def _rounded(operations: GraphModule) -> GraphModule:
         single = isinstance(node.meta["val"], Tensor)
         for result in [node] if single else list(node.users):
             with graph.inserting_after(result):
-                wide = _cast(result, _value(result).dtype)
-            wide.meta = dict(result.meta)
+                wide = _cast(result, shown(result).dtype)
             result.replace_all_uses_with(wide, delete_user_cb=lambda user, wide=wide: user is not wide)
     operations.recompile()
     return operations
@@ -57,10 +56,5 @@ def _rounded(operations: GraphModule) -> GraphModule:
 
 def _cast(node: Node, dtype: torch.dtype) -> Node:
     cast = node.graph.call_function(torch.ops.aten.to.dtype, (node, dtype))
-    cast.meta["val"] = _value(node).to(dtype)
+    cast.meta["val"] = shown(node).to(dtype)
     return cast
-
-
-def _value(node: Node) -> Tensor:
-    value: Tensor = node.meta["val"]
-    return value

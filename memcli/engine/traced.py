@@ -12,12 +12,11 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from memcli.engine.backends import Backend, Runner, replayed
 from memcli.engine.derivatives import Derivatives, Direction, Loss, Products
+from memcli.engine.recorded import CONVOLUTION_BACKWARD
 from memcli.engine.reverse import ReverseOverReverse
 from memcli.engine.tensors import Tensors, leaves
 from memcli.errors import UsageError
 from memcli.text import printable
-
-_CONVOLUTION = torch.ops.aten.convolution_backward.default
 
 
 class _Recorder:
@@ -129,7 +128,7 @@ def pruned(operations: GraphModule) -> GraphModule:
     graph = operations.graph
     graph.eliminate_dead_code()
     for node in graph.nodes:
-        if node.target is _CONVOLUTION:
+        if node.target is CONVOLUTION_BACKWARD:
             used = {user.args[1] for user in node.users if user.target is getitem}
             mask = [asked and place in used for place, asked in enumerate(node.args[-1])]
             node.args = (*node.args[:-1], mask)
