@@ -1,11 +1,14 @@
 """Recorded steps give the numbers of the way that was recorded, and refuse what a recording cannot hold."""
 
 from collections.abc import Callable
+from copy import deepcopy
+from pathlib import Path
 
 import engine_problems as problems
 import pytest
 import torch
 from torch import Tensor, nn
+from torch._dynamo.utils import counters
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -89,6 +92,20 @@ def test_compiled_steps_equal_autograd_and_are_the_same_every_time() -> None:
     first, second = (Stored().outer_gradient(inner, outer) for _ in range(2))
     for one, other in zip(problems.parts(first), problems.parts(second), strict=True):
         assert torch.equal(one, other)
+
+
+@needs_compiler
+def test_what_was_compiled_before_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    example = (torch.ones(3, 5), torch.arange(5.0))
+    operations = make_fx(lambda x, y: ((x + y).exp().sum(0),))(*example)
+    found, hits = [], []
+    for _ in range(2):
+        before = counters["inductor"]["fxgraph_cache_hit"]
+        found.append(compiled(deepcopy(operations), example)(*example)[0])
+        hits.append(counters["inductor"]["fxgraph_cache_hit"] - before)
+    assert hits == [0, 1]
+    assert torch.equal(*found)
 
 
 def _calling(function: Callable[..., Tensor]) -> GraphModule:
