@@ -64,9 +64,14 @@ CELLS = {
         Cell("mnist-1", "MNIST", "torchvision:MNIST@{data}", 1, "--cells 100 --time-budget 10m"),
         Cell("fashion-1", "Fashion-MNIST", FASHION, 1, "--time-budget 10m"),
         *(
-            Cell(f"fashion-1{name}", "Fashion-MNIST", FASHION, 1, f"--time-budget {time}", budget=budget)
-            for time, short in (("1m", "-minute"), ("3m", "-3-minutes"))
-            for name, budget in ((short, ""), (f"-int8{short}", INT8))
+            Cell(f"fashion-1{kind}{short}", "Fashion-MNIST", FASHION, 1, options, budget=budget)
+            for options, short in (
+                ("--time-budget 1m", "-minute"),
+                ("--time-budget 3m", "-3-minutes"),
+                ("--recipe best --time-budget 10m", "-best-10-minutes"),
+                ("--recipe best --time-budget 30m", "-best-30-minutes"),
+            )
+            for kind, budget in (("", ""), ("-int8", INT8))
         ),
         Cell("fashion-1-int8", "Fashion-MNIST", FASHION, 1, "--time-budget 10m", budget=INT8),
         Cell("fashion-1-hour", "Fashion-MNIST", FASHION, 1, "--time-budget 60m"),

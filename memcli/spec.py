@@ -13,7 +13,9 @@ LABELS = ("fixed", "class", "row")  # the label of an image: of its query; learn
 AUGMENTATIONS = ("flip", "shift", "scale", "rotate", "colour", "cutout")  # and in this order
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
 LEAST_GAIN, MOST_GAIN = 1e-3, 1e3  # of the factors of a whitening: beyond what any images have, and safe to invert
-_FULL_SIZE = 3  # images per class in numbers, from which on bases are best stored at the size of images (docs/log.md)
+# Images per class in numbers, from which on bases are best stored at the size of images: from the first on, or from the
+# second where no more bases of half the size are wanted than this share of what spans all such images (docs/log.md).
+_FULL_SIZE, _LAST_HALF_SIZE, _SHARE_OF_SPAN = 3, 5, 1 / 3
 _LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
 
@@ -217,8 +219,9 @@ class MemorySpec:
     ) -> Self:
         """The memory within a budget of `floats` numbers or of `bytes` of payload: give one of them.
 
-        K, s and R are chosen where they are not given. s is 2 for fewer numbers than 3 images per class have, where it
-        divides both sides and there are no cells, else 1. Two fifths of the budget go to bases, and more where that
+        K, s and R are chosen where they are not given. s is 2 for fewer numbers than 3 images per class have, or 5
+        where no more bases of that size are wanted than a third of their pixels; if it divides both sides and there
+        are no cells; else 1. Two fifths of the budget go to bases, and more where that
         would leave over about `most_rows` rows, but never more bases than a basis has pixels. The rest buys rows.
         Raises UsageError where not even one basis and one row fit.
         """
@@ -228,9 +231,7 @@ class MemorySpec:
         assert budget is not None
         numbers = budget if bytes is None else 8 * budget // STORAGES.get(storage, STORAGES["float32"]).bits
         if scale is None:
-            halves = data.height % 2 == 0 and data.width % 2 == 0 and min(data.height, data.width) >= 4
-            small = numbers < _FULL_SIZE * len(data.classes) * data.floats_per_image
-            scale = 2 if halves and small and not cells else 1
+            scale = 2 if not cells and _half_size(data, numbers, most_rows) else 1
         # One basis and one row where nothing is given; and the checks of all that is given.
         unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage, labels, cells)
 
@@ -247,15 +248,29 @@ class MemorySpec:
         if bases is None:
             spec = replace(spec, bases=_largest(lambda number: fits(replace(unit, bases=number))))
             if rows is None:
-                per_basis, per_address = math.prod(unit.base_shape), len(data.classes)
-                by_share = round(_SHARE_OF_BASES * numbers / per_basis)
-                by_rows = numbers // (per_basis + per_address * most_rows) if most_rows else 0
-                wanted = min(max(by_share, by_rows), per_basis)
+                per_basis = math.prod(unit.base_shape)
+                wanted = min(_wanted_bases(numbers, per_basis, len(data.classes), most_rows), per_basis)
                 spec = replace(spec, bases=min(max(wanted, 1), spec.bases))
         if rows is None:
             fixed = spec
             spec = replace(spec, rows=_largest(lambda number: fits(replace(fixed, rows=number))))
         return spec
+
+
+def _wanted_bases(numbers: int, per_basis: int, per_row: int, most_rows: int | None) -> int:
+    """K: a share of the numbers, and more where rows beyond `most_rows` would be left over, of `per_row` · K each."""
+    by_share = round(_SHARE_OF_BASES * numbers / per_basis)
+    return max(by_share, numbers // (per_basis + per_row * most_rows) if most_rows else 0)
+
+
+def _half_size(data: DataSpec, numbers: int, most_rows: int | None) -> bool:
+    """Whether a budget of so many numbers is best spent on bases of half the images' size."""
+    if data.height % 2 or data.width % 2 or min(data.height, data.width) < 4:
+        return False
+    images = numbers / (len(data.classes) * data.floats_per_image)  # of each class, as raw pixels
+    pixels = data.floats_per_image // 4
+    few = _wanted_bases(numbers, pixels, len(data.classes), most_rows) <= _SHARE_OF_SPAN * pixels
+    return images < _FULL_SIZE or (few and images < _LAST_HALF_SIZE)
 
 
 def most_cells(data: DataSpec) -> int:

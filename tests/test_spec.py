@@ -61,11 +61,23 @@ def test_what_is_given_is_kept(given_: dict[str, int], expected: tuple[int, int,
 
 
 @pytest.mark.parametrize(
-    ("ipc", "storage", "scale"), [(2.99, "float32", 2), (3, "float32", 1), (1, "int8", 1), (0.7, "int8", 2)]
+    ("ipc", "storage", "most_rows", "scale"),
+    [
+        *[(2.99, "float32", 20, 2), (3.4, "float32", 20, 1), (1, "int8", 20, 1), (0.7, "int8", 20, 2)],
+        *[(3.3, "float32", None, 2), (4.9, "float32", None, 1), (1, "int8", None, 2), (1.1, "int8", None, 1)],
+        (1, "int8", 60, 2),
+    ],
 )
-def test_bases_are_as_large_as_images_from_three_images_per_class_on(ipc: float, storage: str, scale: int) -> None:
-    """Counted in numbers: a budget in bytes holds more of narrower ones."""
-    assert MemorySpec.from_budget(FASHION, bytes=int(4 * ipc * 7840), storage=storage).scale == scale
+def test_bases_are_half_as_large_as_images_while_few_are_wanted(
+    ipc: float, storage: str, most_rows: int | None, scale: int
+) -> None:
+    """Counted in numbers: a budget in bytes holds more of narrower ones. A third of 14x14 pixels are 65 bases."""
+    found = MemorySpec.from_budget(FASHION, bytes=int(4 * ipc * 7840), storage=storage, most_rows=most_rows)
+    assert found.scale == scale
+
+
+def test_bases_are_as_large_as_images_where_numbers_are_many() -> None:
+    assert [MemorySpec.from_budget(CIFAR10, floats=ipc * 30_720).scale for ipc in (4, 5)] == [2, 1]
 
 
 def test_float16_costs_two_bytes() -> None:
