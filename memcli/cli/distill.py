@@ -125,7 +125,7 @@ def command(
         option(
             COMPUTING,
             "--compile/--no-compile",
-            help="Compile training steps, which takes half a minute; default: in runs of 3 minutes or more.",
+            help="Compile training steps, in half a minute the first time; default: in runs of 3 minutes or more.",
         ),
     ] = None,
     bfloat16: Annotated[
