@@ -68,8 +68,7 @@ CELLS = {
             for options, short in (
                 ("--time-budget 1m", "-minute"),
                 ("--time-budget 3m", "-3-minutes"),
-                ("--recipe best --time-budget 10m", "-best-10-minutes"),
-                ("--recipe best --time-budget 30m", "-best-30-minutes"),
+                ("--recipe better --time-budget 10m", "-better-10-minutes"),
             )
             for kind, budget in (("", ""), ("-int8", INT8))
         ),
