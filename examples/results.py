@@ -69,6 +69,7 @@ CELLS = {
                 ("--time-budget 1m", "-minute"),
                 ("--time-budget 3m", "-3-minutes"),
                 ("--recipe better --time-budget 10m", "-better-10-minutes"),
+                ("--recipe better --time-budget 60m", "-better-hour"),
             )
             for kind, budget in (("", ""), ("-int8", INT8))
         ),
