@@ -6,7 +6,7 @@ the controls, and to the rate if asked. Every adjoint gives the same gradient, a
 """
 
 from memcli.engine.adjoint import Adjoint, OuterGradient, OuterLoss
-from memcli.engine.backends import Backend, captured, compiled, replayed, why_not_compiled
+from memcli.engine.backends import Backend, captured, compiled, quickest, replayed, why_not_compiled
 from memcli.engine.checkpointed import Checkpointed
 from memcli.engine.derivatives import Derivatives, Direction, Loss, Products
 from memcli.engine.direct import Direct
@@ -50,6 +50,7 @@ __all__ = [
     "compiled",
     "in_bfloat16",
     "quick_in_bfloat16",
+    "quickest",
     "replayed",
     "why_not_compiled",
 ]

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -61,6 +61,7 @@ def captured(operations: GraphModule, example: Tensors) -> Runner:
     """Compiled, and captured as a CUDA graph: one launch for all kernels. Raises UsageError off CUDA.
 
     Inputs are copied to where the graph reads them, and outputs from where the next replay would write over them.
+    Launched one by one, the kernels of a small network take longer to launch than to run (docs/performance.md).
     """
     if not all(tensor.is_cuda for tensor in example):
         raise UsageError("only steps on a CUDA device can be captured", do="Choose a CUDA device, or compile only")
@@ -77,12 +78,18 @@ def captured(operations: GraphModule, example: Tensors) -> Runner:
         outputs = run(*inputs)
 
     def replay(*tensors: Tensor) -> Tensors:
-        for own, given in zip(inputs, tensors, strict=True):
-            own.copy_(given)
+        _copy(inputs, tensors)
         graph.replay()
-        return tuple(output.clone() for output in outputs)
+        found = tuple(map(torch.empty_like, outputs))
+        _copy(found, outputs)
+        return found
 
     return replay
+
+
+def quickest(device: torch.device) -> Backend:
+    """What runs a step the quickest that was recorded on `device`: compiled, and on CUDA captured."""
+    return captured if device.type == "cuda" else compiled
 
 
 def why_not_compiled(device: torch.device) -> str | None:
@@ -92,6 +99,13 @@ def why_not_compiled(device: torch.device) -> str | None:
     except UsageError as error:
         return error.what
     return None
+
+
+def _copy(places: Sequence[Tensor], given: Sequence[Tensor]) -> None:
+    """Copy each of `given` to its place, all of one type by one kernel."""
+    for dtype in {place.dtype for place in places}:
+        pairs = [(place, own) for place, own in zip(places, given, strict=True) if place.dtype == dtype]
+        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
 
 
 @contextmanager

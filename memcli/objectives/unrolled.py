@@ -31,8 +31,8 @@ from memcli.engine import (
     Traced,
     TracedLoss,
     Windowed,
-    compiled,
     in_bfloat16,
+    quickest,
     replayed,
 )
 from memcli.errors import UsageError
@@ -49,9 +49,10 @@ class UnrolledObjective(Objective):
     in cost. Layers that drop at random do so in the inner training, each step with a draw of its own, and not in the
     test on real images.
 
-    By default each step is recorded once and replayed; with `compile` it is compiled too, which pays in long runs.
-    Networks with layers that draw at random are neither recorded nor compiled. With `bfloat16` the convolutions of
-    recorded training steps are done in that type; everything around them, and the outer loss, stays in float32.
+    By default each step is recorded once and replayed; with `compile` it is compiled too, and on CUDA captured as a
+    graph, which pays in long runs. Networks with layers that draw at random are neither recorded nor compiled. With
+    `bfloat16` the convolutions of recorded training steps are done in that type; everything around them, and the outer
+    loss, stays in float32.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class UnrolledObjective(Objective):
         self._augmentation = Augmentation(settings.augment)
         self._draws = len(self._augmentation.draw(spec.data.shape, 0, 0))  # tensors of a draw
         self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
-        backend = compiled if compile else replayed
+        backend = quickest(device) if compile else replayed
         self._outer_loss = TracedLoss(self._testing_loss, backend)
         if derivatives is None:
             training = in_bfloat16(backend) if bfloat16 else backend

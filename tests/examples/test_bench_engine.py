@@ -53,12 +53,18 @@ def test_the_script_prints_one_object_and_compares_the_gradients() -> None:
         assert other["error"] < bench.TOLERANCE
 
 
-NEEDS_CUDA = pytest.param("memcli:graphs", marks=pytest.mark.skipif(not CUDA, reason="no CUDA device"))
-
-
-@pytest.mark.parametrize("method", [NEEDS_CUDA if name == "memcli:graphs" else name for name in bench.VARIANTS])
+@pytest.mark.parametrize("method", bench.VARIANTS)
 def test_every_way_of_memcli_gives_the_gradient_of_the_plain_unroll(method: str) -> None:
-    problem = bench.Problem(replace(TINY, method=method, device="cuda" if method == "memcli:graphs" else "cpu"))
+    problem = bench.Problem(replace(TINY, method=method))
+    found = bench._flat(bench.METHODS[method](problem))
+    assert bench.relative(found, bench._flat(bench.by_unroll(problem))) < 1e-4
+
+
+@pytest.mark.skipif(not CUDA, reason="no CUDA device")
+@pytest.mark.parametrize("method", ["memcli", "memcli:compiled"])
+def test_steps_on_cuda_give_the_gradient_of_the_plain_unroll(monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    monkeypatch.setattr(bench.torch.backends.cudnn.conv, "fp32_precision", "ieee")
+    problem = bench.Problem(replace(TINY, method=method, device="cuda"))
     found = bench._flat(bench.METHODS[method](problem))
     assert bench.relative(found, bench._flat(bench.by_unroll(problem))) < 1e-4
 
