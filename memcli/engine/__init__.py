@@ -14,6 +14,7 @@ from memcli.engine.fastest import Fastest
 from memcli.engine.forward import ForwardOverReverse
 from memcli.engine.functional import Functional
 from memcli.engine.optimisers import SGD, Adam, Optimiser
+from memcli.engine.packing import Packing
 from memcli.engine.precision import in_bfloat16, quick_in_bfloat16
 from memcli.engine.problem import InnerProblem
 from memcli.engine.reverse import ReverseOverReverse
@@ -39,6 +40,7 @@ __all__ = [
     "Optimiser",
     "OuterGradient",
     "OuterLoss",
+    "Packing",
     "Products",
     "ReverseOverReverse",
     "Stored",

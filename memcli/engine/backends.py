@@ -104,8 +104,8 @@ def why_not_compiled(device: torch.device) -> str | None:
 def _copy(places: Sequence[Tensor], given: Sequence[Tensor]) -> None:
     """Copy each of `given` to its place, all of one type by one kernel."""
     for dtype in {place.dtype for place in places}:
-        pairs = [(place, own) for place, own in zip(places, given, strict=True) if place.dtype == dtype]
-        torch._foreach_copy_(*map(list, zip(*pairs, strict=True)))
+        chosen = [number for number, place in enumerate(places) if place.dtype == dtype]
+        torch._foreach_copy_([places[number] for number in chosen], [given[number] for number in chosen])
 
 
 @contextmanager

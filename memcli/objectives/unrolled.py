@@ -25,6 +25,7 @@ from memcli.engine import (
     Functional,
     InnerProblem,
     Loss,
+    Packing,
     ReverseOverReverse,
     Stored,
     Tensors,
@@ -83,6 +84,7 @@ class UnrolledObjective(Objective):
         self._augmentation = Augmentation(settings.augment)
         self._draws = len(self._augmentation.draw(spec.data.shape, 0, 0))  # tensors of a draw
         self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
+        self._packing = Packing(self._trained.split(skeleton)[0])  # the adjoint sees one vector of weights
         backend = quickest(device) if compile else replayed
         self._outer_loss = TracedLoss(self._testing_loss, backend)
         if derivatives is None:
@@ -121,7 +123,8 @@ class UnrolledObjective(Objective):
         query = Query(rows, labels)
         recalled = self._augmentation.apply(memory.recall(query), tuple(draws))
         if self._settings.networks == 1:
-            return cross_entropy(self._trained(params, tuple(fixed), recalled, dropped), memory.targets(query))
+            weights = self._packing.unpacked(*params)
+            return cross_entropy(self._trained(weights, tuple(fixed), recalled, dropped), memory.targets(query))
         # A sum over the networks: each has the gradient that it would have alone.
         return self._together(self._trained, params, tuple(fixed), recalled, memory.targets(query)).sum()
 
@@ -129,17 +132,18 @@ class UnrolledObjective(Objective):
         """The outer loss. `controls` are real images; `batch` holds their labels and the fixed parameters."""
         labels, *fixed = batch
         if self._settings.networks == 1:
-            return cross_entropy(self._tested(params, tuple(fixed), controls[0]), labels)
+            return cross_entropy(self._tested(self._packing.unpacked(*params), tuple(fixed), controls[0]), labels)
         return self._together(self._tested, params, tuple(fixed), controls[0], labels).mean()
 
     def _together(
         self, function: Functional, params: Tensors, fixed: Tensors, images: Tensor, labels: Tensor
     ) -> Tensor:
-        """The losses of several networks on the same images, (networks,). `params` are stacked along a first axis."""
-        return vmap(lambda own: cross_entropy(function(own, fixed, images), labels))(params)
+        """The losses of several networks on the same images, (networks,). `params`: a row for each network."""
+        unpacked = self._packing.unpacked
+        return vmap(lambda own: cross_entropy(function(unpacked(own), fixed, images), labels))(*params)
 
     def _fresh(self, seed: int, step: int) -> tuple[Tensors, Tensors]:
-        """The trained and the fixed parameters of this step's networks; of several, the trained ones stacked."""
+        """The trained parameters of this step's networks, packed, of several in rows; and the fixed ones."""
         networks = [
             build(
                 self._settings.network,
@@ -151,7 +155,8 @@ class UnrolledObjective(Objective):
             for rank in range(self._settings.networks)
         ]
         parts, (fixed, *_) = zip(*(self._trained.split(network) for network in networks), strict=True)
-        return parts[0] if len(parts) == 1 else tuple(map(torch.stack, zip(*parts, strict=True))), fixed
+        packed = [self._packing.packed(weights) for weights in parts]
+        return (packed[0] if len(packed) == 1 else torch.stack(packed),), fixed
 
     def _placed(self, seed: int, step: int) -> Adjoint:
         """The adjoint of this step's window, wherever it falls; of the whole training, where there are no windows."""

@@ -215,7 +215,9 @@ def test_several_networks_at_once_have_the_mean_of_their_losses_and_gradients(ne
     for rank in range(3):
         alone = UnrolledObjective(replace(settings, networks=1), SPEC, CPU)
         fresh = build(network, SOURCE.spec, seed=0, purpose=f"inner {rank}" if rank else "inner", step=5)
-        alone._fresh = lambda *_, alone=alone, fresh=fresh: alone._trained.split(fresh)
+        weights, fixed = alone._trained.split(fresh)
+        packed = alone._packing.packed(weights)
+        alone._fresh = lambda *_, found=((packed,), fixed): found
         outcome = alone.step(memory, 0.1, REAL, 0, 5)
         losses.append(outcome.loss)
         gradients.append(outcome.gradients)
