@@ -306,6 +306,34 @@ RECIPES = {
                 Stage(Unrolled(steps=60), Outer("muon", lr=0.01, decay=0.9), steps=2_000, share=8.0),
             ),
         ),
+        # For a GPU and ten minutes: networks as they will be used, more images a step, and T = 200 seen through windows.
+        Recipe(
+            name="gpu",
+            start="data",
+            lr=0.01,
+            stages=(
+                Stage(
+                    Unrolled("convnet:depth=2,side=14", steps=60, per_class=5, real_per_class=50),
+                    Outer("muon", lr=0.02),
+                    steps=800,
+                    share=1.0,
+                    check_every=200,
+                    patience=6,
+                ),
+                Stage(
+                    Unrolled("convnet", steps=200, per_class=5, real_per_class=50, window=60),
+                    Outer("muon", lr=0.02, decay=0.8),
+                    steps=2_000,
+                    share=4.0,
+                    check_every=100,
+                ),
+            ),
+            check=TrainRecipe("convnet", steps=200, batch=50, lr=0.01, momentum=0.9),
+            check_networks=1,
+            check_images=10_000,
+            holdout=0.1,
+            retrain=TrainRecipe("convnet", steps=200, batch=50, lr=0.01, momentum=0.9),
+        ),
         # [RTP] as published, from the released configuration: T = 150, K = 16 at half size for CIFAR-10 at ipc 1.
         Recipe(
             name="paper",

@@ -31,9 +31,11 @@ def in_bfloat16(backend: Backend) -> Backend:
 
 
 def quick_in_bfloat16(device: torch.device) -> bool:
-    """Whether that pays: on a CPU which multiplies bfloat16 by itself."""
+    """Whether that pays: on a processor, a CPU or CUDA's, that multiplies bfloat16 by itself."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     quick = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
-    return device.type == "cpu" and any(supported() for supported in quick)
+    return any(supported() for supported in quick)
 
 
 def _rounded(operations: GraphModule) -> GraphModule:

@@ -91,12 +91,19 @@ def test_the_gradient_of_compiled_steps_is_some_per_cent_off() -> None:
 
 
 @pytest.mark.parametrize(
-    ("device", "avx512", "amx", "quick"),
-    [("cpu", True, False, True), ("cpu", False, True, True), ("cpu", False, False, False), ("cuda", True, True, False)],
+    ("device", "avx512", "amx", "cuda", "quick"),
+    [
+        ("cpu", True, False, False, True),
+        ("cpu", False, True, False, True),
+        ("cpu", False, False, True, False),
+        ("cuda", True, True, False, False),
+        ("cuda", False, False, True, True),
+    ],
 )
 def test_pays_on_processors_that_multiply_it(
-    device: str, avx512: bool, amx: bool, quick: bool, monkeypatch: pytest.MonkeyPatch
+    device: str, avx512: bool, amx: bool, cuda: bool, quick: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: cuda and not including_emulation)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert quick_in_bfloat16(torch.device(device)) == quick
