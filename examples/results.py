@@ -81,6 +81,7 @@ CELLS = {
         Cell("cifar10-1-best", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe best --time-budget 60m"),
         Cell("fashion-10", "Fashion-MNIST", FASHION, 10, "--time-budget 60m"),
         Cell("cifar10-1", "CIFAR-10", "parquet:{data}/cifar10", 1, "--time-budget 60m"),
+        Cell("cifar10-1-gpu", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe gpu --time-budget 10m"),
         Cell("cifar10-10", "CIFAR-10", "parquet:{data}/cifar10", 10, "--time-budget 60m"),
     )
 }
