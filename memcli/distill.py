@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from memcli import __version__, retraining, seeds
 from memcli.artifact.files import Artifact, stored
 from memcli.artifact.manifest import Manifest
-from memcli.engine import quick_in_bfloat16, why_not_compiled
+from memcli.engine import precision, quick_in_bfloat16, why_not_compiled
 from memcli.errors import DivergedError, Interrupted
 from memcli.networks import build
 from memcli.objectives import RealImages, objective
@@ -182,7 +182,7 @@ def distill(
         recipe={**recipe.to_json(), "steps": work.loop.step},
         seed=seed,
         retrain=retrain,
-        provenance=_provenance(source, licence, bfloat16),
+        provenance=_provenance(source, licence, precision(device, bfloat16)),
         results={"validation": {"accuracy": reached, "images": len(work.validation)}},
     )
     artifact = Artifact(stored(best.memory).to(torch.device("cpu")), manifest)
@@ -303,7 +303,7 @@ def estimate(
     return {"seconds": seconds, "seconds_per_step": per_step, "peak_bytes": peak}
 
 
-def _provenance(source: Source, licence: str | None, bfloat16: bool) -> dict[str, Any]:
+def _provenance(source: Source, licence: str | None, precision: str) -> dict[str, Any]:
     versions = {
         "memcli": __version__,
         "python": platform.python_version(),
@@ -311,4 +311,4 @@ def _provenance(source: Source, licence: str | None, bfloat16: bool) -> dict[str
         "numpy": numpy.__version__,
     }
     told = {"source": source.spec.name, "fingerprint": source.fingerprint, "licence": licence, "versions": versions}
-    return {**told, "precision": "bfloat16" if bfloat16 else "float32"}
+    return {**told, "precision": precision}

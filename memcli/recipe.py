@@ -306,7 +306,7 @@ RECIPES = {
                 Stage(Unrolled(steps=60), Outer("muon", lr=0.01, decay=0.9), steps=2_000, share=8.0),
             ),
         ),
-        # For a GPU and ten minutes: networks as they will be used, more images a step, and T = 200 seen through windows.
+        # For ten minutes of a GPU: networks as they will be used, more images a step, windows of a training of 200.
         Recipe(
             name="gpu",
             start="data",

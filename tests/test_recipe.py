@@ -92,7 +92,8 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
 
 
 def test_most_rows_are_those_that_every_training_sees_twice() -> None:
-    assert [load_recipe(name).most_rows for name in ("quick", "better", "best", "gpu", "paper")] == [20, 60, 20, 150, 2400]
+    wanted = {"quick": 20, "better": 60, "best": 20, "gpu": 150, "paper": 2400}
+    assert {name: load_recipe(name).most_rows for name in RECIPES} == wanted
 
 
 def test_the_example_of_the_page_is_a_recipe(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from memcli.engine.forward import ForwardOverReverse
 from memcli.engine.functional import Functional
 from memcli.engine.optimisers import SGD, Adam, Optimiser
 from memcli.engine.packing import Packing
-from memcli.engine.precision import in_bfloat16, quick_in_bfloat16
+from memcli.engine.precision import in_bfloat16, precision, quick_in_bfloat16
 from memcli.engine.problem import InnerProblem
 from memcli.engine.reverse import ReverseOverReverse
 from memcli.engine.stored import Stored
@@ -51,6 +51,7 @@ __all__ = [
     "captured",
     "compiled",
     "in_bfloat16",
+    "precision",
     "quick_in_bfloat16",
     "quickest",
     "replayed",

@@ -38,6 +38,13 @@ def quick_in_bfloat16(device: torch.device) -> bool:
     return any(supported() for supported in quick)
 
 
+def precision(device: torch.device, bfloat16: bool) -> str:
+    """What convolutions compute in: bfloat16 if asked for; else float32, or tf32 on CUDA, which is torch's default."""
+    if bfloat16:
+        return "bfloat16"
+    return "tf32" if device.type == "cuda" and torch.backends.cudnn.allow_tf32 else "float32"
+
+
 def _rounded(operations: GraphModule) -> GraphModule:
     graph = operations.graph
     for node in list(graph.nodes):

@@ -17,6 +17,7 @@ from memcli.engine import (
     Traced,
     compiled,
     in_bfloat16,
+    precision,
     quick_in_bfloat16,
     replayed,
     why_not_compiled,
@@ -107,3 +108,19 @@ def test_pays_on_processors_that_multiply_it(
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     assert quick_in_bfloat16(torch.device(device)) == quick
+
+
+@pytest.mark.parametrize(
+    ("device", "bfloat16", "tf32", "name"),
+    [
+        ("cpu", False, True, "float32"),
+        ("cuda", False, True, "tf32"),
+        ("cuda", False, False, "float32"),
+        ("cuda", True, True, "bfloat16"),
+    ],
+)
+def test_a_precision_has_the_name_of_what_convolutions_compute_in(
+    device: str, bfloat16: bool, tf32: bool, name: str
+) -> None:
+    with torch.backends.cudnn.flags(allow_tf32=tf32):
+        assert precision(torch.device(device), bfloat16) == name
