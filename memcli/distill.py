@@ -30,7 +30,8 @@ from memcli.starts import start
 
 _LOOP_SHARE = 0.9  # of a time budget; what is left goes to choosing how networks are retrained
 _LEAST_COMPILED = 180.0  # seconds that a run takes for compiling, which takes 20 to 40, to pay
-_PASSES, _FLOPS = 12, 5e10  # through the network for each recalled image, and operations a second (docs/performance.md)
+_PASSES = 12  # through the network for each recalled image
+_FLOPS = {"cpu": 5e10, "cuda": 1e13}  # a second, not compiled: two cores, an H200 (docs/performance.md, log.md)
 _OBJECTIVE = "objective."  # before the names of an objective's tensors in a checkpoint
 
 
@@ -200,7 +201,7 @@ def _compiles(
     """Whether compiling pays: by the time budget; without one by counted operations, which equal steps have alike."""
     if time_budget is None:
         share = 1.0 if steps is None else steps / recipe.steps
-        time_budget = share * sum(stage.steps * _seconds(stage, spec) for stage in recipe.stages)
+        time_budget = share * sum(stage.steps * _seconds(stage, spec, device) for stage in recipe.stages)
     if time_budget < _LEAST_COMPILED:
         return False
     why_not = why_not_compiled(device)
@@ -209,8 +210,8 @@ def _compiles(
     return why_not is None
 
 
-def _seconds(stage: Stage, spec: MemorySpec) -> float:
-    """About what an outer step of this stage takes on two CPU cores, from the operations of its network."""
+def _seconds(stage: Stage, spec: MemorySpec, device: torch.device) -> float:
+    """About what an outer step of this stage takes on such a device, from the operations of its network."""
     settings = stage.objective
     if not isinstance(settings, Unrolled):
         return 0.0
@@ -218,7 +219,7 @@ def _seconds(stage: Stage, spec: MemorySpec) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, *spec.data.shape))
     images = settings.steps * settings.per_class * len(spec.data.classes)
-    return _PASSES * counter.get_total_flops() * images / _FLOPS
+    return _PASSES * counter.get_total_flops() * images / _FLOPS[device.type]
 
 
 def follow(

@@ -10,7 +10,7 @@ import torch
 
 from memcli import retraining, runfolder
 from memcli.artifact import files
-from memcli.distill import Distillation, Distilled, distill, estimate
+from memcli.distill import Distillation, Distilled, _compiles, distill, estimate
 from memcli.engine import why_not_compiled
 from memcli.errors import Interrupted
 from memcli.evaluate import evaluate
@@ -297,6 +297,13 @@ def test_only_runs_long_enough_to_gain_by_it_are_compiled(
     with pytest.raises(Interrupted):
         distill(SOURCE, SPEC, recipe, steps=steps, time_budget=time_budget)
     assert asked == [compiled]
+
+
+def test_steps_that_a_gpu_is_quick_with_are_not_compiled_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memcli.distill.why_not_compiled", lambda _: None)
+    stages = [{"steps": 1_000_000, "objective": {"network": "convnet:width=16"}}]
+    settings = (SPEC, RECIPE.changed({"stages": stages}))
+    assert [_compiles(*settings, torch.device(kind), None, None, Notes()) for kind in ("cpu", "cuda")] == [True, False]
 
 
 @pytest.mark.parametrize(
