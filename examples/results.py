@@ -68,16 +68,14 @@ CELLS = {
             for options, short in (
                 ("--time-budget 1m", "-minute"),
                 ("--time-budget 3m", "-3-minutes"),
-                ("--recipe better --time-budget 10m", "-better-10-minutes"),
-                ("--recipe better --time-budget 60m", "-better-hour"),
+                ("--recipe best --time-budget 10m", "-best-10-minutes"),
+                ("--recipe best --time-budget 60m", "-best"),
             )
             for kind, budget in (("", ""), ("-int8", INT8))
         ),
         Cell("fashion-1-int8", "Fashion-MNIST", FASHION, 1, "--time-budget 10m", budget=INT8),
         Cell("fashion-1-hour", "Fashion-MNIST", FASHION, 1, "--time-budget 60m"),
         Cell("mnist-1-best", "MNIST", "torchvision:MNIST@{data}", 1, "--recipe best --time-budget 60m"),
-        Cell("fashion-1-best", "Fashion-MNIST", FASHION, 1, "--recipe best --time-budget 60m"),
-        Cell("fashion-1-int8-best", "Fashion-MNIST", FASHION, 1, "--recipe best --time-budget 60m", budget=INT8),
         Cell("cifar10-1-best", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe best --time-budget 60m"),
         Cell("fashion-10", "Fashion-MNIST", FASHION, 10, "--time-budget 60m"),
         Cell("cifar10-1", "CIFAR-10", "parquet:{data}/cifar10", 1, "--time-budget 60m"),

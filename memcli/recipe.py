@@ -258,23 +258,6 @@ def _stages(current: tuple[Stage, ...], settings: Any) -> tuple[Stage, ...]:
 _SMALL = "convnet:width=32,depth=2,side=14"  # the literature's without its first block, on images of half the size
 _MUON = Outer("muon", lr=0.03)
 
-# For ten minutes to half an hour: T three times as large, as what T = 20 learns is near its end by then.
-_BETTER = Recipe(
-    name="better",
-    start="data",
-    lr=0.02,
-    stages=(
-        Stage(Ridge(_SMALL), _MUON, steps=200, share=0.5, check_every=40, patience=3),
-        Stage(Unrolled(_SMALL, steps=60), _MUON, steps=1_000, share=3.0, check_every=50, patience=8),
-        Stage(Unrolled(steps=60), Outer("muon", lr=0.02, decay=0.8), steps=2_000, share=4.5),
-    ),
-    check=TrainRecipe("convnet:width=32", steps=60, batch=20, lr=0.012, momentum=0.9),
-    check_networks=2,
-    check_images=10_000,
-    holdout=0.1,
-    retrain=TrainRecipe("convnet", steps=120, batch=20, lr=0.006, momentum=0.9),
-)
-
 RECIPES = {
     recipe.name: recipe
     for recipe in (
@@ -294,17 +277,21 @@ RECIPES = {
             holdout=0.1,
             retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9),
         ),
-        _BETTER,
-        # For an hour and more: `quick` with room, and then T three times as large.
-        replace(
-            _BETTER,
+        # For ten minutes and more: T three times as large, as what T = 20 learns is near its end by then.
+        Recipe(
             name="best",
+            start="data",
+            lr=0.02,
             stages=(
-                Stage(Ridge(_SMALL), _MUON, steps=200, share=1.0, check_every=20, patience=3),
-                Stage(Unrolled(_SMALL, per_class=5), _MUON, steps=1_000, share=3.0, check_every=50, patience=10),
-                Stage(Unrolled(), _MUON, steps=2_000, share=4.0, check_every=50),
-                Stage(Unrolled(steps=60), Outer("muon", lr=0.01, decay=0.9), steps=2_000, share=8.0),
+                Stage(Ridge(_SMALL), _MUON, steps=200, share=0.5, check_every=40, patience=3),
+                Stage(Unrolled(_SMALL, steps=60), _MUON, steps=1_000, share=3.0, check_every=50, patience=8),
+                Stage(Unrolled(steps=60), Outer("muon", lr=0.02, decay=0.8), steps=2_000, share=4.5),
             ),
+            check=TrainRecipe("convnet:width=32", steps=60, batch=20, lr=0.012, momentum=0.9),
+            check_networks=2,
+            check_images=10_000,
+            holdout=0.1,
+            retrain=TrainRecipe("convnet", steps=120, batch=20, lr=0.006, momentum=0.9),
         ),
         # For ten minutes of a GPU: networks as they will be used, more images a step, windows of a training of 200.
         Recipe(

@@ -40,7 +40,7 @@ def test_a_file_changes_the_recipe_that_it_is_based_on(tmp_path: Path) -> None:
 
 def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(
-        UsageError, match=r"unknown recipe 'fast'\. Choose from quick, better, best, gpu, paper, or name a .toml file"
+        UsageError, match=r"unknown recipe 'fast'\. Choose from quick, best, gpu, paper, or name a .toml file"
     ):
         load_recipe("fast")
 
@@ -56,7 +56,7 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('base = "slow"', r"has base 'slow'\. Choose from quick, better, best, gpu, paper"),
+        ('base = "slow"', r"has base 'slow'\. Choose from quick, best, gpu, paper"),
         ("stepz = 3", r"unknown recipe setting 'stepz'\. Choose from .*stages"),
         ("[[stages]]\nobjective.rate = 3", r"setting 'stages.0.objective.rate'\. Choose from .*network"),
         ("check_networks = 1.5", r"recipe setting 'check_networks' is 1.5\. Give a value like \d+"),
@@ -92,7 +92,7 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
 
 
 def test_most_rows_are_those_that_every_training_sees_twice() -> None:
-    wanted = {"quick": 20, "better": 60, "best": 20, "gpu": 150, "paper": 2400}
+    wanted = {"quick": 20, "best": 60, "gpu": 150, "paper": 2400}
     assert {name: load_recipe(name).most_rows for name in RECIPES} == wanted
 
 

@@ -112,7 +112,7 @@ def command(
         bool, option(SIZE, "--tune", help="Choose K, S and R by short runs, in a quarter of the time or steps.")
     ] = False,
     recipe: Annotated[
-        str, option(TRAINING, "--recipe", metavar="NAME", help="quick, better, best, gpu, paper, or a .toml file.")
+        str, option(TRAINING, "--recipe", metavar="NAME", help="quick, best, gpu, paper, or a .toml file.")
     ] = "quick",
     steps: Annotated[
         int | None, option(TRAINING, "--steps", metavar="N", min=1, help="Outer steps; default: the recipe's.")
