@@ -219,7 +219,7 @@ def _seconds(stage: Stage, spec: MemorySpec, device: torch.device) -> float:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, *spec.data.shape))
     images = settings.steps * settings.per_class * len(spec.data.classes)
-    return _PASSES * counter.get_total_flops() * images / _FLOPS[device.type]
+    return _PASSES * counter.get_total_flops() * images / _FLOPS["cuda" if device.type == "cuda" else "cpu"]
 
 
 def follow(
