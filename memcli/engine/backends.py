@@ -61,7 +61,7 @@ def captured(operations: GraphModule, example: Tensors) -> Runner:
     """Compiled, and captured as a CUDA graph: one launch for all kernels. Raises UsageError off CUDA.
 
     Inputs are copied to where the graph reads them, and outputs from where the next replay would write over them.
-    Launched one by one, the kernels of a small network take longer to launch than to run (docs/performance.md).
+    Launched one by one, the kernels of a small network take longer to launch than to run (docs/log.md).
     """
     if not all(tensor.is_cuda for tensor in example):
         raise UsageError("only steps on a CUDA device can be captured", do="Choose a CUDA device, or compile only")

@@ -35,7 +35,7 @@ def quick_in_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     quick = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
-    return any(supported() for supported in quick)
+    return device.type == "cpu" and any(supported() for supported in quick)
 
 
 def precision(device: torch.device, bfloat16: bool) -> str:
