@@ -11,7 +11,8 @@ _ALIGNED = 64  # bytes that every tensor begins at a multiple of, as kernels lik
 class Packing:
     """Where each of several tensors lies in a vector that holds them all, in the order of their memory.
 
-    Both directions are differentiable, any number of times. The 14 tensors of a ConvNet-3 of width 128 take 320,016 numbers.
+    Both directions are differentiable, any number of times. The 14 tensors of a ConvNet-3 of width 128 take 320,016
+    numbers.
     """
 
     def __init__(self, like: Tensors) -> None:
