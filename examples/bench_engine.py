@@ -78,7 +78,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "memcli:eager": {},  # as in a shorter run
     "memcli:checkpointed": {"adjoint": Checkpointed(), "compile": True},
     "memcli:direct": {"adjoint": Direct()},
-    "memcli:compiled": {"derivatives": partial(Traced, backend=compiled)},  # on CUDA: not captured as graphs
+    "memcli:compiled": {"derivatives": WAYS[0]},  # on CUDA: not captured as graphs
     "memcli:autograd": {"derivatives": ReverseOverReverse},
     "memcli:forward": {"derivatives": WAYS[1]},
     "memcli:fastest": {"derivatives": partial(Fastest, ways=WAYS)},
