@@ -50,6 +50,7 @@ class Unrolled:
     momentum: float = 0.9  # inner SGD momentum
     real_per_class: int = 20  # real images of each class in the outer loss
     window: int = 0  # differentiate this many of the T steps, placed at random, and train no longer; 0: all of them
+    pool: int = 0  # trainings that take turns and go on from window to window; 0: each outer step has one of its own
     augment: str = ""  # operations of memcli.augment; one draw in an outer step, for recalled and real images alike
     networks: int = (
         1  # fresh networks trained at once in an outer step, on the same minibatches; their mean is the loss
@@ -60,6 +61,10 @@ class Unrolled:
         _below_one(self, "momentum")
         if not 0 <= self.window <= self.steps:
             raise UsageError(f"recipe: window is {self.window}", do=f"Give 0 to {self.steps}, the steps")
+        if self.pool < 0 or (self.pool and not self.window):
+            raise UsageError(
+                f"recipe: pool is {self.pool} and window {self.window}", do="Give a window, or 0 for the pool"
+            )
         augmentations(self.augment)
 
     @property

@@ -74,6 +74,13 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
             '[[stages]]\nobjective.kind = "unrolled"\nobjective.window = 21',
             r"recipe: window is 21\. Give 0 to 20, the steps",
         ),
+        *(
+            (
+                f'[[stages]]\nobjective.kind = "unrolled"\nobjective.window = {window}\nobjective.pool = {pool}',
+                rf"recipe: pool is {pool} and window {window}\. Give a window, or 0 for the pool",
+            )
+            for window, pool in ((0, 2), (5, -1))
+        ),
         ('[[stages]]\nobjective.augment = "spin"', r"'spin' is no augmentation\. Choose from flip"),
         ("[[stages]]\nouter.lr = 0", r"recipe: lr is 0.0\. Give a positive number"),
         ("lr = nan", r"recipe: lr is nan\. Give a positive number"),

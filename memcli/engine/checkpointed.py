@@ -34,12 +34,13 @@ class Checkpointed(Adjoint):
                 point = advance(problem, point, t)
         points = trail(problem, point, last)
         states, recomputed = vectors([*starts, point, *points[1:]]), problem.steps
-        backward = Backward(problem, outer_loss, points[-1].weights)
+        last_vectors = vectors(points[-1:])
+        backward = Backward(problem, outer_loss, points[-1])
         backward.through(points, last.start)
         for segment in reversed(earlier):
             end, point = point, starts.pop()
             points = [*trail(problem, point, segment[:-1]), end]
-            states = max(states, vectors([*starts, point, *points[1:]]) + 1)  # 1: θ_T, which is returned
+            states = max(states, vectors([*starts, point, *points[1:]]) + last_vectors)  # the last, which is returned
             recomputed += len(segment) - 1
             backward.through(points, segment.start)
         return backward.result(states, recomputed)

@@ -34,6 +34,7 @@ class Direct(Adjoint):
             loss=loss.detach(),
             controls=tuple(bars),
             weights=tuple(param.detach() for param in params),
+            state=tuple(part.detach() for part in state),
             rate=rate_bar if problem.learn_rate else None,
             states=vectors([begin]) * (problem.steps + 1),
             recomputed=0,

@@ -8,15 +8,13 @@ from memcli.engine.sweep import Backward, start, trail, vectors
 class Stored(Adjoint):
     """Exact, and the default: memory O(T · |θ|) plus the activations of one step; each step is run twice.
 
-    It keeps T + 1 vectors as long as θ; for Adam, whose adjoint reads its state, 3 T + 1.
+    It keeps T + 1 vectors as long as θ, and the last state; for Adam, whose adjoint reads states, 3 T + 1.
     The derivation is in docs/derivations/adjoint.md. [RTP, sec. 3.3]; Maclaurin et al., ICML 2015.
     """
 
     def outer_gradient(self, problem: InnerProblem, outer_loss: OuterLoss) -> OuterGradient:
         points = trail(problem, start(problem), range(problem.steps))
-        if not problem.optimiser.needs_state:
-            points[-1] = points[-1]._replace(state=())
         states = vectors(points)
-        backward = Backward(problem, outer_loss, points[-1].weights)
+        backward = Backward(problem, outer_loss, points[-1])
         backward.through(points, 0)
         return backward.result(states, problem.steps)

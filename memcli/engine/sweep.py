@@ -50,11 +50,11 @@ def vectors(points: list[Point]) -> int:
 class Backward:
     """The backward sweep: it holds the adjoints λ of the weights and ν of the state, and gathers the gradient."""
 
-    def __init__(self, problem: InnerProblem, outer_loss: OuterLoss, weights: Tensors) -> None:
-        """`weights` are θ_T, where the sweep begins."""
-        final = leaves(weights)
+    def __init__(self, problem: InnerProblem, outer_loss: OuterLoss, end: Point) -> None:
+        """`end` is the point after step T, where the sweep begins."""
+        final = leaves(end.weights)
         loss = outer_loss(final)
-        self._problem, self._final, self._loss = problem, weights, loss.detach()
+        self._problem, self._end, self._loss = problem, end, loss.detach()
         self._weights_bar = torch.autograd.grad(loss, final, materialize_grads=True)  # λ
         self._state_bar = problem.optimiser.start(final)  # ν = 0
         self._controls_bar = tuple(torch.zeros_like(control) for control in problem.controls)
@@ -69,7 +69,7 @@ class Backward:
             after = before
 
     def result(self, states: int, recomputed: int) -> OuterGradient:
-        return OuterGradient(self._loss, self._controls_bar, self._final, self._rate_bar, states, recomputed)
+        return OuterGradient(self._loss, self._controls_bar, *self._end, self._rate_bar, states, recomputed)
 
     def _step(self, t: int, before: Point, after: Point) -> None:
         problem, optimiser = self._problem, self._problem.optimiser

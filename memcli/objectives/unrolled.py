@@ -3,12 +3,14 @@
     θ_0 fresh;  θ_{t+1} = θ_t after a step of SGD with momentum on recalled (x_t, y_t);  loss = CE(θ_T; real batch)
 
 Its gradient with respect to every part of the memory and (if it is learned) the inner rate runs through all T steps of
-training, exactly.
+training, exactly; with a window, through those of the window [RaT].
+
+[RaT] Feng, Vedantam, Kempe, "Embarrassingly Simple Dataset Distillation", ICLR 2024.
 """
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -45,10 +47,30 @@ from memcli.sampling import balanced_rows
 from memcli.spec import MemorySpec
 
 
+@dataclass(frozen=True)
+class _Training:
+    """An inner training on its way."""
+
+    weights: Tensors  # packed
+    fixed: Tensors  # parameters that are not trained
+    draw: int  # its minibatches are drawn from
+    ahead: int  # steps to its next window
+    taken: int = 0  # steps so far
+    state: Tensors | None = None  # the optimiser's, once it took a step
+
+    @property
+    def tensors(self) -> dict[str, Tensors]:
+        return {"weights": self.weights, "fixed": self.fixed, "state": self.state or ()}
+
+
 class UnrolledObjective(Objective):
     """See the module's text. `adjoint` and `derivatives` may be any of the engine's: they agree in value and differ
     in cost. Layers that drop at random do so in the inner training, each step with a draw of its own, and not in the
     test on real images.
+
+    A window falls anywhere in the T steps, and those before it are trained for it alone; with a `pool`, each outer step
+    takes the next window of one of several trainings, which go on where they were while the memory moves, and end after
+    T steps. So no step is trained that is not differentiated, but for the first: they begin at ages spread over T.
 
     By default each step is recorded once and replayed; with `compile` it is compiled too, and on CUDA captured as a
     graph, which pays in long runs. Networks with layers that draw at random are neither recorded nor compiled. With
@@ -91,28 +113,60 @@ class UnrolledObjective(Objective):
             training = in_bfloat16(backend) if bfloat16 else backend
             derivatives = ReverseOverReverse if self._drops else partial(Traced, backend=training)
         self._derivatives = derivatives(self._training_loss)
+        self._pool: list[_Training | None] = []  # None: ended
 
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         settings = self._settings
-        initial, fixed = self._fresh(seed, step)
+        training = self._next(seed, step)
         images, labels = real.batch(settings.real_per_class, seed, step)
         draws = tuple(draw.to(self._device) for draw in self._augmentation.draw(self._spec.data.shape, seed, step))
         images = self._augmentation.apply(images, draws)
         large = memory.enlarged()
+        fixed, length = training.fixed, settings.window or settings.steps
         problem = InnerProblem(
-            initial=initial,
+            initial=training.weights,
             controls=tuple(part.detach() for part in large.parts.values()),
-            batches=self._batches((*draws, *fixed), seed, step),
+            batches=self._batches(training, training.ahead + length, draws, seed, step),
             derivatives=self._derivatives,
             optimiser=SGD(lr, settings.momentum),
             learn_rate=settings.learn_lr,
+            state=training.state,
+            taken=training.taken,
         )
-        result = self._placed(seed, step).outer_gradient(
-            problem, lambda params: self._outer_loss(params, (images,), (labels, *fixed))
-        )
+        adjoint = Windowed(training.ahead, length, self._adjoint) if settings.window else self._adjoint
+        result = adjoint.outer_gradient(problem, lambda params: self._outer_loss(params, (images,), (labels, *fixed)))
+        if settings.pool:
+            taken = training.taken + problem.steps
+            on = taken + length <= settings.steps and result.loss.isfinite()
+            after = replace(training, weights=result.weights, state=result.state, taken=taken, ahead=0)
+            self._pool[step % settings.pool] = after if on else None
         gradients = dict(zip(memory.parts, result.controls, strict=True))
         gradients["bases"] = memory.shrunk(gradients["bases"])
         return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The pool. Places whose training has ended have a draw of -1."""
+        found = {}
+        for place, training in enumerate(self._pool):
+            told = (-1, 0, 0) if training is None else (training.draw, training.ahead, training.taken)
+            found[f"{place}.counts"] = torch.tensor(told)
+            for name, tensors in [] if training is None else training.tensors.items():
+                found |= {f"{place}.{name}.{number}": tensor for number, tensor in enumerate(tensors)}
+        return found
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self._pool = []
+        for place in range(self._settings.pool if tensors else 0):
+            draw, ahead, taken = tensors[f"{place}.counts"].tolist()
+            if draw < 0:
+                self._pool.append(None)
+                continue
+            part: dict[str, Tensors] = {}
+            for name in ("weights", "fixed", "state"):
+                count = sum(key.startswith(f"{place}.{name}.") for key in tensors)
+                part[name] = tuple(tensors[f"{place}.{name}.{n}"].to(self._device) for n in range(count))
+            state = part["state"] if taken else None
+            self._pool.append(_Training(part["weights"], part["fixed"], draw, ahead, taken, state))
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The loss of one inner step. `controls` are an enlarged memory's parts; `batch` is one of `_batches`."""
@@ -142,44 +196,56 @@ class UnrolledObjective(Objective):
         unpacked = self._packing.unpacked
         return vmap(lambda own: cross_entropy(function(unpacked(own), fixed, images), labels))(*params)
 
-    def _fresh(self, seed: int, step: int) -> tuple[Tensors, Tensors]:
-        """The trained parameters of this step's networks, packed, of several in rows; and the fixed ones."""
+    def _next(self, seed: int, step: int) -> _Training:
+        """The training whose next window this step differentiates."""
+        steps, window, pool = self._settings.steps, self._settings.window, self._settings.pool
+        if not pool:
+            place = torch.rand((), generator=seeds.generator(seed, "window", step)).item() if window else 0.0
+            return self._fresh(seed, step, ahead=int(place * (steps - window + 1)))
+        if not self._pool:  # at ages spread over T, in whole windows
+            self._pool = [
+                self._fresh(seed, step, f"pool {place}", (place * (steps // window) // pool) * window)
+                for place in range(pool)
+            ]
+        place = step % pool
+        return self._pool[place] or self._fresh(seed, step, f"pool {place}")
+
+    def _fresh(self, seed: int, step: int, purpose: str = "inner", ahead: int = 0) -> _Training:
+        """A training at its start; of several networks the weights are in rows."""
         networks = [
             build(
                 self._settings.network,
                 self._spec.data,
                 seed=seed,
-                purpose=f"inner {rank}" if rank else "inner",
+                purpose=f"{purpose} {rank}" if rank else purpose,
                 step=step,
             ).to(self._device)
             for rank in range(self._settings.networks)
         ]
         parts, (fixed, *_) = zip(*(self._trained.split(network) for network in networks), strict=True)
         packed = [self._packing.packed(weights) for weights in parts]
-        return (packed[0] if len(packed) == 1 else torch.stack(packed),), fixed
+        weights = packed[0] if len(packed) == 1 else torch.stack(packed)
+        draw = seeds.derive(seed, "recalled" if purpose == "inner" else purpose, step)
+        return _Training((weights,), fixed, draw, ahead)
 
-    def _placed(self, seed: int, step: int) -> Adjoint:
-        """The adjoint of this step's window, wherever it falls; of the whole training, where there are no windows."""
-        window = self._settings.window
-        if not window:
-            return self._adjoint
-        draw = torch.rand((), generator=seeds.generator(seed, "window", step)).item()
-        return Windowed(int(draw * (self._settings.steps - window + 1)), window, self._adjoint)
-
-    def _batches(self, constant: Tensors, seed: int, step: int) -> list[Tensors]:
-        """For each of the T inner steps: rows, labels, the seed of what is dropped (if anything), and `constant`."""
+    def _batches(self, training: _Training, steps: int, draws: Tensors, seed: int, step: int) -> list[Tensors]:
+        """For each of the next `steps` of a training: rows, labels, the seed of what is dropped (if anything), the
+        augmentation's draws and the fixed parameters."""
         batches: list[Tensors] = []
-        for t, query in enumerate(self.queries(seed, step)):
+        numbers = range(training.taken, training.taken + steps)
+        for t, query in zip(numbers, self._queries(training.draw, numbers), strict=True):
             drops = (torch.tensor(seeds.derive(seed, "dropped", step, t)),) if self._drops else ()
-            batches.append((query.rows, query.labels, *drops, *constant))
+            batches.append((query.rows, query.labels, *drops, *draws, *training.fixed))
         return batches
 
     def queries(self, seed: int, step: int) -> list[Query]:
         """What each of the T inner steps recalls: `per_class` rows of every class, another draw in every outer step."""
+        return self._queries(seeds.derive(seed, "recalled", step), range(self._settings.steps))
+
+    def _queries(self, draw: int, steps: range) -> list[Query]:
         rows, classes = self._spec.rows, len(self._spec.data.classes)
-        draw = seeds.derive(seed, "recalled", step)
         queries = []
-        for t in range(self._settings.steps):
+        for t in steps:
             chosen, of_class = balanced_rows(rows, classes, self._settings.per_class, draw, t, "inner minibatch")
             queries.append(Query.of_classes(chosen, of_class, classes))
         every_row = torch.stack([query.rows for query in queries]).to(self._device)  # one transfer, not T

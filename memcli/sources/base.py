@@ -60,7 +60,7 @@ class LabelledImages:
     def normalised(self, spec: DataSpec, indices: Tensor | None = None) -> Tensor:
         """(pixel / 255 - mean) / std of the images numbered `indices` (default all), whitened where `spec` says so.
 
-        (n, C, H, W) float32.
+        (n, C, H, W) float32, where the images are.
         """
         if tuple(self.images.shape[1:]) != spec.shape:
             raise DataError(
@@ -68,8 +68,10 @@ class LabelledImages:
                 do="Open the source with the shape that is needed",
             )
         chosen = self.images if indices is None else self.images[indices]
-        mean = torch.tensor(spec.mean, dtype=torch.float32).view(-1, 1, 1)  # (C, 1, 1)
-        std = torch.tensor(spec.std, dtype=torch.float32).view(-1, 1, 1)
+        mean, std = (  # (C, 1, 1)
+            torch.tensor(numbers, dtype=torch.float32, device=chosen.device).view(-1, 1, 1)
+            for numbers in (spec.mean, spec.std)
+        )
         return whitened(chosen.float().div_(255).sub_(mean).div_(std), spec)
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from memcli import seeds
 from memcli.augment import Augmentation
 from memcli.engine import (
     Checkpointed,
@@ -18,10 +19,11 @@ from memcli.engine import (
     Windowed,
 )
 from memcli.errors import UsageError
-from memcli.memory import Memory
+from memcli.memory import Memory, Query
 from memcli.networks import build
 from memcli.objectives import RealImages, UnrolledObjective
 from memcli.recipe import Unrolled
+from memcli.sampling import balanced_rows
 from memcli.sources import open_source
 from memcli.spec import MemorySpec
 from memcli.starts import from_data
@@ -183,6 +185,70 @@ def test_windows_fall_everywhere_and_have_the_engine_s_gradient() -> None:
     assert placed == {0, 1, 2}
 
 
+POOLED = replace(
+    SETTINGS, window=2, pool=2
+)  # over T = 4: the first begins with its first window, the second with its last
+
+
+def test_a_pool_s_windows_follow_one_another_and_have_the_gradient_of_one_training() -> None:
+    memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(POOLED, SPEC, CPU)
+    begin = objective._next(0, 0)
+    outcomes = [objective.step(memory, 0.1, REAL, 0, step) for step in range(3)]
+    for step, ahead in ((0, 0), (2, 2)):  # of the first training, whose memory has not moved
+        alone = UnrolledObjective(replace(POOLED, pool=0), SPEC, CPU, adjoint=Direct())
+        placed = replace(begin, ahead=ahead)
+        alone._next = lambda *_, found=placed: found
+        wanted = alone.step(memory, 0.1, REAL, 0, step)
+        torch.testing.assert_close(outcomes[step].loss, wanted.loss)
+        for name, gradient in wanted.gradients.items():
+            torch.testing.assert_close(outcomes[step].gradients[name], gradient, rtol=1e-4, atol=1e-7)
+            assert gradient.norm() > 1e-5
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_pool_s_trainings_go_on_with_the_memory_as_it_is_and_end_after_their_steps(place: int) -> None:
+    """The second training's window is its last, so that all of it is trained in its first outer step."""
+    memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(POOLED, SPEC, CPU)
+    moved = memory.with_parts({**memory.parts, "addresses": 1.1 * memory.parts["addresses"]})
+    seen = [memory, memory, moved]  # in outer steps
+    last = (2, 1)[place]
+    found = [objective.step(each, 0.1, REAL, 0, step) for step, each in enumerate(seen)][last]
+
+    purpose = f"pool {place}"
+    network = build(SETTINGS.network, SOURCE.spec, seed=0, purpose=purpose, step=0)
+    optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
+    for t in range(4):
+        rows, of_class = balanced_rows(3, 3, 2, seeds.derive(0, purpose, 0), t, "inner minibatch")
+        optimiser.zero_grad()
+        recalled = seen[last if t >= 2 else place].recall(Query.of_classes(rows, of_class, 3))
+        cross_entropy(network(recalled), of_class).backward()
+        optimiser.step()
+    images, labels = REAL.batch(3, 0, last)
+    assert found.loss.item() == pytest.approx(cross_entropy(network(images), labels).item(), rel=1e-5)
+    begun = objective._next(0, 4 + place)
+    assert (begun.taken, begun.ahead, begun.draw) == (0, 0, seeds.derive(0, purpose, 4 + place))
+
+
+@pytest.mark.parametrize("taken", [0, 1, 4])
+def test_a_restored_pool_goes_on_bit_for_bit(taken: int) -> None:
+    memory = from_data(SPEC, TRAIN, seed=0)
+    settings = replace(POOLED, pool=3)
+    whole, resumed = (UnrolledObjective(settings, SPEC, CPU) for _ in range(2))
+    for step in range(taken):
+        whole.step(memory, 0.1, REAL, 0, step)
+    resumed.restore({name: tensor.clone() for name, tensor in whole.tensors().items()})
+    for step in range(taken, taken + 7):
+        one, other = (objective.step(memory, 0.1, REAL, 0, step) for objective in (whole, resumed))
+        assert torch.equal(one.loss, other.loss)
+        assert all(torch.equal(one.gradients[name], other.gradients[name]) for name in one.gradients)
+
+
+def test_a_training_of_the_pool_that_broke_is_replaced() -> None:
+    memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(replace(POOLED, pool=1), SPEC, CPU)
+    assert not objective.step(memory, 1e30, REAL, 0, 0).loss.isfinite()
+    assert objective.step(memory, 0.1, REAL, 0, 1).loss.isfinite()
+
+
 def test_a_network_with_running_statistics_is_refused() -> None:
     with pytest.raises(
         UsageError,
@@ -215,9 +281,9 @@ def test_several_networks_at_once_have_the_mean_of_their_losses_and_gradients(ne
     for rank in range(3):
         alone = UnrolledObjective(replace(settings, networks=1), SPEC, CPU)
         fresh = build(network, SOURCE.spec, seed=0, purpose=f"inner {rank}" if rank else "inner", step=5)
-        weights, fixed = alone._trained.split(fresh)
-        packed = alone._packing.packed(weights)
-        alone._fresh = lambda *_, found=((packed,), fixed): found
+        weights, _ = alone._trained.split(fresh)
+        training = replace(alone._fresh(0, 5), weights=(alone._packing.packed(weights),))
+        alone._fresh = lambda *_, found=training, **__: found
         outcome = alone.step(memory, 0.1, REAL, 0, 5)
         losses.append(outcome.loss)
         gradients.append(outcome.gradients)
