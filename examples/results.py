@@ -81,11 +81,11 @@ CELLS = {
         Cell("cifar10-1", "CIFAR-10", "parquet:{data}/cifar10", 1, "--time-budget 60m"),
         Cell("cifar10-1-gpu", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe gpu --time-budget 10m"),
         *(
-            Cell(f"{name}-1-int8-gpu", data, source, 1, f"--recipe gpu {options}", budget=INT8)
-            for name, data, source, options in (
-                ("mnist", "MNIST", "torchvision:MNIST@{data}", "--bases 64 --rows 29 --time-budget 4m"),
-                ("fashion", "Fashion-MNIST", FASHION, "--bases 64 --rows 29 --time-budget 4m"),
-                ("cifar10", "CIFAR-10", "parquet:{data}/cifar10", "--bases 64 --rows 113 --time-budget 9m"),
+            Cell(f"{name}-1-int8-gpu", data, source, 1, f"--recipe gpu --time-budget {time}", budget=INT8)
+            for name, data, source, time in (
+                ("mnist", "MNIST", "torchvision:MNIST@{data}", "4m"),
+                ("fashion", "Fashion-MNIST", FASHION, "4m"),
+                ("cifar10", "CIFAR-10", "parquet:{data}/cifar10", "9m"),
             )
         ),
         Cell("cifar10-10", "CIFAR-10", "parquet:{data}/cifar10", 10, "--time-budget 60m"),
