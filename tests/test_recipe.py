@@ -99,7 +99,7 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
 
 
 def test_most_rows_are_those_that_every_training_sees_twice() -> None:
-    wanted = {"quick": 20, "best": 60, "gpu": 600, "paper": 2400}
+    wanted = {"quick": 20, "best": 600, "gpu": 600, "paper": 2400}
     assert {name: load_recipe(name).most_rows for name in RECIPES} == wanted
 
 
