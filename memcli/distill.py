@@ -177,6 +177,7 @@ def distill(
         seeds.derive(seed, "retrain"),
         progress=progress,
         ends=None if time_budget is None else began + time_budget,
+        interrupted=interrupted,
     )
     manifest = Manifest(
         spec=spec,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from memcli.errors import DivergedError
+from memcli.errors import DivergedError, Interrupted
 from memcli.memory import Memory
 from memcli.networks import build
 from memcli.progress import Progress, Silent
@@ -36,17 +36,22 @@ def choose(
     *,
     progress: Progress | None = None,
     ends: float | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> tuple[TrainRecipe, float]:
     """The recipe that is best on validation, found from `recipe` by one change after another; and its accuracy.
 
     Changes that do not help are taken back: small rotations, more steps, flips, which turn some digits into others,
     mixture queries or none, and a higher rate that decays. `recipe` itself is always tried; a change only where the
-    clock (time.monotonic) would not pass `ends`.
+    clock (time.monotonic) would not pass `ends`. Raises Interrupted between two where `interrupted()` turns true.
     """
     progress = progress or Silent()
     progress.begin("choosing how to retrain", 1 + len(_CHANGES), "recipes")
     best, reached, per_step = recipe, -1.0, 0.0
     for number, change in enumerate((lambda first: first, *_CHANGES)):
+        if interrupted():
+            raise Interrupted(
+                "stopped while choosing how to retrain", do="Give the same command with --resume to continue"
+            )
         candidate = change(best)
         began = time.monotonic()
         if number and (candidate == best or (ends is not None and began + per_step * candidate.steps > ends)):

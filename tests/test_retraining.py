@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from memcli import retraining
+from memcli.errors import Interrupted
 from memcli.memory import Memory
 from memcli.networks import build
 from memcli.retraining import choose, retrained_accuracy
@@ -47,6 +48,15 @@ def test_changes_that_help_are_kept_and_others_taken_back(judged: Callable) -> N
     assert (best.steps, best.mixture, best.decay, best.lr, best.augment) == (20, 0.5, 0.0, 0.1, "")
     assert asked[0] == RECIPE
     assert asked[1] == replace(RECIPE, augment="rotate")
+
+
+def test_the_choice_stops_where_it_is_asked_to(judged: Callable) -> None:
+    asked, polls = judged(lambda _: 0.5), iter([False, False, True])
+    with pytest.raises(
+        Interrupted, match=r"stopped while choosing how to retrain\. Give the same command with --resume to continue"
+    ):
+        choose(MEMORY, RECIPE, VALIDATION, 0, interrupted=lambda: next(polls))
+    assert asked == [RECIPE, replace(RECIPE, augment="rotate")]
 
 
 @pytest.mark.parametrize("operation", ["flip", "rotate"])
