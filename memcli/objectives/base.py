@@ -34,9 +34,7 @@ class RealImages:
         draws = torch.rand(len(self._counts), per_class, generator=seeds.generator(seed, "real", step))
         offsets = (draws * self._counts.unsqueeze(1)).long()  # (classes, per_class), below the counts
         chosen = self._by_class[self._starts.unsqueeze(1) + offsets].flatten()
-        images = LabelledImages(
-            self._images.images[chosen].to(self._device), self._images.labels[chosen].to(self._device)
-        )
+        images = self._images.subset(chosen).to(self._device)
         return images.normalised(self._spec), images.labels
 
 

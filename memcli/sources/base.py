@@ -57,6 +57,10 @@ class LabelledImages:
         """The images numbered `indices`, (n,) int64, in that order."""
         return type(self)(self.images[indices], self.labels[indices])
 
+    def to(self, device: torch.device) -> Self:
+        """The same images and labels on `device`."""
+        return type(self)(self.images.to(device), self.labels.to(device))
+
     def normalised(self, spec: DataSpec, indices: Tensor | None = None) -> Tensor:
         """(pixel / 255 - mean) / std of the images numbered `indices` (default all), whitened where `spec` says so.
 

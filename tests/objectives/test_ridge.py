@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from objective_checks import goes_on_bit_for_bit
 
 from memcli.augment import Augmentation
 from memcli.errors import UsageError
@@ -107,13 +108,7 @@ def test_networks_are_trained_and_renewed_at_their_age() -> None:
 @pytest.mark.parametrize("taken", [0, 1, 4])
 def test_a_restored_pool_goes_on_bit_for_bit(taken: int) -> None:
     memory, whole, resumed = from_data(SPEC, TRAIN, seed=0), *(RidgeObjective(SETTINGS, SPEC, CPU) for _ in range(2))
-    for step in range(taken):
-        whole.step(memory, 0.1, REAL, 0, step)
-    resumed.restore({name: tensor.clone() for name, tensor in whole.tensors().items()})
-    for step in range(taken, taken + 5):
-        one, other = (objective.step(memory, 0.1, REAL, 0, step) for objective in (whole, resumed))
-        assert torch.equal(one.loss, other.loss)
-        assert all(torch.equal(one.gradients[name], other.gradients[name]) for name in one.gradients)
+    goes_on_bit_for_bit(whole, resumed, memory, REAL, taken, 5)
 
 
 def test_a_network_that_broke_is_replaced() -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from objective_checks import goes_on_bit_for_bit
 from torch.nn.functional import cross_entropy
 
 from memcli import seeds
@@ -185,9 +186,8 @@ def test_windows_fall_everywhere_and_have_the_engine_s_gradient() -> None:
     assert placed == {0, 1, 2}
 
 
-POOLED = replace(
-    SETTINGS, window=2, pool=2
-)  # over T = 4: the first begins with its first window, the second with its last
+# Over T = 4 the first training begins with its first window, the second with its last.
+POOLED = replace(SETTINGS, window=2, pool=2)
 
 
 def test_a_pool_s_windows_follow_one_another_and_have_the_gradient_of_one_training() -> None:
@@ -234,13 +234,7 @@ def test_a_restored_pool_goes_on_bit_for_bit(taken: int) -> None:
     memory = from_data(SPEC, TRAIN, seed=0)
     settings = replace(POOLED, pool=3)
     whole, resumed = (UnrolledObjective(settings, SPEC, CPU) for _ in range(2))
-    for step in range(taken):
-        whole.step(memory, 0.1, REAL, 0, step)
-    resumed.restore({name: tensor.clone() for name, tensor in whole.tensors().items()})
-    for step in range(taken, taken + 7):
-        one, other = (objective.step(memory, 0.1, REAL, 0, step) for objective in (whole, resumed))
-        assert torch.equal(one.loss, other.loss)
-        assert all(torch.equal(one.gradients[name], other.gradients[name]) for name in one.gradients)
+    goes_on_bit_for_bit(whole, resumed, memory, REAL, taken, 7)
 
 
 def test_a_training_of_the_pool_that_broke_is_replaced() -> None:
