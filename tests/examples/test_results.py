@@ -86,11 +86,13 @@ def test_a_page_of_nothing_and_of_a_part(tmp_path: Path) -> None:
     told["baselines"] = {"full": [{"network": "x", "accuracy": {"mean": 0.99, "std": 0.0, "n": 1}}]}
     (tmp_path / "mnist-1" / "eval-full.json").write_text(json.dumps(told))
     assert "| 95.1 ± 0.2 (3) |  |  |  | 99.0 (1) | RTP" in results.page(tmp_path)
-    (tmp_path / "fashion-1-int8").mkdir()
-    (tmp_path / "fashion-1-int8" / "eval.json").write_text(json.dumps(told))
+    for name in ("mnist-1-best", "fashion-1-int8"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "eval.json").write_text(json.dumps(told))
+    page = results.page(tmp_path)
+    assert "| mnist-1-best | MNIST | 1 | 95.1 ± 0.2 (3) |  |  |  | 99.0 (1) | RTP" in page, "once for each data set"
     # A budget of bytes stands beside no figure that was published for as many floats.
-    row = "| fashion-1-int8 | Fashion-MNIST | 1, in bytes | 95.1 ± 0.2 (3) |  |  |  | 99.0 (1) |  |"
-    assert row in results.page(tmp_path)
+    assert "| fashion-1-int8 | Fashion-MNIST | 1, in bytes | 95.1 ± 0.2 (3) |  |  |  |  |  |" in page
     (tmp_path / "mnist-1" / "distill.json").write_text("{")
     with pytest.raises(SystemExit, match=r"distill.json is damaged: .* Remove it and make the cell again"):
         results.page(tmp_path)
