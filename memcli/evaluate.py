@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+from torch import nn
 
 from memcli.artifact.files import Artifact
-from memcli.errors import DataError, GateError, UsageError
+from memcli.errors import DataError, DivergedError, GateError, UsageError
 from memcli.memory import Memory
 from memcli.networks import build
 from memcli.progress import Progress, Silent
@@ -25,6 +26,7 @@ from memcli.training import Batch, accuracy, real_batches, recalled_batches, tra
 
 BASELINES = ("random", "bytes", "full")
 PROTOCOLS = ("file", "rtp")
+_HALVINGS = 6  # of the rate, for a network that does not train at the one that was found for another
 
 
 def evaluate(
@@ -50,6 +52,9 @@ def evaluate(
     - "bytes": likewise, as many as the memory's bytes would hold at one byte a pixel and channel.
     - "full": all training images by the same optimiser, rate and batch, for `full_epochs` epochs.
 
+    The best rate for a network with norms can be one at which another without them diverges: a training that diverges
+    is begun again at half the rate, as are the later runs of that network on that data, with a note.
+
     Raises UsageError for impossible requests, DataError where the source was not aligned to the memory, and what
     training raises.
     """
@@ -71,17 +76,42 @@ def evaluate(
     test = source_aligned.split("test")
     trials = []
     for name in names:
+        rates = dict.fromkeys(kinds, recipe.lr)
         for run in range(runs):
             run_seed = derive(seed, "evaluation run", run)
             trainings = _trainings(kinds, memory, source_aligned, recipe, seed=run_seed, full_epochs=full_epochs)
             for kind, training, batch in trainings:
                 began = time.monotonic()
-                network = build(name, data, seed=run_seed).to(device)
+                asked = replace(training, network=name, lr=rates[kind])
                 title = f"{name}, {kind}, run {run + 1} of {runs}"
-                train(network, replace(training, network=name), batch, progress, seed=run_seed, title=title)
+                network, rates[kind] = _trained(asked, data, batch, run_seed, device, progress, title)
                 reached = accuracy(network, test, data)
-                trials.append(Trial(name, kind, reached, training.steps, time.monotonic() - began))
+                trials.append(Trial(name, kind, reached, training.steps, time.monotonic() - began, rates[kind]))
     return Report(tuple(trials))
+
+
+def _trained(
+    recipe: TrainRecipe,
+    data: DataSpec,
+    batch: Batch,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+    title: str,
+) -> tuple[nn.Module, float]:
+    """A fresh network trained by `recipe`, and at which rate: its own, or that halved until training stays finite."""
+    for halvings in range(_HALVINGS + 1):
+        attempt = replace(recipe, lr=recipe.lr / 2**halvings)
+        network = build(recipe.network, data, seed=seed).to(device)
+        try:
+            train(network, attempt, batch, progress, seed=seed, title=title)
+        except DivergedError:
+            if halvings == _HALVINGS:
+                raise
+            progress.note(f"{title}: diverged at rate {attempt.lr:.4g}, begun again at {attempt.lr / 2:.4g}")
+        else:
+            break
+    return network, attempt.lr
 
 
 def _trainings(
@@ -151,7 +181,11 @@ def to_json(report: Report) -> dict[str, Any]:
 
 def _figures(report: Report, trained_on: str) -> list[dict[str, Any]]:
     found = ((network, report.accuracy(network, trained_on)) for network in _networks(report))
-    return [{"network": network, "accuracy": stat.to_json()} for network, stat in found if stat is not None]
+    return [
+        {"network": network, "accuracy": stat.to_json(), "lr": report.least_rate(network, trained_on)}
+        for network, stat in found
+        if stat is not None
+    ]
 
 
 def _networks(report: Report) -> list[str]:

@@ -31,6 +31,7 @@ class Trial:
     accuracy: float
     steps: int
     seconds: float
+    lr: float
 
 
 @dataclass(frozen=True)
@@ -41,5 +42,12 @@ class Report:
 
     def accuracy(self, network: str, trained_on: str) -> Stat | None:
         """Statistics of the test accuracy of `network` over its trials, or None where there is none."""
-        values = [trial.accuracy for trial in self.trials if (trial.network, trial.trained_on) == (network, trained_on)]
+        values = [trial.accuracy for trial in self._of(network, trained_on)]
         return Stat.of(values) if values else None
+
+    def least_rate(self, network: str, trained_on: str) -> float:
+        """The least rate that `network` was trained at; there must be a trial."""
+        return min(trial.lr for trial in self._of(network, trained_on))
+
+    def _of(self, network: str, trained_on: str) -> list[Trial]:
+        return [trial for trial in self.trials if (trial.network, trial.trained_on) == (network, trained_on)]

@@ -1,5 +1,6 @@
 """Evaluation end to end on class means of fake images: better than chance, honest baselines, the same by seed."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -8,9 +9,10 @@ import torch
 from memcli import evaluate as module
 from memcli.artifact.files import Artifact
 from memcli.artifact.manifest import Manifest
-from memcli.errors import DataError, GateError, UsageError
+from memcli.errors import DataError, DivergedError, GateError, UsageError
 from memcli.evaluate import by_protocol, evaluate, random_subset, real_images_per_class, require, to_json
 from memcli.memory import Memory
+from memcli.progress import Silent
 from memcli.results import Report, Trial
 from memcli.sources import LabelledImages, Source, aligned, open_source
 from memcli.spec import DataSpec, MemorySpec, TrainRecipe
@@ -145,17 +147,43 @@ def test_to_json_has_the_contracts_keys(report: Report, artifact: Artifact, sour
     assert set(data) == {"results", "baselines"}
     for figures in (data["results"], data["baselines"]["random"], data["baselines"]["full"]):
         assert [entry["network"] for entry in figures] == ["mlp:width=16", RECIPE.network]
-        assert all(set(entry) == {"network", "accuracy"} for entry in figures)
+        assert all(set(entry) == {"network", "accuracy", "lr"} for entry in figures)
+        assert all(entry["lr"] == RECIPE.lr for entry in figures)
         assert all(set(entry["accuracy"]) == {"mean", "std", "n"} for entry in figures)
         assert all(entry["accuracy"]["n"] == 2 for entry in figures)
     assert to_json(evaluate(artifact, source, runs=1))["baselines"] == {}
 
 
+def test_a_training_that_diverges_is_begun_again_at_half_the_rate(artifact: Artifact, source: Source) -> None:
+    class Notes(Silent):
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def note(self, message: str) -> None:
+            self.told.append(message)
+
+    notes, without = Notes(), replace(RECIPE, network="alexnet", lr=1.0)
+    report = evaluate(artifact, source, runs=2, recipe=without, progress=notes)
+    first, second = report.trials
+    assert first.lr < without.lr
+    assert second.lr <= first.lr
+    (row,) = to_json(report)["results"]
+    assert row["lr"] == second.lr
+    halvings = int(math.log2(without.lr / second.lr))
+    assert len(notes.told) == halvings
+    assert notes.told[0].endswith("memory, run 1 of 2: diverged at rate 1, begun again at 0.5")
+    assert evaluate(artifact, source, runs=1, recipe=replace(without, lr=first.lr)).trials[0].accuracy == first.accuracy
+    with pytest.raises(
+        DivergedError, match=r"rate 16777216\.0 gave numbers that are not finite .* Train at a lower rate"
+    ):
+        evaluate(artifact, source, runs=1, recipe=replace(without, lr=2.0**30))
+
+
 def test_a_gate_looks_at_the_memory_of_every_network() -> None:
     trials = (
-        Trial("good", "memory", 0.9, 1, 1.0),
-        Trial("bad", "memory", 0.5, 1, 1.0),
-        Trial("x", "full", 0.1, 1, 1.0),
+        Trial("good", "memory", 0.9, 1, 1.0, 0.1),
+        Trial("bad", "memory", 0.5, 1, 1.0, 0.1),
+        Trial("x", "full", 0.1, 1, 1.0, 0.1),
     )
     require(Report(trials), 0.5)
     with pytest.raises(GateError, match=r"bad reached an accuracy of 0\.5000, below 0\.5001\. Distil longer"):

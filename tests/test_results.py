@@ -25,12 +25,12 @@ def test_one_value_has_no_spread() -> None:
 def test_a_report_separates_networks_and_training_data() -> None:
     report = Report(
         tuple(
-            Trial(network, data, accuracy, steps=10, seconds=1.0)
-            for network, data, accuracy in (
-                ("mlp", "memory", 0.5),
-                ("mlp", "memory", 0.7),
-                ("mlp", "full", 0.9),
-                ("convnet", "memory", 0.1),
+            Trial(network, data, accuracy, steps=10, seconds=1.0, lr=lr)
+            for network, data, accuracy, lr in (
+                ("mlp", "memory", 0.5, 0.1),
+                ("mlp", "memory", 0.7, 0.05),
+                ("mlp", "full", 0.9, 0.025),
+                ("convnet", "memory", 0.1, 0.01),
             )
         )
     )
@@ -39,3 +39,4 @@ def test_a_report_separates_networks_and_training_data() -> None:
     assert (found.mean, found.n) == (pytest.approx(0.6), 2)
     assert report.accuracy("mlp", "full") == Stat(0.9, 0.0, 1)
     assert report.accuracy("convnet", "full") is None
+    assert report.least_rate("mlp", "memory") == 0.05

@@ -29,7 +29,8 @@ from memcli.cli._progress import duration, reporting
 JSON = {
     "memory": "the path of the memory file",
     "data": "the source as given",
-    "results": "a list of `{network, accuracy: {mean, std, n}}`, accuracies as fractions of 1",
+    "results": "a list of `{network, accuracy: {mean, std, n}, lr}`: accuracies as fractions of 1, and the rate, which "
+    "is lower than asked for where a training diverged",
     "baselines": "by name (random, bytes, full), where asked for: a list as in results",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
     "seconds": "the time that everything took",

@@ -21,6 +21,7 @@ def test_json_holds_the_promised_keys(run: Callable, memory: Path) -> None:
     assert only["network"] == "mlp:width=8"
     assert only["accuracy"].keys() == {"mean", "std", "n"}
     assert only["accuracy"]["n"] == 3
+    assert only["lr"] == files.read(memory).manifest.retrain.lr
 
 
 def test_networks_runs_and_baselines(run: Callable, memory: Path) -> None:
