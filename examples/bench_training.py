@@ -114,8 +114,12 @@ def measure(shape: str, width: int, batch: int, steps: int, repeats: int) -> dic
 
 def table(rows: list[dict[str, Any]]) -> str:
     """A Markdown table."""
+
+    def shown(name: str, value: Any) -> str:
+        return value if isinstance(value, str) else f"{value:.2f}" if name.endswith("ratio") else f"{value:,.0f}"
+
     lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [[f"{value:.3g}" if isinstance(value, float) else str(value) for value in row.values()] for row in rows]
+    lines += [[shown(name, value) for name, value in row.items()] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
