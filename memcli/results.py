@@ -24,7 +24,8 @@ class Stat:
 
 @dataclass(frozen=True)
 class Trial:
-    """One network trained once: its name, its training data ("memory", "random", "full"), test accuracy in [0, 1]."""
+    """One network trained once: its name, its training data ("memory" or a baseline), its accuracy on test in [0, 1],
+    the steps and seconds of its training and the rate `lr` of SGD that it began with."""
 
     network: str
     trained_on: str
