@@ -24,15 +24,14 @@ class Stat:
 
 @dataclass(frozen=True)
 class Trial:
-    """One network trained once: its name, its training data ("memory" or a baseline), its accuracy on test in [0, 1],
-    the steps and seconds of its training and the rate `lr` of SGD that it began with."""
+    """One network trained once, on the memory or on a baseline (memcli.evaluate)."""
 
     network: str
-    trained_on: str
-    accuracy: float
+    trained_on: str  # "memory" or the baseline's name
+    accuracy: float  # on the test split, in [0, 1]
     steps: int
     seconds: float
-    lr: float
+    lr: float  # of SGD, before any decay
 
 
 @dataclass(frozen=True)
