@@ -18,6 +18,7 @@ from collections.abc import Callable
 from itertools import product
 from typing import Any
 
+import results
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -118,9 +119,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     def shown(name: str, value: Any) -> str:
         return value if isinstance(value, str) else f"{value:.2f}" if name.endswith("ratio") else f"{value:,.0f}"
 
-    lines = [list(rows[0]), ["---"] * len(rows[0])]
-    lines += [[shown(name, value) for name, value in row.items()] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return results.table(list(rows[0]), [[shown(name, value) for name, value in row.items()] for row in rows])
 
 
 def main(arguments: list[str] | None = None) -> None:
