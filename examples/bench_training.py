@@ -102,7 +102,10 @@ def measure(shape: str, width: int, batch: int, steps: int, repeats: int) -> dic
             assert worker.stdin is not None
             assert worker.stdout is not None
             print("turn", file=worker.stdin, flush=True)
-            turns[side].append(json.loads(worker.stdout.readline()))
+            line = worker.stdout.readline()
+            if not line:
+                sys.exit(f"{side} ended at {shape}, width {width}, batch {batch}, as it says above. Give other sizes.")
+            turns[side].append(json.loads(line))
     for worker in workers.values():
         worker.communicate()
     row: dict[str, Any] = {"images": shape, "width": width, "batch": batch}

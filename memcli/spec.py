@@ -333,8 +333,6 @@ class TrainRecipe:
                 f"rate {self.lr} with momentum {self.momentum} cannot train",
                 do="Give a positive finite rate and a momentum in [0, 1)",
             )
-        if not 0 <= self.decay <= 1:
-            raise UsageError(f"decay is {self.decay}", do="Give decay from 0 to 1")
         if not (math.isfinite(self.noise) and self.noise >= 0):
             raise UsageError(f"noise is {self.noise}", do="Give a finite standard deviation, 0 or more")
 

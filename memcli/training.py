@@ -132,9 +132,9 @@ def train(
                     _require_finite(math.isfinite(value), step, recipe)
                     progress.update(step, loss=value)
         _require_finite(all(bool(p.isfinite().all()) for p in network.parameters()), recipe.steps, recipe)
+        progress.end()
     finally:
         network.eval()
-        progress.end()
 
 
 @torch.no_grad()

@@ -127,13 +127,20 @@ def test_train_reports_its_loss_now_and_then_and_ends() -> None:
 
 @pytest.mark.parametrize(("steps", "noticed"), [(200, 50), (20, 20)])
 def test_an_absurd_rate_diverges(steps: int, noticed: int) -> None:
-    seen = []
+    class Ends(Silent):
+        told = 0
+
+        def end(self) -> None:
+            self.told += 1
+
+    seen, ends = [], Ends()
     batch = recalled_batches(memory(), 6, 0)
     recipe = TrainRecipe("convnet:width=4,norm=none", steps=steps, lr=1e18)
     network = build(recipe.network, DATA, seed=0)
     with pytest.raises(DivergedError, match=rf"not finite by step {noticed}\. Train at a lower rate\."):
-        train(network, recipe, lambda step: seen.append(step) or batch(step))
+        train(network, recipe, lambda step: seen.append(step) or batch(step), ends)
     assert len(seen) == noticed
+    assert ends.told == 0, "a training that diverged is not told as done"
     assert not network.training
 
 

@@ -26,6 +26,15 @@ def test_both_sides_are_measured_in_processes_of_their_own() -> None:
     assert bench.table(rows).count("\n") == 3
 
 
+def test_a_side_that_ends_early_is_told() -> None:
+    sizes = ["--images", "28x28", "--widths", "0", "--batches", "3"]
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), *sizes], check=False, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1
+    assert done.stderr.endswith("ended at 28x28, width 0, batch 3, as it says above. Give other sizes.\n")
+
+
 @pytest.mark.parametrize("shape", bench.SHAPES)
 def test_both_sides_train_networks_of_the_same_size(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
