@@ -45,9 +45,10 @@ class Report:
         values = [trial.accuracy for trial in self._of(network, trained_on)]
         return Stat.of(values) if values else None
 
-    def least_rate(self, network: str, trained_on: str) -> float:
-        """The least rate that `network` was trained at; there must be a trial."""
-        return min(trial.lr for trial in self._of(network, trained_on))
+    def training(self, network: str, trained_on: str) -> dict[str, float]:
+        """How `network` was trained: its steps, and the least rate of all runs; there must be a trial."""
+        trials = self._of(network, trained_on)
+        return {"steps": trials[0].steps, "lr": min(trial.lr for trial in trials)}
 
     def _of(self, network: str, trained_on: str) -> list[Trial]:
         return [trial for trial in self.trials if (trial.network, trial.trained_on) == (network, trained_on)]

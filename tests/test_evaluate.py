@@ -52,8 +52,22 @@ def test_every_network_meets_every_training_data_in_every_run(report: Report) ->
 
 
 def test_baselines_train_as_long_as_they_say(report: Report) -> None:
-    steps = {trial.trained_on: trial.steps for trial in report.trials}
-    assert steps == {"memory": 20, "random": 20, "full": 15}  # three epochs of 60 images in minibatches of 12
+    def steps(network: str) -> dict[str, int]:
+        return {trial.trained_on: trial.steps for trial in report.trials if trial.network == network}
+
+    assert steps(RECIPE.network) == {"memory": 20, "random": 20, "full": 15}  # 3 epochs of 60 images, 12 at a time
+    assert steps("mlp:width=16") == {"memory": 40, "random": 40, "full": 15}
+
+
+def test_another_network_trains_as_the_recipe_for_it_says(report: Report) -> None:
+    for kinds in to_json(report).values():
+        rows = kinds if isinstance(kinds, list) else [row for rows in kinds.values() for row in rows]
+        for row in rows:
+            assert row["lr"] == RECIPE.for_network(row["network"]).lr
+    assert {row["network"]: row["steps"] for row in to_json(report)["results"]} == {
+        "mlp:width=16": 40,
+        RECIPE.network: 20,
+    }
 
 
 def test_a_memory_of_class_means_teaches_more_than_chance(report: Report) -> None:
@@ -120,12 +134,13 @@ def test_the_paper_s_protocol() -> None:
     data = open_source("fake:classes=10,shape=3x32x32").spec
     own = TrainRecipe("mlp", 5, 6, 0.5, mixture=0.5, decay=1.0)
     cifar = MemorySpec(data, bases=16, scale=2, rows=115)
-    assert by_protocol("file", cifar, own) is own
-    assert by_protocol("rtp", cifar, own) == TrainRecipe("mlp", 600, 640, 0.01, 0.9)
+    assert by_protocol("file", cifar, own, "mlp") == own
+    assert by_protocol("file", cifar, own, "convnet") == own.for_network("convnet") != replace(own, network="convnet")
+    assert by_protocol("rtp", cifar, own, "vgg11") == TrainRecipe("vgg11", 600, 640, 0.01, 0.9)
     small = MemorySpec(data, bases=16, scale=2, rows=2)
-    assert by_protocol("rtp", small, own) == TrainRecipe("mlp", 300, 20, 0.01, 0.9)
+    assert by_protocol("rtp", small, own, "mlp") == TrainRecipe("mlp", 300, 20, 0.01, 0.9)
     with pytest.raises(UsageError, match=r"there is no protocol 'best'\. Choose from file, rtp"):
-        by_protocol("best", small, own)
+        by_protocol("best", small, own, "mlp")
 
 
 def test_random_subsets_are_even_pure_and_take_all_of_a_small_class(source: Source) -> None:
@@ -147,7 +162,7 @@ def test_to_json_has_the_contracts_keys(report: Report, artifact: Artifact, sour
     assert set(data) == {"results", "baselines"}
     for figures in (data["results"], data["baselines"]["random"], data["baselines"]["full"]):
         assert [entry["network"] for entry in figures] == ["mlp:width=16", RECIPE.network]
-        assert all(set(entry) == {"network", "accuracy", "lr"} for entry in figures)
+        assert all(set(entry) == {"network", "accuracy", "steps", "lr"} for entry in figures)
         assert all(entry["lr"] == RECIPE.lr for entry in figures)
         assert all(set(entry["accuracy"]) == {"mean", "std", "n"} for entry in figures)
         assert all(entry["accuracy"]["n"] == 2 for entry in figures)

@@ -39,4 +39,4 @@ def test_a_report_separates_networks_and_training_data() -> None:
     assert (found.mean, found.n) == (pytest.approx(0.6), 2)
     assert report.accuracy("mlp", "full") == Stat(0.9, 0.0, 1)
     assert report.accuracy("convnet", "full") is None
-    assert report.least_rate("mlp", "memory") == 0.05
+    assert report.training("mlp", "memory") == {"steps": 10, "lr": 0.05}

@@ -224,7 +224,7 @@ def test_impossible_data_sets(change: dict[str, Any], match: str) -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"steps": 0}, r"steps is 0\. Give steps as a whole number, 1 or more"),
+        ({"steps": 0}, r"steps is 0\. Give steps as a whole number, 1 to 10000000"),
         ({"batch": 2.5}, "batch is 2.5"),
         ({"steps": 10**9}, "steps is 1000000000"),
         ({"lr": 0.0}, "rate 0.0 with momentum 0.9 cannot train"),
@@ -251,6 +251,15 @@ def test_round_trips() -> None:
     assert TrainRecipe.from_json(newer.to_json()) == newer
     assert DataSpec.from_json(CIFAR10.to_json()) == CIFAR10
     assert (CIFAR10.shape, CIFAR10.floats_per_image) == ((3, 32, 32), 3072)
+
+
+def test_the_recipe_for_a_network_that_it_was_not_found_for() -> None:
+    recipe = TrainRecipe("convnet:width=32", steps=80, batch=6, lr=0.02, mixture=0.5)
+    assert recipe.for_network("convnet:norm=none") == replace(recipe, network="convnet:norm=none")
+    other = recipe.for_network("torchvision:resnet18")
+    assert other == replace(recipe, network="torchvision:resnet18", lr=0.005, steps=160)
+    assert other.for_network("torchvision:alexnet").steps == 160, "torchvision's count as one family"
+    assert replace(recipe, steps=9_000_000).for_network("mlp").steps == 10_000_000
 
 
 def test_an_unknown_training_setting() -> None:

@@ -44,6 +44,8 @@ Verbose = Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Every report
 
 Download = Annotated[bool, option(DATA, "--download", help="Allow the data to be downloaded where it is missing.")]
 
+OTHER_FAMILY = "Another family trains twice as long, at a quarter of the rate."
+
 
 def limits(max_images: int, max_recall: float) -> "Limits":
     """What a command is willing to read; `max_recall` in GiB."""

@@ -9,6 +9,7 @@ from memcli.cli._options import (
     DATA,
     MAX_IMAGES,
     MAX_RECALL,
+    OTHER_FAMILY,
     OUTPUT,
     TRAINING,
     Device,
@@ -29,8 +30,8 @@ from memcli.cli._progress import duration, reporting
 JSON = {
     "memory": "the path of the memory file",
     "data": "the source as given",
-    "results": "a list of `{network, accuracy: {mean, std, n}, lr}`: accuracies as fractions of 1, and the rate, which "
-    "is lower than asked for where a training diverged",
+    "results": "a list of `{network, accuracy: {mean, std, n}, steps, lr}`: accuracies as fractions of 1, and how long "
+    "and at which rate it was trained; the rate is halved where a training diverges",
     "baselines": "by name (random, bytes, full), where asked for: a list as in results",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
     "seconds": "the time that everything took",
@@ -44,7 +45,12 @@ def command(
     download: Download = False,
     network: Annotated[
         list[str] | None,
-        option(TRAINING, "--network", metavar="NAME", help="What to train, repeatable; default: as the file says."),
+        option(
+            TRAINING,
+            "--network",
+            metavar="NAME",
+            help=f"What to train, repeatable; default: as the file says. {OTHER_FAMILY}",
+        ),
     ] = None,
     runs: Annotated[
         int, option(TRAINING, "--runs", min=1, max=10_000, metavar="N", help="Fresh networks of every kind.")
@@ -95,7 +101,7 @@ def command(
     Example: memcli eval shoes.safetensors --data torchvision:FashionMNIST --runs 5 --min-accuracy 0.8
     """
     from memcli.artifact import files
-    from memcli.evaluate import by_protocol, evaluate, require, to_json
+    from memcli.evaluate import evaluate, require, to_json
 
     began = time.monotonic()
     with reporting(quiet=quiet, verbose=verbose) as progress:
@@ -111,7 +117,7 @@ def command(
             device=resolve(device),
             progress=progress,
             full_epochs=full_epochs,
-            recipe=by_protocol(protocol, spec, artifact.manifest.retrain),
+            protocol=protocol,
         )
     figures = to_json(report)
     result = {

@@ -9,6 +9,7 @@ from memcli.cli._options import (
     DATA,
     MAX_IMAGES,
     MAX_RECALL,
+    OTHER_FAMILY,
     TRAINING,
     Device,
     Download,
@@ -48,7 +49,13 @@ def command(
     ] = None,
     download: Download = False,
     network: Annotated[
-        str | None, option(TRAINING, "--network", metavar="NAME", help="What to train; default: as the file says.")
+        str | None,
+        option(
+            TRAINING,
+            "--network",
+            metavar="NAME",
+            help=f"What to train; default: as the file says. {OTHER_FAMILY}",
+        ),
     ] = None,
     steps: Annotated[
         int | None, option(TRAINING, "--steps", metavar="N", help="Steps of SGD; default: as the file says.")
@@ -77,14 +84,14 @@ def command(
     from memcli.training import accuracy
 
     atomic.check_output(output, force)
-    given: dict[str, Any] = {"network": network, "steps": steps, "batch": batch, "lr": lr}
+    given: dict[str, Any] = {"steps": steps, "batch": batch, "lr": lr}
     with reporting(quiet=quiet, verbose=verbose) as progress:
         bounds = limits(max_images, max_recall)
         sums = [inspection.inspect(file, bounds).sha256 for file in files]
         artifacts = {str(file): memory_files.read(file, bounds) for file in files}
-        recipe = replace(
-            common_recipe(artifacts), **{name: value for name, value in given.items() if value is not None}
-        )
+        recipe = common_recipe(artifacts)
+        recipe = recipe.for_network(network) if network is not None else recipe
+        recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
         common = common_data({name: artifact.memory.spec.data for name, artifact in artifacts.items()})
         source = open_aligned(data, common, download, progress) if data is not None else None
         trained = retrain(artifacts, recipe=recipe, seed=seed, device=resolve(device), progress=progress)

@@ -48,6 +48,18 @@ def test_the_recipe_of_the_file_may_be_changed(
     assert used == {"network": "mlp:width=8", "steps": 3, "batch": 6, "lr": 0.05, "momentum": 0.9, key: value}
 
 
+def test_another_network_trains_longer_at_a_lower_rate_unless_told_otherwise(
+    run: Callable, memory: Path, tmp_path: Path
+) -> None:
+    net = tmp_path / "net"
+    assert run("retrain", memory, "-o", net, "--network", "convnet:width=4").exit_code == 0
+    used = tensorfile.read_header(net).manifest["retrain"]
+    assert (used["network"], used["steps"], used["lr"]) == ("convnet:width=4", 6, 0.0125)
+    assert run("retrain", memory, "-o", net, "--network", "convnet:width=4", "--lr", 0.05, "--force").exit_code == 0
+    used = tensorfile.read_header(net).manifest["retrain"]
+    assert (used["steps"], used["lr"]) == (6, 0.05)
+
+
 def test_the_seed_decides_the_weights(run: Callable, memory: Path, tmp_path: Path) -> None:
     sums = [
         json.loads(run("retrain", memory, "-o", tmp_path / f"{number}", "--seed", seed, "--json").stdout)["sha256"]
