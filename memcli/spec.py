@@ -344,9 +344,10 @@ class TrainRecipe:
         far lower than they could, or at chance. So another family has a quarter of the rate, and twice the steps
         (docs/log.md has what that is worth). A network of the same family is trained as the recipe says.
         """
-        same = network.partition(":")[0] == self.network.partition(":")[0]
-        slower = {} if same else {"lr": self.lr / 4, "steps": min(2 * self.steps, _MOST)}
-        return replace(self, network=network, **slower)
+        named = replace(self, network=network)
+        if network.partition(":")[0] == self.network.partition(":")[0]:
+            return named
+        return replace(named, lr=self.lr / 4, steps=min(2 * self.steps, _MOST))
 
     def to_json(self) -> dict[str, Any]:
         """As files hold it: a setting that is newer than the format stands there only where it is not the default."""
