@@ -303,6 +303,7 @@ def augmentations(text: str) -> tuple[str, ...]:
 
 
 _MOST = 10_000_000  # steps, and images a step
+_STEADY = ("resnet18",)  # families that do best at the rate that was found for another
 _NEWER = ("decay", "augment", "mixture", "noise")  # settings of TrainRecipe that the first files did not have
 
 
@@ -341,11 +342,11 @@ class TrainRecipe:
         """The recipe for a network that it was not found for.
 
         What is recalled was learned for one network and its rate, at which others, those without norms above all, end
-        far lower than they could, or at chance. So another family has a quarter of the rate, and twice the steps
-        (docs/log.md has what that is worth). A network of the same family is trained as the recipe says.
+        far lower than they could, or at chance. So another family has a quarter of the rate, and twice the steps. The
+        same family, and those of _STEADY, are trained as the recipe says (docs/log.md has what that is worth).
         """
-        named = replace(self, network=network)
-        if network.partition(":")[0] == self.network.partition(":")[0]:
+        family, named = network.partition(":")[0], replace(self, network=network)
+        if family in (self.network.partition(":")[0], *_STEADY):
             return named
         return replace(named, lr=self.lr / 4, steps=min(2 * self.steps, _MOST))
 

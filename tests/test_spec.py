@@ -256,6 +256,7 @@ def test_round_trips() -> None:
 def test_the_recipe_for_a_network_that_it_was_not_found_for() -> None:
     recipe = TrainRecipe("convnet:width=32", steps=80, batch=6, lr=0.02, mixture=0.5)
     assert recipe.for_network("convnet:norm=none") == replace(recipe, network="convnet:norm=none")
+    assert recipe.for_network("resnet18:norm=layer") == replace(recipe, network="resnet18:norm=layer")
     other = recipe.for_network("torchvision:resnet18")
     assert other == replace(recipe, network="torchvision:resnet18", lr=0.005, steps=160)
     assert other.for_network("torchvision:alexnet").steps == 160, "torchvision's count as one family"

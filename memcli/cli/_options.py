@@ -44,7 +44,7 @@ Verbose = Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Every report
 
 Download = Annotated[bool, option(DATA, "--download", help="Allow the data to be downloaded where it is missing.")]
 
-OTHER_FAMILY = "Another family trains twice as long, at a quarter of the rate."
+OTHER_FAMILY = "Another family but resnet18 trains twice as long, at a quarter of the rate."
 
 
 def limits(max_images: int, max_recall: float) -> "Limits":
