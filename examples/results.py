@@ -195,7 +195,7 @@ def page(results: Path) -> str:
         SOURCES,
         "## Cost",
         table(COSTS, cost_rows),
-        "## Other architectures, by the memory's own recipe; all but resnet18 for twice its steps, at a quarter of its rate",
+        "## Other architectures, by the memory's own recipe; all but resnet18 twice as long, at a quarter of the rate",
         table(["cell", *CROSS], cross_rows),
         "## Commands",
         "`python examples/results.py commands` lists all; these made the cells above (DATA: the folder of data sets).",
