@@ -12,10 +12,10 @@ from typer.main import get_command
 from memcli import errors
 from memcli.cli import _boundary
 from memcli.cli.app import EPILOG, app
+from memcli.continual.tasks import benchmarks
+from memcli.data.sources import schemes
 from memcli.exporters import EXPORTERS
 from memcli.networks import names
-from memcli.sources import schemes
-from memcli.tasks import benchmarks
 
 PAGE = Path(__file__).with_name("cli.md")
 SIGNALS = {

@@ -42,6 +42,9 @@ from torch.nn.functional import cross_entropy, interpolate
 from torch.utils.flop_counter import FlopCounterMode
 
 from memcli import seeds
+from memcli.data.images import LabelledImages
+from memcli.data.real import RealImages
+from memcli.data.spec import DataSpec
 from memcli.engine import (
     Checkpointed,
     Direct,
@@ -57,12 +60,11 @@ from memcli.engine import (
 )
 from memcli.engine.allocation import keep_freed_memory
 from memcli.errors import UsageError
-from memcli.memory import Memory
+from memcli.memory.memory import Memory
+from memcli.memory.spec import MemorySpec
 from memcli.networks import build
-from memcli.objectives import RealImages, UnrolledObjective
-from memcli.recipe import Unrolled
-from memcli.sources.base import LabelledImages
-from memcli.spec import DataSpec, MemorySpec
+from memcli.objectives import UnrolledObjective
+from memcli.objectives.unrolled import Unrolled
 
 SEED, LR, MOMENTUM = 0, 0.001, 0.9
 COMPARED = 3  # inner steps: over many more, sign flips of ReLUs amplify rounding without bound (docs/performance.md)

@@ -23,11 +23,12 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from memcli.data.images import LabelledImages
+from memcli.data.spec import DataSpec
 from memcli.engine.allocation import keep_freed_memory
 from memcli.networks import build
-from memcli.sources.base import LabelledImages
-from memcli.spec import DataSpec, TrainRecipe
-from memcli.training import predictions, real_batches, train
+from memcli.training.loop import predictions, real_batches, train
+from memcli.training.recipe import TrainRecipe
 
 SHAPES = {"28x28": (1, 28, 28), "32x32": (3, 32, 32)}
 PARTS = ("trained", "looked")

@@ -21,8 +21,8 @@ from memcli import seeds
 from memcli.continual import Plan, plan_for
 from memcli.continual.learn import learn_task, retrain_all
 from memcli.continual.measure import accuracies, baselines
-from memcli.sources import Source, open_source
-from memcli.tasks import Stream, open_stream
+from memcli.continual.tasks import Stream, open_stream
+from memcli.data.sources import Source, open_source
 
 HELD = 2000  # training images to measure on
 

@@ -1,30 +1,33 @@
-"""The layers of the package: a module imports only strictly lower layers, or its own package."""
+"""The rooms of the package: a module imports only from rooms below its own, and inside a room none go in a circle."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "memcli"
-LAYERS = (
-    {"errors", "progress"},
-    {"text", "storage"},
-    {"seeds", "spec", "results", "atomic"},
-    {"quantise", "whitening"},
-    {"memory", "sources", "networks", "noise", "engine", "tensorfile", "recipe", "sampling", "augment"},
-    {"artifact", "objectives", "training", "exporters", "runfolder", "starts", "schedule", "tasks"},
-    {"outer", "retraining"},
-    {"distill", "recall", "retrain", "evaluate"},
-    {"tune", "continual"},
-    {"cli"},
+ROOMS = (  # the lowest first
+    *("errors", "progress", "text", "checks", "seeds", "registry", "engine", "data", "networks", "memory", "training"),
+    *("files", "exporters", "objectives", "distillation", "jobs", "continual", "cli"),
 )
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-NO_TORCH = {"errors", "progress", "text", "storage", "spec", "results", "atomic", "recipe", "schedule"}
-MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or not path.name.startswith("__"))
+NO_TORCH = {  # what `memcli inspect` and `memcli --help` load
+    *("errors", "progress", "text", "checks", "registry", "data.spec", "data.augmentations", "memory.spec"),
+    *("memory.storage", "training.recipe", "files.atomic", "files.container", "files.manifest", "files.validation"),
+    *("files.inspection", "jobs.figures"),
+}
+Imports = dict[str, set[str]]  # by module, the modules that it imports, dotted names below memcli
 
 
-def top_level(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def name_of(path: Path) -> str:
+    """memcli/a/b.py -> a.b, memcli/a/__init__.py -> a."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {
+    name_of(path): path for path in sorted(PACKAGE.rglob("*.py")) if path.parent != PACKAGE or path.stem[0] != "_"
+}
 
 
 def imported(tree: ast.AST) -> set[str]:
@@ -39,24 +42,65 @@ def imported(tree: ast.AST) -> set[str]:
     return names
 
 
-def violations(module: str, names: set[str]) -> list[str]:
-    inner = {name.split(".")[1] for name in names if name.startswith("memcli.") and name != "memcli.__version__"}
-    return sorted(name for name in inner if name != module and LEVEL[name] >= LEVEL[module])
+def modules_among(names: set[str]) -> set[str]:
+    """Those of the names that are of memcli, as modules: the name of a function stands for its module."""
+    found = set()
+    for name in names:
+        parts = name.split(".")
+        if parts[0] != "memcli":
+            continue
+        while len(parts) > 1 and ".".join(parts[1:]) not in MODULES:
+            parts.pop()
+        found |= {".".join(parts[1:])} - {""}
+    return found
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
-    names = imported(ast.parse(path.read_text()))
-    assert violations(top_level(path), names) == []
-    if top_level(path) in NO_TORCH:
-        assert not {name for name in names if name.split(".")[0] == "torch"}
+def upward(module: str, imports: set[str]) -> list[str]:
+    """The imports from rooms that are not below the module's own."""
+    room = module.split(".", maxsplit=1)[0]
+    others = {name for name in imports if name.split(".")[0] != room}
+    return sorted(name for name in others if ROOMS.index(name.split(".")[0]) > ROOMS.index(room))
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_command_line_prints_exits_or_reads_the_environment(path: Path) -> None:
-    if top_level(path) == "cli":
-        return
-    tree = ast.parse(path.read_text())
+def circle(graph: Imports) -> list[str]:
+    """The modules of one circle of imports, or nothing."""
+    left = {module: {name for name in names if name in graph and name != module} for module, names in graph.items()}
+    while leaves := [module for module, names in left.items() if not names]:
+        left = {module: names - set(leaves) for module, names in left.items() if module not in leaves}
+    return sorted(left)
+
+
+@pytest.fixture(scope="module")
+def graph() -> Imports:
+    return {module: modules_among(imported(ast.parse(path.read_text()))) for module, path in MODULES.items()}
+
+
+def test_every_module_is_in_a_room() -> None:
+    assert {module.split(".")[0] for module in MODULES} == set(ROOMS)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str, graph: Imports) -> None:
+    assert upward(module, graph[module]) == []
+
+
+def test_no_imports_go_in_a_circle(graph: Imports) -> None:
+    assert circle(graph) == []
+
+
+def test_what_looks_into_files_needs_no_torch() -> None:
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]: importlib.import_module('memcli.' + name)\n"
+        "print('torch' in sys.modules)"
+    )
+    told = subprocess.run([sys.executable, "-c", code, *NO_TORCH], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module.split(".")[0] != "cli"])
+def test_only_the_command_line_prints_exits_or_reads_the_environment(module: str) -> None:
+    tree = ast.parse(MODULES[module].read_text())
     calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     attributes = {
         f"{node.value.id}.{node.attr}"
@@ -67,6 +111,7 @@ def test_only_the_command_line_prints_exits_or_reads_the_environment(path: Path)
     assert not attributes & {"sys.argv", "sys.exit", "os.environ", "os.getenv", "os._exit"}
 
 
-def test_a_sideways_and_an_upward_import_are_found() -> None:
+def test_an_upward_import_and_a_circle_are_found() -> None:
     hidden = ast.parse("def f():\n    from memcli.networks import build\n    import memcli.cli.app\n")
-    assert violations("memory", imported(hidden)) == ["cli", "networks"]
+    assert upward("data.spec", modules_among(imported(hidden))) == ["cli.app", "networks"]
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]

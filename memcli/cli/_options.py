@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from memcli.artifact.validation import Limits
+    from memcli.files.validation import Limits
 
 # The panels of --help.
 OUTPUT, DATA, TRAINING, COMPUTING, LIMITS, MESSAGES = "Output", "Data", "Training", "Computing", "Limits", "Messages"
@@ -49,6 +49,6 @@ OTHER_FAMILY = "Another family but resnet18 trains twice as long, at a quarter o
 
 def limits(max_images: int, max_recall: float) -> "Limits":
     """What a command is willing to read; `max_recall` in GiB."""
-    from memcli.artifact.validation import Limits
+    from memcli.files.validation import Limits
 
     return Limits(images=max_images, recall_bytes=int(max_recall * 2**30))

@@ -23,7 +23,7 @@ from memcli.cli._output import emit, mean_percent
 from memcli.cli._progress import duration, reporting
 from memcli.cli._signals import asked_to_stop
 from memcli.errors import UsageError
-from memcli.results import Stat
+from memcli.jobs.figures import Stat
 
 if TYPE_CHECKING:
     from memcli.continual import Figures
@@ -90,12 +90,12 @@ def command(
     """
     from dataclasses import replace
 
-    from memcli import atomic
     from memcli.continual import charts, opened, plan_for, run_stream
     from memcli.continual.run import floats, settings
+    from memcli.continual.tasks import open_stream, parsed
+    from memcli.data.sources import open_source
     from memcli.engine.allocation import keep_freed_memory
-    from memcli.sources import open_source
-    from memcli.tasks import open_stream, parsed
+    from memcli.files import atomic
 
     began = time.monotonic()
     keep_freed_memory()

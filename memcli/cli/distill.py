@@ -29,8 +29,9 @@ from memcli.cli._units import seconds, size_in_bytes
 from memcli.errors import DivergedError, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from memcli.distill import Distilled
-    from memcli.spec import DataSpec, MemorySpec
+    from memcli.data.spec import DataSpec
+    from memcli.distillation.loop import Distilled
+    from memcli.memory.spec import MemorySpec
 
 SIZE = "Size"  # a panel of --help
 
@@ -145,16 +146,15 @@ def command(
 
     Example: memcli distill imagefolder:./shoes -o shoes.safetensors --ipc 1 --time-budget 5m
     """
-    from memcli import atomic, runfolder
-    from memcli.artifact import files
     from memcli.cli._device import resolve
-    from memcli.distill import distill, estimate
-    from memcli.recall import preview
-    from memcli.recipe import load_recipe
-    from memcli.sources import open_source, with_whitening
-    from memcli.spec import MemorySpec
-    from memcli.tune import SHARE, candidates
-    from memcli.tune import tune as search
+    from memcli.data.sources import open_source, with_whitening
+    from memcli.distillation.loop import distill, estimate
+    from memcli.distillation.recipe import load_recipe
+    from memcli.distillation.tune import SHARE, candidates
+    from memcli.distillation.tune import tune as search
+    from memcli.files import atomic, memoryfile, runfolder
+    from memcli.jobs.recall import preview
+    from memcli.memory.spec import MemorySpec
 
     atomic.check_output(output, force)
     plan, place = load_recipe(recipe), resolve(device)
@@ -231,7 +231,7 @@ def command(
             except Exception as error:
                 run.status("failed", reason=str(error))
                 raise
-            sha256 = files.write(output, found.artifact, force=force)
+            sha256 = memoryfile.write(output, found.artifact, force=force)
             preview(found.artifact.memory, run.path / "preview.png", force=True)
             run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
     emit({**_result(output, sha256, found), "tuned": found_sizes}, _lines(output, found, source), as_json=json)

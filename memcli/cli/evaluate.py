@@ -100,12 +100,12 @@ def command(
 
     Example: memcli eval shoes.safetensors --data torchvision:FashionMNIST --runs 5 --min-accuracy 0.8
     """
-    from memcli.artifact import files
-    from memcli.evaluate import evaluate, require, to_json
+    from memcli.files import memoryfile
+    from memcli.jobs.evaluate import evaluate, require, to_json
 
     began = time.monotonic()
     with reporting(quiet=quiet, verbose=verbose) as progress:
-        artifact = files.read(file, limits(max_images, max_recall))
+        artifact = memoryfile.read(file, limits(max_images, max_recall))
         spec = artifact.memory.spec
         report = evaluate(
             artifact,

@@ -25,7 +25,7 @@ def command(
 
     Example: memcli inspect shoes.safetensors
     """
-    from memcli.artifact.inspection import inspect
+    from memcli.files.inspection import inspect
 
     found = inspect(file, limits(max_images, max_recall))
     manifest = found.manifest

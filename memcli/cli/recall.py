@@ -73,16 +73,15 @@ def command(
 
     Example: memcli recall shoes.safetensors -o recalled/ --preview shoes.png
     """
-    from memcli import atomic
-    from memcli.artifact import files
-    from memcli.recall import preview as write_preview
-    from memcli.recall import recall
+    from memcli.files import atomic, memoryfile
+    from memcli.jobs.recall import preview as write_preview
+    from memcli.jobs.recall import recall
 
     format = format or _BY_SUFFIX.get(output.suffix.lower(), "png")
     with reporting(quiet=quiet, verbose=verbose) as progress:
         if preview is not None:
             atomic.check_output(preview, force)
-        artifact = files.read(file, limits(max_images, max_recall))
+        artifact = memoryfile.read(file, limits(max_images, max_recall))
         recalled = recall(
             artifact,
             output,

@@ -77,11 +77,11 @@ def command(
 
     Example: memcli retrain shoes.safetensors -o net.safetensors --network resnet18
     """
-    from memcli import atomic
-    from memcli.artifact import files as memory_files
-    from memcli.artifact import inspection
-    from memcli.retrain import checksum, common_data, common_recipe, retrain, save
-    from memcli.training import accuracy
+    from memcli.files import atomic, inspection
+    from memcli.files import memoryfile as memory_files
+    from memcli.files.weights import checksum, save
+    from memcli.jobs.retrain import common_data, common_recipe, retrain
+    from memcli.training.loop import accuracy
 
     atomic.check_output(output, force)
     given: dict[str, Any] = {"steps": steps, "batch": batch, "lr": lr}

@@ -1,6 +1,6 @@
 """Continual learning: tasks arrive one at a time, and only their memories remain. `memcli continual` runs it.
 
-From Python, on any `memcli.tasks.Stream`: `plan_for`, `opened`, `run_stream`.
+From Python, on any `memcli.continual.tasks.Stream`: `plan_for`, `opened`, `run_stream`.
 """
 
 from memcli.continual.folder import Folder, opened

@@ -18,13 +18,12 @@ from typing import Any
 
 from torch import nn
 
-from memcli import atomic, tensorfile
-from memcli.artifact import files
-from memcli.artifact.files import Artifact
+from memcli.data.spec import DataSpec
 from memcli.errors import ExistsError, MemoryFileError, UsageError
+from memcli.files import atomic, container, memoryfile
+from memcli.files.memoryfile import Artifact
+from memcli.files.weights import Retrained, save
 from memcli.networks import build
-from memcli.retrain import Retrained, save
-from memcli.spec import DataSpec
 from memcli.text import printable
 
 INDEX, FIGURES = "index.json", "figures.json"
@@ -52,13 +51,13 @@ class Folder:
         found = {}
         for number, entry in enumerate(self.entries):
             name = memory_name(number)
-            found[name] = files.read(self.path / name)
+            found[name] = memoryfile.read(self.path / name)
             self._require(name, entry["memory_sha256"])
         return found
 
     def network(self, number: int) -> nn.Module:
         """The network after task `number`, in evaluation mode."""
-        manifest, tensors = tensorfile.read(self.path / network_name(number), kind="network")
+        manifest, tensors = container.read(self.path / network_name(number), kind="network")
         network = build(str(manifest["network"]), DataSpec.from_json(manifest["data"]), seed=0)
         network.load_state_dict(tensors)
         return network.eval()
@@ -66,7 +65,7 @@ class Folder:
     def add(self, task: str, artifact: Artifact, retrained: Retrained) -> None:
         """Write the memory of the next task, the network after it, and then the index that names both."""
         memory, network = memory_name(self.finished), network_name(self.finished)
-        sha256 = files.write(self.path / memory, artifact, force=True)
+        sha256 = memoryfile.write(self.path / memory, artifact, force=True)
         save(self.path / network, retrained, memory_sha256=sha256, force=True)
         self.entries.append({"task": task, "memory": memory, "memory_sha256": sha256, "network": network})
         _write(self.path / INDEX, {"format": _FORMAT, **self.settings, "tasks": self.entries})
@@ -74,14 +73,14 @@ class Folder:
     def figures(self) -> dict[str, Any] | None:
         """What `measured` was given, or None where the stream was not measured yet."""
         path = self.path / FIGURES
-        return tensorfile.parse_json(path.read_bytes(), printable(str(path))) if path.exists() else None
+        return container.parse_json(path.read_bytes(), printable(str(path))) if path.exists() else None
 
     def measured(self, figures: dict[str, Any]) -> None:
         """Keep the figures of the finished stream."""
         _write(self.path / FIGURES, figures)
 
     def _require(self, name: str, sha256: str) -> None:
-        found = tensorfile.read_header(self.path / name).manifest.get("sha256")
+        found = container.read_header(self.path / name).manifest.get("sha256")
         if found != sha256:
             raise MemoryFileError(
                 f"{printable(str(self.path / name))} is not the file that {INDEX} tells of",
@@ -121,7 +120,7 @@ def _opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
             f"{shown} holds a stream already", do="Add --resume to continue it, or --force to start afresh"
         )
     if resume and exists:
-        found = tensorfile.parse_json((path / INDEX).read_bytes(), printable(str(path / INDEX)))
+        found = container.parse_json((path / INDEX).read_bytes(), printable(str(path / INDEX)))
         differing = sorted(key for key in settings if found.get(key) != json.loads(json.dumps(settings[key])))
         if differing or found.get("format") != _FORMAT:
             raise UsageError(

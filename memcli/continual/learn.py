@@ -6,20 +6,23 @@ from collections.abc import Mapping
 import torch
 
 from memcli import __version__, seeds
-from memcli.artifact.files import Artifact, stored
-from memcli.artifact.manifest import Manifest
 from memcli.continual.pilot import fly
 from memcli.continual.plan import Plan
-from memcli.memory import Memory
-from memcli.objectives import RealImages
+from memcli.continual.tasks import Stream
+from memcli.data.images import LabelledImages
+from memcli.data.real import RealImages
+from memcli.data.sources.base import Source
+from memcli.data.spec import DataSpec
+from memcli.distillation.outer import OuterLoop
+from memcli.files.manifest import Manifest
+from memcli.files.memoryfile import Artifact, stored
+from memcli.files.weights import Retrained
+from memcli.jobs.retrain import recall_all, retrain
+from memcli.memory.memory import Memory
+from memcli.memory.spec import MemorySpec, most_cells
+from memcli.memory.start import from_data
 from memcli.objectives.joint import JointObjective
-from memcli.outer import OuterLoop
 from memcli.progress import Progress, Silent
-from memcli.retrain import Retrained, recall_all, retrain
-from memcli.sources.base import LabelledImages, Source
-from memcli.spec import DataSpec, MemorySpec, most_cells
-from memcli.starts import from_data
-from memcli.tasks import Stream
 
 
 def learn_task(

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from memcli import seeds
 from memcli.continual.plan import Plan
+from memcli.continual.tasks import Stream
+from memcli.data.images import LabelledImages
+from memcli.jobs.retrain import Recalled
 from memcli.networks import build
 from memcli.progress import Progress
-from memcli.retrain import Recalled
-from memcli.sources.base import LabelledImages
-from memcli.tasks import Stream
-from memcli.training import train
+from memcli.training.loop import train
 
 _BATCH = 2000  # test images looked at together
 

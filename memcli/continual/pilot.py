@@ -19,13 +19,13 @@ from torch.nn.functional import cross_entropy, one_hot
 
 from memcli import seeds
 from memcli.continual.plan import Plan
+from memcli.data.images import LabelledImages
+from memcli.data.noise import noise_like
+from memcli.data.spec import DataSpec
 from memcli.engine import Tensors
+from memcli.jobs.retrain import Recalled
 from memcli.networks import build, first_linear
-from memcli.noise import noise_like
-from memcli.retrain import Recalled
-from memcli.sources.base import LabelledImages
-from memcli.spec import DataSpec
-from memcli.training import Batch, share_of_rate, train
+from memcli.training.loop import Batch, share_of_rate, train
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ def mixture(
     """Minibatches in which every task has the same share: the earlier ones, the present one, those to come.
 
     A task that is still to come is stood in for by the present one with its pixels in an order of its own. Real images
-    and recalled ones have Gaussian noise of the plan's two standard deviations added; see memcli.noise for `first`.
+    and recalled ones have Gaussian noise of the plan's two standard deviations added; `first`: see memcli.data.noise.
     """
     coming = tasks - earlier - 1 if plan.future else 0
     count, area = plan.retrain.batch, pixels[0].numel()

@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from memcli.recipe import Outer, Unrolled
-from memcli.spec import TrainRecipe
+from memcli.distillation.recipe import Outer
+from memcli.objectives.unrolled import Unrolled
+from memcli.training.recipe import TrainRecipe
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ _OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)
 
 
 def plan_for(benchmark: str, network: str) -> Plan:
-    """The plan of a benchmark; the experiments behind each number are in docs/log.md."""
+    """The plan of a benchmark; the experiments behind each number are in docs/log/."""
     refine = Unrolled(network, steps=10, per_class=2, learn_lr=False, momentum=0.9, real_per_class=20)
     training = TrainRecipe(network, 8_000, batch=100, lr=0.03, momentum=0.9, decay=1.0, noise=1.5)
     rotations = Plan(

@@ -8,9 +8,9 @@ from memcli.continual.folder import Folder, memory_name
 from memcli.continual.learn import learn_task, retrain_all
 from memcli.continual.measure import Figures, accuracies, baselines
 from memcli.continual.plan import Plan
+from memcli.continual.tasks import Stream
 from memcli.errors import Interrupted
 from memcli.progress import Progress, Silent
-from memcli.tasks import Stream
 
 
 def run_stream(

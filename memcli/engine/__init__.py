@@ -5,23 +5,23 @@ the controls, and to the rate if asked. Every adjoint gives the same gradient, a
 `Derivatives`, which differentiate one step. docs/derivations/adjoint.md has the mathematics.
 """
 
-from memcli.engine.adjoint import Adjoint, OuterGradient, OuterLoss
-from memcli.engine.backends import Backend, captured, compiled, quickest, replayed, why_not_compiled
-from memcli.engine.checkpointed import Checkpointed
-from memcli.engine.derivatives import Derivatives, Direction, Loss, Products
-from memcli.engine.direct import Direct
-from memcli.engine.fastest import Fastest
-from memcli.engine.forward import ForwardOverReverse
+from memcli.engine.adjoints.base import Adjoint, OuterGradient, OuterLoss
+from memcli.engine.adjoints.checkpointed import Checkpointed
+from memcli.engine.adjoints.direct import Direct
+from memcli.engine.adjoints.stored import Stored
+from memcli.engine.adjoints.windowed import Windowed
+from memcli.engine.compiling.backends import Backend, captured, compiled, quickest, replayed, why_not_compiled
+from memcli.engine.compiling.packing import Packing
+from memcli.engine.compiling.precision import in_bfloat16, precision, quick_in_bfloat16
+from memcli.engine.derivatives.base import Derivatives, Direction, Loss, Products
+from memcli.engine.derivatives.fastest import Fastest
+from memcli.engine.derivatives.forward import ForwardOverReverse
+from memcli.engine.derivatives.reverse import ReverseOverReverse
+from memcli.engine.derivatives.traced import Traced, TracedLoss
 from memcli.engine.functional import Functional
 from memcli.engine.optimisers import SGD, Adam, Optimiser
-from memcli.engine.packing import Packing
-from memcli.engine.precision import in_bfloat16, precision, quick_in_bfloat16
 from memcli.engine.problem import InnerProblem
-from memcli.engine.reverse import ReverseOverReverse
-from memcli.engine.stored import Stored
 from memcli.engine.tensors import Tensors
-from memcli.engine.traced import Traced, TracedLoss
-from memcli.engine.windowed import Windowed
 
 __all__ = [
     "SGD",

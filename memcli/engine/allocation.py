@@ -11,7 +11,7 @@ def keep_freed_memory() -> bool:
     """Keep freed memory in the process, so that the next step need not have its pages made anew; whether that worked.
 
     Blocks of all sizes come from the heap: a threshold for those that are mapped by themselves, and given back, cannot
-    be set beyond 32 MiB, and the activations of one layer are larger (docs/log.md). For the whole process, so a
+    be set beyond 32 MiB, and the activations of one layer are larger (docs/log/). For the whole process, so a
     program's to call, not a library's. glibc only: elsewhere nothing happens.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from memcli.engine.derivatives import Derivatives
+from memcli.engine.derivatives.base import Derivatives
 from memcli.engine.optimisers import Optimiser
 from memcli.engine.tensors import Tensors
 

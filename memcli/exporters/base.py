@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from memcli.spec import DataSpec
+from memcli.data.spec import DataSpec
 
 MIXTURE = -1  # the hard label of an image whose query is not one-hot
 

@@ -15,10 +15,10 @@ from typing import IO
 import numpy
 from numpy.lib import format as npy
 
-from memcli import atomic
+from memcli.data.spec import DataSpec
 from memcli.exporters.base import Exporter, RecalledChunk
 from memcli.exporters.spool import spooled
-from memcli.spec import DataSpec
+from memcli.files import atomic
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date of a zip file, so that equal content gives equal bytes
 

@@ -18,10 +18,10 @@ import numpy
 from PIL import Image
 from torch import Tensor
 
-from memcli import atomic
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.exporters.base import MIXTURE, Exporter, RecalledChunk
-from memcli.spec import DataSpec
+from memcli.files import atomic
 
 _CHANNELS = {1, 3}  # grey or colour; PNG with an alpha channel would be read back composited
 _SAFE = re.compile(r"\w(?:[\w .+()-]*[\w+()-])?")  # starts with a letter or digit, never ends in a dot or a space

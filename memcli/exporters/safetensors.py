@@ -6,10 +6,10 @@ It holds the arrays of memcli.exporters.spool, and a manifest of kind "recalled"
 from collections.abc import Iterator
 from pathlib import Path
 
-from memcli import atomic, tensorfile
+from memcli.data.spec import DataSpec
 from memcli.exporters.base import Exporter, RecalledChunk
 from memcli.exporters.spool import spooled
-from memcli.spec import DataSpec
+from memcli.files import atomic, container
 
 _DTYPES = {"<f4": "F32", "<i8": "I64"}
 
@@ -21,4 +21,4 @@ class Safetensors(Exporter):
         target = atomic.check_output(path, force)
         with atomic.explained(target), spooled(target.parent, data, chunks, total) as parts:
             stored = {name: (_DTYPES[part.kind], part.shape, part.file) for name, part in parts.items()}
-            tensorfile.write_files(path, stored, {"kind": "recalled", "data": data.to_json()}, force=force)
+            container.write_files(path, stored, {"kind": "recalled", "data": data.to_json()}, force=force)

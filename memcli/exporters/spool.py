@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 from torch import Tensor
 
+from memcli.data.spec import DataSpec
 from memcli.exporters.base import RecalledChunk
-from memcli.spec import DataSpec
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 import torch
 from torch import nn
 
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.networks import alexnet, convnet, mlp, resnet, strided, torchvision_models, vgg
 from memcli.networks.base import Classifier, Network
 from memcli.seeds import isolated
-from memcli.spec import DataSpec
 from memcli.text import printable
 
 __all__ = ["Classifier", "build", "first_linear", "names", "stateless"]

@@ -6,10 +6,10 @@ ICLR 2021.
 
 from torch import nn
 
+from memcli.data.spec import DataSpec
 from memcli.networks.base import Classifier, Network, require_side
 from memcli.networks.blocks import multiple_above, widened
 from memcli.networks.convolution import Convolution
-from memcli.spec import DataSpec
 
 _UNIT = 8  # three pools halve the sides three times
 

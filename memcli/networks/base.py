@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
-from memcli.spec import DataSpec
 from memcli.text import parse_call, printable, whole_number
 
 AUTO = "auto"

@@ -7,17 +7,17 @@ classes of 3x32x32 images.
 
 from torch import nn
 
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.networks.base import Classifier, Network, Whole
 from memcli.networks.blocks import NORM, multiple_above, norm_layer, widened
 from memcli.networks.convolution import Convolution
-from memcli.spec import DataSpec
 
 
 def natural_depth(least_side: int) -> int:
     """3, as in the literature; fewer where a norm would see less than 4x4 pixels, as for 8x8 images.
 
-    An instance norm of 2x2 pixels divides by next to nothing, and gradients through training explode (docs/log.md).
+    An instance norm of 2x2 pixels divides by next to nothing, and gradients through training explode (docs/log/).
     """
     return min(3, max(1, least_side.bit_length() - 2))
 

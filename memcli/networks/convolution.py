@@ -32,7 +32,7 @@ class _Shape(NamedTuple):
     def pull(self, g: Tensor, x: Tensor, weight: Tensor, mask: tuple[bool, bool, bool]) -> tuple[Tensor, ...]:
         """Bx(g, weight), Bw(g, x) and Σ g, those that `mask` asks for.
 
-        The sum is taken here: in the same call, it takes oneDNN ten times as long as the rest (docs/log.md).
+        The sum is taken here: in the same call, it takes oneDNN ten times as long as the rest (docs/log/).
         """
         stride, padding, dilation, groups = self
         sizes = (stride, padding, dilation, False, (0, 0), groups)

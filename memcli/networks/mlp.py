@@ -5,8 +5,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from memcli.data.spec import DataSpec
 from memcli.networks.base import Classifier, Network, Whole
-from memcli.spec import DataSpec
 
 
 def make(data: DataSpec, *, width: int, depth: int) -> nn.Module:

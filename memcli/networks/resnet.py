@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
+from memcli.data.spec import DataSpec
 from memcli.networks.base import Classifier, Network, require_side
 from memcli.networks.blocks import NORM, can_halve, norm_layer
 from memcli.networks.convolution import Convolution
-from memcli.spec import DataSpec
 
 
 def _convolution(before: int, after: int, kernel: int, stride: int, norm: str) -> nn.Sequential:

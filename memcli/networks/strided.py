@@ -6,8 +6,8 @@ them and no norm. Gupta et al., "La-MAML", NeurIPS 2020, section 5; 32x32 images
 
 from torch import nn
 
+from memcli.data.spec import DataSpec
 from memcli.networks.base import Classifier, Network, Whole, require_side
-from memcli.spec import DataSpec
 
 _DEPTH, _LEAST = 3, 8  # strides of 2, and the side that they bring to one pixel
 

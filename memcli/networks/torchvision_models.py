@@ -6,9 +6,9 @@ from types import ModuleType
 import torch
 from torch import Tensor, nn
 
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.networks.base import Network
-from memcli.spec import DataSpec
 from memcli.text import printable
 
 _LEAST_SIDE = 64  # pixels: AlexNet's stem and pools, the greediest of those that do not fix their size, need 63

@@ -2,10 +2,10 @@
 
 from torch import nn
 
+from memcli.data.spec import DataSpec
 from memcli.networks.base import Classifier, Network, require_side
 from memcli.networks.blocks import NORM, can_halve, norm_layer
 from memcli.networks.convolution import Convolution
-from memcli.spec import DataSpec
 
 _STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))  # output channels of the convolutions before each pool
 

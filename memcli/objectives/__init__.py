@@ -2,11 +2,11 @@
 
 import torch
 
-from memcli.objectives.base import Objective, Outcome, RealImages
-from memcli.objectives.ridge import RidgeObjective
-from memcli.objectives.unrolled import UnrolledObjective
-from memcli.recipe import Ridge, Unrolled
-from memcli.spec import MemorySpec
+from memcli.data.real import RealImages
+from memcli.memory.spec import MemorySpec
+from memcli.objectives.base import Objective, Outcome
+from memcli.objectives.ridge import Ridge, RidgeObjective
+from memcli.objectives.unrolled import Unrolled, UnrolledObjective
 
 __all__ = ["Objective", "Outcome", "RealImages", "RidgeObjective", "UnrolledObjective", "objective"]
 

@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from memcli import seeds
+from memcli.data.real import RealImages
+from memcli.data.sampling import balanced_rows
 from memcli.engine import SGD, Functional, InnerProblem, Stored, Tensors, Traced
 from memcli.errors import UsageError
-from memcli.memory import Memory, Query
+from memcli.memory.memory import Memory, Query
+from memcli.memory.spec import MemorySpec
 from memcli.networks import stateless
-from memcli.objectives.base import Objective, Outcome, RealImages
-from memcli.recipe import Unrolled
-from memcli.sampling import balanced_rows
-from memcli.spec import MemorySpec
+from memcli.objectives.base import Objective, Outcome
+from memcli.objectives.unrolled import Unrolled
 
 
 class JointObjective(Objective):

@@ -15,14 +15,36 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from memcli.augment import Augmentation
+from memcli.checks import at_least_one, below_one, positive
+from memcli.data.augment import Augmentation
+from memcli.data.augmentations import augmentations
+from memcli.data.real import RealImages
+from memcli.data.sampling import balanced_rows
 from memcli.errors import UsageError
-from memcli.memory import Memory, Query
+from memcli.memory.memory import Memory, Query
+from memcli.memory.spec import MemorySpec
 from memcli.networks import Classifier, build, stateless
-from memcli.objectives.base import Objective, Outcome, RealImages
-from memcli.recipe import Ridge
-from memcli.sampling import balanced_rows
-from memcli.spec import MemorySpec
+from memcli.objectives.base import Objective, Outcome
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """Settings of the ridge objective: fit real images by kernel ridge regression on features of recalled ones."""
+
+    network: str = "convnet:width=32"  # whose features are used
+    networks: int = 8  # in the pool
+    age: int = 20  # steps that a network of the pool is trained before a fresh one takes its place
+    per_class: int = 10  # recalled images of each class that the regression is fitted on
+    real_per_class: int = 20  # real images of each class that it is tested on
+    momentum: float = 0.9  # of the SGD that trains the pool
+    regulariser: float = 1e-3  # ρ, as a share of the kernel's mean diagonal
+    augment: str = ""  # as of the unrolled objective
+
+    def __post_init__(self) -> None:
+        augmentations(self.augment)
+        at_least_one(self, "networks", "age", "per_class", "real_per_class")
+        below_one(self, "momentum")
+        positive(self, "regulariser")
 
 
 def ridge_predictions(real: Tensor, recalled: Tensor, labels: Tensor, regulariser: float) -> Tensor:

@@ -19,7 +19,11 @@ from torch.func import vmap
 from torch.nn.functional import cross_entropy
 
 from memcli import seeds
-from memcli.augment import Augmentation
+from memcli.checks import at_least_one, below_one
+from memcli.data.augment import Augmentation
+from memcli.data.augmentations import augmentations
+from memcli.data.real import RealImages
+from memcli.data.sampling import balanced_rows
 from memcli.engine import (
     SGD,
     Adjoint,
@@ -39,12 +43,46 @@ from memcli.engine import (
     replayed,
 )
 from memcli.errors import UsageError
-from memcli.memory import Memory, Query
+from memcli.memory.memory import Memory, Query
+from memcli.memory.spec import MemorySpec
 from memcli.networks import build, stateless
-from memcli.objectives.base import Objective, Outcome, RealImages
-from memcli.recipe import Unrolled
-from memcli.sampling import balanced_rows
-from memcli.spec import MemorySpec
+from memcli.objectives.base import Objective, Outcome
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """Settings of the unrolled objective: train a fresh network on recalled images, and test it on real ones."""
+
+    network: str = "convnet:width=32"  # trained in the inner loop
+    steps: int = 20  # T
+    per_class: int = 2  # recalled images of each class in a minibatch
+    learn_lr: bool = True  # whether the inner rate is learned with the memory
+    momentum: float = 0.9  # inner SGD momentum
+    real_per_class: int = 20  # real images of each class in the outer loss
+    window: int = 0  # differentiate this many of the T steps, placed at random, and train no longer; 0: all of them
+    pool: int = 0  # trainings that take turns and go on from window to window; 0: each outer step has one of its own
+    augment: str = (
+        ""  # operations of memcli.data.augment; one draw in an outer step, for recalled and real images alike
+    )
+    networks: int = (
+        1  # fresh networks trained at once in an outer step, on the same minibatches; their mean is the loss
+    )
+
+    def __post_init__(self) -> None:
+        at_least_one(self, "steps", "per_class", "real_per_class", "networks")
+        below_one(self, "momentum")
+        if not 0 <= self.window <= self.steps:
+            raise UsageError(f"recipe: window is {self.window}", do=f"Give 0 to {self.steps}, the steps")
+        if self.pool < 0 or (self.pool and not self.window):
+            raise UsageError(
+                f"recipe: pool is {self.pool} and window {self.window}", do="Give a window, or 0 for the pool"
+            )
+        augmentations(self.augment)
+
+    @property
+    def most_rows(self) -> int:
+        """The rows of a class that one inner training sees twice: more would hardly be learned (docs/log/)."""
+        return max(1, self.steps * self.per_class // 2)
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from memcli.artifact import files
-from memcli.artifact.manifest import Manifest
 from memcli.cli.app import app
-from memcli.memory import Memory
+from memcli.data.spec import DataSpec
+from memcli.files import memoryfile
+from memcli.files.manifest import Manifest
+from memcli.memory.memory import Memory
+from memcli.memory.spec import MemorySpec
 from memcli.seeds import generator
-from memcli.spec import DataSpec, MemorySpec, TrainRecipe
+from memcli.training.recipe import TrainRecipe
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def make_memory(tmp_path: Path) -> Callable[..., Path]:
         recipe = TrainRecipe("mlp:width=8", steps=3, batch=6, lr=0.05)
         manifest = Manifest(spec, {"name": "quick", "outer": {"lr": 0.02}}, 7, recipe, told, {"validation": 0.5})
         path = tmp_path / "memory.safetensors"
-        files.write(path, files.Artifact(Memory(spec, **tensors).rounded(), manifest), force=True)
+        memoryfile.write(path, memoryfile.Artifact(Memory(spec, **tensors).rounded(), manifest), force=True)
         return path
 
     return make

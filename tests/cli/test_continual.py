@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from memcli.artifact import files
 from memcli.cli import continual
+from memcli.files import memoryfile
 
 SMALL = "permutations:tasks=2,images=40,memory=10"
 FAKE = "fake:classes=3,shape=1x8x8,n=120,test=30"
@@ -29,7 +29,7 @@ def test_json_holds_the_promised_keys_and_a_resumed_run_repeats_them(run: Callab
     assert found["ra"]["mean"] == pytest.approx(sum(matrix[1]) / 2)
     assert found["la"]["mean"] == pytest.approx((matrix[0][0] + matrix[1][1]) / 2)
     assert found["bti"]["mean"] == pytest.approx(found["ra"]["mean"] - found["la"]["mean"])
-    memories = [files.read(path) for path in sorted((out / "seed-1").glob("task-*.safetensors"))]
+    memories = [memoryfile.read(path) for path in sorted((out / "seed-1").glob("task-*.safetensors"))]
     assert sum(each.manifest.spec.floats for each in memories) == found["memory_floats"] <= 10 * 64
     assert all((out / name).read_text().startswith("<svg") for name in ("matrix.svg", "curve.svg"))
 
@@ -59,7 +59,7 @@ def test_people_read_lines(run: Callable, tmp_path: Path) -> None:
 def test_the_network_may_be_chosen(run: Callable, tmp_path: Path) -> None:
     args = ["continual", SMALL, "--data", FAKE, "-o", tmp_path / "out", "--steps", 5, "--network", "mlp:width=8"]
     assert run(*args).exit_code == 0
-    assert files.read(tmp_path / "out/seed-0/task-001.safetensors").manifest.retrain.network == "mlp:width=8"
+    assert memoryfile.read(tmp_path / "out/seed-0/task-001.safetensors").manifest.retrain.network == "mlp:width=8"
 
 
 @pytest.mark.parametrize("args", [[SMALL], ["split:fake:2", "--data", FAKE]])
@@ -78,6 +78,6 @@ def test_the_benchmark_of_cifar100_runs_on_any_source_of_many_classes(run: Calla
     assert found["tasks"] == 2
     assert found["memory_floats"] <= 20 * 3 * 8 * 8
     assert found["ra"]["mean"] > 0.3, "five classes are told apart, so guessing gives 0.2"
-    classes = [files.read(path).manifest.spec.data.classes for path in sorted(tmp_path.glob("out/*/task-*"))]
+    classes = [memoryfile.read(path).manifest.spec.data.classes for path in sorted(tmp_path.glob("out/*/task-*"))]
     assert [len(each) for each in classes] == [5, 5]
     assert len({name for each in classes for name in each}) == 10

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from memcli.artifact import inspection
 from memcli.cli import distill
+from memcli.files import inspection
 
 FAKE = "fake:classes=3,shape=1x8x8,n=60,test=30"
 RECIPE = """

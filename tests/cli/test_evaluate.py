@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from memcli.artifact import files
 from memcli.cli import evaluate
+from memcli.files import memoryfile
 
 FAKE = "fake:classes=3,shape=1x8x8,n=60,test=30"
 
@@ -16,12 +16,12 @@ def test_json_holds_the_promised_keys(run: Callable, memory: Path) -> None:
     found = json.loads(result.stdout)
     assert found.keys() == evaluate.JSON.keys()
     assert (found["memory"], found["data"], found["baselines"]) == (str(memory), FAKE, {})
-    assert found["size"] == files.read(memory).memory.spec.size()
+    assert found["size"] == memoryfile.read(memory).memory.spec.size()
     (only,) = found["results"]
     assert only["network"] == "mlp:width=8"
     assert only["accuracy"].keys() == {"mean", "std", "n"}
     assert only["accuracy"]["n"] == 3
-    assert only["lr"] == files.read(memory).manifest.retrain.lr
+    assert only["lr"] == memoryfile.read(memory).manifest.retrain.lr
 
 
 def test_networks_runs_and_baselines(run: Callable, memory: Path) -> None:

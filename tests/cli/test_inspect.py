@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from memcli.artifact import files, inspection
 from memcli.cli import inspect
+from memcli.files import inspection, memoryfile
 
 
 def test_json_holds_the_promised_keys(run: Callable, memory: Path) -> None:
@@ -16,7 +16,7 @@ def test_json_holds_the_promised_keys(run: Callable, memory: Path) -> None:
     assert (result.exit_code, result.stderr, result.stdout.count("\n")) == (0, "", 1)
     found = json.loads(result.stdout)
     assert found.keys() == inspect.JSON.keys()
-    read = files.read(memory)
+    read = memoryfile.read(memory)
     assert found["data"]["classes"] == ["0", "1", "2"]
     assert found["size"] == read.memory.spec.size()
     assert found["size"].keys() == {"floats", "bytes", "bits_per_class", "recalled_per_class", "ipc"}

@@ -9,8 +9,8 @@ import numpy
 import pytest
 from PIL import Image
 
-from memcli import tensorfile
 from memcli.cli import recall
+from memcli.files import container
 
 
 def test_json_holds_the_promised_keys(run: Callable, memory: Path, tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_the_format_follows_the_suffix(name: str, wanted: str, run: Callable, me
         with numpy.load(path) as arrays:
             assert arrays["images"].shape == (12, 1, 8, 8)
     elif wanted == "safetensors":
-        assert tensorfile.read(path, kind="recalled")[1]["images"].shape == (12, 1, 8, 8)
+        assert container.read(path, kind="recalled")[1]["images"].shape == (12, 1, 8, 8)
     else:
         assert path.is_dir()
 
@@ -51,7 +51,7 @@ def test_the_format_follows_the_suffix(name: str, wanted: str, run: Callable, me
 def test_a_format_that_is_named_wins(run: Callable, memory: Path, tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     assert run("recall", memory, "-o", path, "--format", "safetensors").exit_code == 0
-    assert tensorfile.read(path, kind="recalled")[1]["rows"].tolist() == [0, 1, 2, 3] * 3
+    assert container.read(path, kind="recalled")[1]["rows"].tolist() == [0, 1, 2, 3] * 3
 
 
 def test_queries_rows_chunks_and_the_preview(run: Callable, memory: Path, tmp_path: Path) -> None:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from memcli import tensorfile
-from memcli.artifact import inspection
 from memcli.cli import retrain
-from memcli.retrain import checksum
+from memcli.files import container, inspection
+from memcli.files.weights import checksum
 
 FAKE = "fake:classes=3,shape=1x8x8,n=60,test=30"
 
@@ -21,7 +20,7 @@ def test_json_holds_the_promised_keys(run: Callable, memory: Path, tmp_path: Pat
     found = json.loads(result.stdout)
     assert found.keys() == retrain.JSON.keys() - {"accuracy"}
     assert (found["output"], found["network"], found["steps"]) == (str(out), "mlp:width=8", 3)
-    manifest, weights = tensorfile.read(out, kind="network")
+    manifest, weights = container.read(out, kind="network")
     assert found["sha256"] == manifest["sha256"]
     assert manifest["memory_sha256"] == inspection.inspect(memory).sha256
     assert weights
@@ -44,7 +43,7 @@ def test_the_recipe_of_the_file_may_be_changed(
     *, option: str, value: object, key: str, run: Callable, memory: Path, tmp_path: Path
 ) -> None:
     assert run("retrain", memory, "-o", tmp_path / "net", option, value).exit_code == 0
-    used = tensorfile.read_header(tmp_path / "net").manifest["retrain"]
+    used = container.read_header(tmp_path / "net").manifest["retrain"]
     assert used == {"network": "mlp:width=8", "steps": 3, "batch": 6, "lr": 0.05, "momentum": 0.9, key: value}
 
 
@@ -53,10 +52,10 @@ def test_another_network_trains_longer_at_a_lower_rate_unless_told_otherwise(
 ) -> None:
     net = tmp_path / "net"
     assert run("retrain", memory, "-o", net, "--network", "convnet:width=4").exit_code == 0
-    used = tensorfile.read_header(net).manifest["retrain"]
+    used = container.read_header(net).manifest["retrain"]
     assert (used["network"], used["steps"], used["lr"]) == ("convnet:width=4", 6, 0.0125)
     assert run("retrain", memory, "-o", net, "--network", "convnet:width=4", "--lr", 0.05, "--force").exit_code == 0
-    used = tensorfile.read_header(net).manifest["retrain"]
+    used = container.read_header(net).manifest["retrain"]
     assert (used["steps"], used["lr"]) == (6, 0.05)
 
 
@@ -73,7 +72,7 @@ def test_several_files_are_trained_on_together(run: Callable, make_memory: Calla
     second = make_memory(("2", "3")).rename(tmp_path / "second.safetensors")
     result = run("retrain", first, second, "-o", tmp_path / "net", "--json")
     assert result.exit_code == 0, result.stderr
-    manifest = tensorfile.read_header(tmp_path / "net").manifest
+    manifest = container.read_header(tmp_path / "net").manifest
     assert manifest["data"]["classes"] == ["0", "1", "2", "3"]
     sums = [inspection.inspect(path).sha256 for path in (first, second)]
     assert manifest["memory_sha256"] == checksum(sums)

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from memcli.continual import Plan, plan_for
-from memcli.sources import Source, open_source
-from memcli.tasks import Stream, open_stream
+from memcli.continual.tasks import Stream, open_stream
+from memcli.data.sources import Source, open_source
 
 FAKE = "fake:classes=3,shape=1x8x8,n=120,test=30"
 

@@ -8,11 +8,11 @@ import torch
 
 from memcli.continual import Plan, learn_task, plan_for, retrain_all
 from memcli.continual.learn import _cells
+from memcli.continual.tasks import Stream, open_stream
+from memcli.data.sources import Source, open_source
+from memcli.data.spec import DataSpec
 from memcli.errors import DataError
-from memcli.memory import Query
-from memcli.sources import Source, open_source
-from memcli.spec import DataSpec
-from memcli.tasks import Stream, open_stream
+from memcli.memory.memory import Query
 
 
 def test_a_memory_keeps_to_its_budget_and_its_task_is_finished(open_small: Callable[[], Stream], plan: Plan) -> None:

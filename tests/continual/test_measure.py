@@ -9,8 +9,8 @@ from torch import nn
 
 from memcli.continual import Figures, Plan
 from memcli.continual.measure import accuracies, baselines
-from memcli.sources import open_source
-from memcli.tasks import Stream, open_stream
+from memcli.continual.tasks import Stream, open_stream
+from memcli.data.sources import open_source
 
 
 def test_ra_la_and_bti() -> None:

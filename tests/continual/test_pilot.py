@@ -9,10 +9,10 @@ from torch.nn.functional import cross_entropy, one_hot
 from memcli import seeds
 from memcli.continual import Plan
 from memcli.continual.pilot import fly, later, mixture
+from memcli.continual.tasks import Stream
+from memcli.data.spec import DataSpec
+from memcli.jobs.retrain import Recalled
 from memcli.networks import build, first_linear
-from memcli.retrain import Recalled
-from memcli.spec import DataSpec
-from memcli.tasks import Stream
 
 
 def test_directions_are_those_of_the_first_layers_gradients(open_small: Callable[[], Stream], plan: Plan) -> None:

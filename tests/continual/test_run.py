@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from memcli.artifact import files
 from memcli.continual import Folder, Plan, opened, run_stream
 from memcli.continual.run import floats, settings
+from memcli.continual.tasks import Stream
 from memcli.errors import ExistsError, Interrupted, MemoryFileError, UsageError
-from memcli.retrain import retrain
+from memcli.files import memoryfile
+from memcli.jobs.retrain import retrain
 from memcli.seeds import derive
-from memcli.tasks import Stream
 
 
 def folder_at(path: Path, stream: Stream, plan: Plan, *, resume: bool = False, force: bool = False) -> Folder:
@@ -54,7 +54,7 @@ def test_the_last_network_is_what_retrain_gives_from_the_files(
 ) -> None:
     folder = folder_at(tmp_path / "out", open_small(), plan)
     run_stream(open_small, plan, folder, seed=0)
-    named = {path.name: files.read(path) for path in sorted((tmp_path / "out").glob("task-*.safetensors"))}
+    named = {path.name: memoryfile.read(path) for path in sorted((tmp_path / "out").glob("task-*.safetensors"))}
     again = retrain(named, seed=derive(0, "network", 2)).network
     kept = folder.network(2)
     assert all((one == two).all() for one, two in zip(again.parameters(), kept.parameters(), strict=True))

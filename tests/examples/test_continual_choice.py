@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from memcli.continual import plan_for
-from memcli.sources import open_source
+from memcli.data.sources import open_source
 
 
 def test_what_is_measured_on_are_training_images_that_no_task_uses() -> None:

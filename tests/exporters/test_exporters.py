@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from memcli import tensorfile
+from memcli.data.spec import DataSpec
 from memcli.errors import ExistsError, LimitError, UsageError
 from memcli.exporters import EXPORTERS
 from memcli.exporters.base import MIXTURE, RecalledChunk
 from memcli.exporters.png import class_folders
+from memcli.files import container
 from memcli.seeds import generator
-from memcli.spec import DataSpec
 
 DATA = DataSpec("toy", 3, 6, 4, ("cat", "dog", "a/b"), (0.5, 0.4, 0.3), (0.2, 0.2, 0.2))
 TOTAL = 20
@@ -69,7 +69,7 @@ def read_npz(path: Path) -> dict[str, Tensor]:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    manifest, tensors = tensorfile.read(path, kind="recalled")
+    manifest, tensors = container.read(path, kind="recalled")
     assert DataSpec.from_json(manifest["data"]) == DATA
     return tensors
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from memcli.data.sources import open_source
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.exporters.base import RecalledChunk
 from memcli.exporters.npz import Npz
 from memcli.seeds import generator
-from memcli.sources import open_source
-from memcli.spec import DataSpec
 
 DATA = DataSpec("toy", 3, 5, 6, ("dog", "cat"), (0.5,) * 3, (0.2,) * 3)
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from memcli.data.sources import open_source
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.exporters.base import RecalledChunk
 from memcli.exporters.png import Png
-from memcli.sources import open_source
-from memcli.spec import DataSpec
 
 
 def data(channels: int = 1, classes: tuple[str, ...] = ("cat", "dog")) -> DataSpec:

@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from memcli import tensorfile
+from memcli.data.spec import DataSpec
 from memcli.exporters.base import RecalledChunk
 from memcli.exporters.safetensors import Safetensors
+from memcli.files import container
 from memcli.seeds import generator
-from memcli.spec import DataSpec
 
 
 def test_the_checksum_and_the_tensors_are_what_both_readers_find(tmp_path: Path) -> None:
@@ -18,11 +18,11 @@ def test_the_checksum_and_the_tensors_are_what_both_readers_find(tmp_path: Path)
     asked = torch.tensor([[1.0, 0], [0.3, 0.7], [0, 1]])
     chunk = RecalledChunk(images, torch.arange(3), asked, asked)
     Safetensors().export(tmp_path / "out", data, iter([chunk]), 3, force=False)
-    manifest, ours = tensorfile.read(tmp_path / "out", kind="recalled")  # it verifies the checksum
+    manifest, ours = container.read(tmp_path / "out", kind="recalled")  # it verifies the checksum
     theirs = load_file(tmp_path / "out")
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
         assert torch.equal(tensor, theirs[name])
     assert torch.equal(ours["images"], images)
     assert ours["labels"].tolist() == [0, -1, 1]
-    assert tensorfile.write(tmp_path / "again", ours, {"kind": "recalled"}, force=False) == manifest["sha256"]
+    assert container.write(tmp_path / "again", ours, {"kind": "recalled"}, force=False) == manifest["sha256"]

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.networks import build
 from memcli.seeds import isolated
-from memcli.spec import DataSpec
 
 
 def spec(channels: int, height: int, width: int) -> DataSpec:

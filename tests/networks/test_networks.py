@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.networks import Classifier, build, names, stateless
-from memcli.spec import DataSpec
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
 SMALL = ("convnet:width=8", "convnet:width=8,depth=2,norm=batch", "convnet:width=8,norm=layer", "mlp:width=16")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.networks import build
-from memcli.spec import DataSpec
 
 
 def data(side: int, classes: int = 100) -> DataSpec:

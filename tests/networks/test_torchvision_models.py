@@ -6,9 +6,9 @@ import pytest
 import torch
 import torchvision
 
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.networks import build, stateless
-from memcli.spec import DataSpec
 
 
 def spec(channels: int, height: int, width: int) -> DataSpec:

@@ -4,15 +4,16 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
+from memcli.data.images import LabelledImages
+from memcli.data.real import RealImages
+from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
-from memcli.memory import Memory, Query
+from memcli.memory.memory import Memory, Query
+from memcli.memory.spec import MemorySpec
 from memcli.networks import build
-from memcli.objectives import RealImages
 from memcli.objectives.joint import JointObjective
-from memcli.recipe import Unrolled
+from memcli.objectives.unrolled import Unrolled
 from memcli.seeds import generator
-from memcli.sources import LabelledImages
-from memcli.spec import DataSpec, MemorySpec
 
 ALL = DataSpec("all", 1, 4, 4, tuple("abcde"), (0.5,), (0.25,))
 OWN = DataSpec("own", 1, 4, 4, ("d", "b"), (0.5,), (0.25,))

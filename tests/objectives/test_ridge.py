@@ -6,18 +6,18 @@ import pytest
 import torch
 from objective_checks import goes_on_bit_for_bit
 
-from memcli.augment import Augmentation
+from memcli.data.augment import Augmentation
+from memcli.data.real import RealImages
+from memcli.data.sampling import balanced_rows
+from memcli.data.sources import open_source
 from memcli.errors import UsageError
-from memcli.memory import Memory, Query
+from memcli.memory.memory import Memory, Query
+from memcli.memory.spec import MemorySpec
+from memcli.memory.start import from_data
 from memcli.networks import build
-from memcli.objectives import RealImages, RidgeObjective
-from memcli.objectives.ridge import ridge_predictions
-from memcli.recipe import Ridge
-from memcli.sampling import balanced_rows
+from memcli.objectives import RidgeObjective
+from memcli.objectives.ridge import Ridge, ridge_predictions
 from memcli.seeds import generator
-from memcli.sources import open_source
-from memcli.spec import MemorySpec
-from memcli.starts import from_data
 
 CPU = torch.device("cpu")
 SOURCE = open_source("fake:n=60,test=10,classes=3,shape=1x8x8")

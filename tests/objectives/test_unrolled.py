@@ -8,7 +8,10 @@ from objective_checks import goes_on_bit_for_bit
 from torch.nn.functional import cross_entropy
 
 from memcli import seeds
-from memcli.augment import Augmentation
+from memcli.data.augment import Augmentation
+from memcli.data.real import RealImages
+from memcli.data.sampling import balanced_rows
+from memcli.data.sources import open_source
 from memcli.engine import (
     Checkpointed,
     Derivatives,
@@ -20,14 +23,12 @@ from memcli.engine import (
     Windowed,
 )
 from memcli.errors import UsageError
-from memcli.memory import Memory, Query
+from memcli.memory.memory import Memory, Query
+from memcli.memory.spec import MemorySpec
+from memcli.memory.start import from_data
 from memcli.networks import build
-from memcli.objectives import RealImages, UnrolledObjective
-from memcli.recipe import Unrolled
-from memcli.sampling import balanced_rows
-from memcli.sources import open_source
-from memcli.spec import MemorySpec
-from memcli.starts import from_data
+from memcli.objectives import UnrolledObjective
+from memcli.objectives.unrolled import Unrolled
 
 CPU = torch.device("cpu")
 SOURCE = open_source("fake:n=60,test=10,classes=3,shape=1x8x8")

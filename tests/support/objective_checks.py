@@ -2,8 +2,9 @@
 
 import torch
 
-from memcli.memory import Memory
-from memcli.objectives import Objective, RealImages
+from memcli.data.real import RealImages
+from memcli.memory.memory import Memory
+from memcli.objectives import Objective
 
 
 def goes_on_bit_for_bit(

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
-from memcli.engine.derivatives import Direction
+from memcli.engine.derivatives.base import Direction
 from memcli.engine.tensors import Tensors, added
 
 

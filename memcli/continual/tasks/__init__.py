@@ -1,0 +1,44 @@
+"""Streams of tasks by name: `open_stream("rotations", source, seed)`. One file per family, one line each below."""
+
+from memcli.continual.tasks import permutations, rotations, split
+from memcli.continual.tasks.base import Benchmark, Stream, Task
+from memcli.data.sources.base import Source
+from memcli.errors import UsageError
+from memcli.text import printable
+
+__all__ = ["Stream", "Task", "benchmarks", "open_stream", "parsed"]
+
+_BENCHMARKS: dict[str, Benchmark] = {
+    benchmark.name: benchmark
+    for benchmark in (
+        rotations.BENCHMARK,
+        permutations.PERMUTATIONS,
+        permutations.MANY,
+        split.CIFAR100,
+        split.SPLIT,
+    )
+}
+
+
+def benchmarks() -> list[tuple[str, str]]:
+    """For the documentation: how to write every benchmark, and what it is."""
+    return [(benchmark.usage, benchmark.about) for benchmark in _BENCHMARKS.values()]
+
+
+def parsed(text: str) -> tuple[str, str | None]:
+    """A benchmark and its source: `split:SOURCE:2` -> ("split:2", "SOURCE"); others name no source."""
+    name, _, rest = text.partition(":")
+    source, colon, per_task = rest.rpartition(":")
+    return (f"{name}:{per_task}", source) if name == "split" and colon and source else (text, None)
+
+
+def open_stream(text: str, source: Source, seed: int) -> Stream:
+    """The stream that `text`, NAME or NAME:settings, makes of `source`: a function of `seed`.
+
+    Raises UsageError for a benchmark or a setting that is unknown, DataError where the source is too small.
+    """
+    name, _, rest = text.partition(":")
+    if name not in _BENCHMARKS:
+        known = ", ".join(benchmark.usage for benchmark in _BENCHMARKS.values())
+        raise UsageError(f"there is no benchmark {printable(name)!r}", do=f"Choose from {known}")
+    return _BENCHMARKS[name].open(rest, source, seed)

@@ -1,0 +1,1 @@
+"""Images: what a data set is, where it comes from, how it is augmented and whitened."""

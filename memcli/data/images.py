@@ -1,0 +1,59 @@
+"""Labelled images in memory."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from memcli.data.spec import DataSpec
+from memcli.data.whitening import whitened
+from memcli.errors import DataError
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Images as 8-bit pixels, and their class numbers. Raises DataError where the tensors do not fit together."""
+
+    images: Tensor  # (N, C, H, W) uint8
+    labels: Tensor  # (N,) int64
+
+    def __post_init__(self) -> None:
+        if self.images.dtype != torch.uint8 or self.images.ndim != 4:
+            raise DataError("images are not 8-bit pixels of shape (N, C, H, W)", do="Convert them")
+        if self.labels.dtype != torch.int64 or self.labels.ndim != 1:
+            raise DataError("labels are not one whole number per image", do="Convert them")
+        if len(self.images) != len(self.labels):
+            raise DataError(
+                f"there are {len(self.images)} images and {len(self.labels)} labels", do="Give one label per image"
+            )
+        if self.images.numel() == 0:
+            raise DataError("there are no images", do="Check what the source holds")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def subset(self, indices: Tensor) -> Self:
+        """The images numbered `indices`, (n,) int64, in that order."""
+        return type(self)(self.images[indices], self.labels[indices])
+
+    def to(self, device: torch.device) -> Self:
+        """The same images and labels on `device`."""
+        return type(self)(self.images.to(device), self.labels.to(device))
+
+    def normalised(self, spec: DataSpec, indices: Tensor | None = None) -> Tensor:
+        """(pixel / 255 - mean) / std of the images numbered `indices` (default all), whitened where `spec` says so.
+
+        (n, C, H, W) float32, where the images are.
+        """
+        if tuple(self.images.shape[1:]) != spec.shape:
+            raise DataError(
+                f"images of shape {tuple(self.images.shape[1:])} do not fit {spec.shape}",
+                do="Open the source with the shape that is needed",
+            )
+        chosen = self.images if indices is None else self.images[indices]
+        mean, std = (  # (C, 1, 1)
+            torch.tensor(numbers, dtype=torch.float32, device=chosen.device).view(-1, 1, 1)
+            for numbers in (spec.mean, spec.std)
+        )
+        return whitened(chosen.float().div_(255).sub_(mean).div_(std), spec)

@@ -1,0 +1,26 @@
+"""Class-balanced minibatches of real images."""
+
+import torch
+from torch import Tensor
+
+from memcli import seeds
+from memcli.data.images import LabelledImages
+from memcli.data.spec import DataSpec
+
+
+class RealImages:
+    """Class-balanced minibatches of real images, pure in (seed, step)."""
+
+    def __init__(self, images: LabelledImages, spec: DataSpec, device: torch.device) -> None:
+        self._images, self._spec, self._device = images, spec, device
+        self._by_class = images.labels.argsort(stable=True)  # (N,): indices, class after class
+        self._counts = images.labels.bincount(minlength=len(spec.classes))  # (classes,)
+        self._starts = self._counts.cumsum(0) - self._counts  # (classes,)
+
+    def batch(self, per_class: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """Normalised images (classes · per_class, C, H, W) and labels, drawn with replacement, on the device."""
+        draws = torch.rand(len(self._counts), per_class, generator=seeds.generator(seed, "real", step))
+        offsets = (draws * self._counts.unsqueeze(1)).long()  # (classes, per_class), below the counts
+        chosen = self._by_class[self._starts.unsqueeze(1) + offsets].flatten()
+        images = self._images.subset(chosen).to(self._device)
+        return images.normalised(self._spec), images.labels

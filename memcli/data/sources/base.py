@@ -1,0 +1,219 @@
+"""What a source of real labelled images is: its splits, what is known of it, and how it is cut and matched."""
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import final
+
+import torch
+from torch import Tensor
+
+from memcli import seeds
+from memcli.data.images import LabelledImages
+from memcli.data.spec import DataSpec
+from memcli.data.whitening import fitted
+from memcli.errors import DataError, UsageError
+from memcli.text import printable
+
+Shape = tuple[int, int, int]  # channels, height, width
+SPLITS = ("train", "test")
+MAX_BYTES = 8 << 30  # of pixels that one split may take in memory
+_LEAST_STD = 1 / 255  # one grey level: a blank channel must not divide by zero
+_WHITENED, _PIECE = 10_000, 1 << 22  # images that a whitening is fitted to, at most; numbers of them looked at together
+_CUT_SEED = 20220603  # of the fixed fifth: a constant, so that the test split is the same whatever a run's seed is
+
+
+def listed(names: Iterable[object], most: int = 5) -> str:
+    """`names` for a message: escaped, quoted, and cut after `most` of them."""
+    shown = [repr(printable(str(name), 60)) for name in names]
+    return ", ".join(shown[:most]) + (f" and {len(shown) - most} more" if len(shown) > most else "")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a source besides its text: leave to download, and a size, for sources that can resize."""
+
+    download: bool = False
+    shape: Shape | None = None  # exactly this
+    image_size: int | None = None  # or square images of this side, channels as found
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None and not 4 <= self.image_size <= 512:
+            raise UsageError(f"image size is {self.image_size}", do="Give --image-size from 4 to 512")
+        if self.image_size is not None and self.shape is not None:
+            raise UsageError("both an image size and a shape are asked for", do="Give one of them")
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A labelled image data set. `load` is called at most once per split, when the split is first asked for."""
+
+    name: str
+    classes: tuple[str, ...]
+    shape: Shape
+    load: Callable[[str], LabelledImages]
+    notes: tuple[str, ...] = ()  # guesses that were made, for the user to read
+    fixed_spec: DataSpec | None = None  # set by `aligned` and `with_whitening`: not this source's own statistics
+
+    def __post_init__(self) -> None:
+        if len(set(self.classes)) != len(self.classes):
+            twice = [name for name in dict.fromkeys(self.classes) if self.classes.count(name) > 1]
+            raise DataError(f"two classes have the same name: {listed(twice)}", do="Rename one of them")
+        for name in (self.name, *self.classes):
+            try:
+                name.encode()
+            except UnicodeEncodeError as error:
+                raise DataError(f"the name {listed([name])} is not valid UTF-8", do="Rename it") from error
+
+    def split(self, name: str) -> LabelledImages:
+        """The "train" or the "test" split, kept in memory once it is loaded.
+
+        Raises DataError where it cannot be read, labels lie outside the classes, or a class has no training image.
+        """
+        if name not in SPLITS:
+            raise UsageError(f"there is no split {listed([name])}", do="Ask for 'train' or 'test'")
+        return self._train if name == "train" else self._test
+
+    @cached_property
+    def _train(self) -> LabelledImages:
+        images = self._loaded("train")
+        counts = torch.bincount(images.labels, minlength=len(self.classes))
+        absent = [self.classes[label] for label in torch.nonzero(counts == 0).flatten().tolist()]
+        if absent:
+            raise DataError(
+                f"there is no training image of {listed(absent)}", do="Add images of every class, or drop the class"
+            )
+        return images
+
+    @cached_property
+    def _test(self) -> LabelledImages:
+        return self._loaded("test")
+
+    def _loaded(self, name: str) -> LabelledImages:
+        try:
+            images = self.load(name)
+        except OSError as error:
+            raise DataError(
+                f"the {name} split cannot be read: {printable(str(error))}", do="Check the files"
+            ) from error
+        found = tuple(images.images.shape[1:])
+        if found != self.shape:
+            raise DataError(
+                f"images of the {name} split have shape {found}, others {self.shape}", do="Give all images one shape"
+            )
+        low, high = int(images.labels.min()), int(images.labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise DataError(
+                f"the {name} split has label {low if low < 0 else high}, with {len(self.classes)} classes",
+                do=f"Use labels 0 to {len(self.classes) - 1}",
+            )
+        return images
+
+    @cached_property
+    def spec(self) -> DataSpec:
+        """Name, shape, class names, and mean and standard deviation per channel of the train pixels in [0, 1]."""
+        if self.fixed_spec is not None:
+            return self.fixed_spec
+        mean, std = zip(*map(_statistics, self.split("train").images.unbind(1)), strict=True)
+        try:
+            return DataSpec(self.name, *self.shape, self.classes, mean, std)
+        except UsageError as error:  # here it is the data set that is at fault
+            raise DataError(error.what, do=error.do) from error
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256, in hex, over the class names and the shape, pixels and labels of the train split."""
+        train = self.split("train")
+        head = json.dumps({"classes": self.classes, "shape": tuple(train.images.shape)}, sort_keys=True)
+        digest = hashlib.sha256(head.encode() + b"\n")
+        digest.update(train.images.contiguous().numpy().data)
+        digest.update(train.labels.numpy().astype("<i8").tobytes())
+        return digest.hexdigest()
+
+
+def _statistics(channel: Tensor) -> tuple[float, float]:
+    """Mean and standard deviation of the pixels of `channel`, (N, H, W) uint8, in [0, 1].
+
+    From counts of the 256 levels: exact, the same in any order, and with no floating copy of the data set.
+    """
+    counts = torch.bincount(channel.flatten(), minlength=256).double()
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    mean = float((counts * levels).sum() / counts.sum())
+    variance = float((counts * (levels - mean) ** 2).sum() / counts.sum())
+    return mean, max(math.sqrt(variance), _LEAST_STD)
+
+
+def _stratified(labels: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Indices (kept, taken), both ascending: of each class about `fraction` is taken, at least 1 and never all."""
+    taken = []
+    for label in labels.unique().tolist():
+        members = torch.nonzero(labels == label).flatten()
+        count = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        taken.append(members[torch.randperm(len(members), generator=generator)[:count]])
+    mask = torch.zeros(len(labels), dtype=torch.bool)
+    mask[torch.cat(taken)] = True
+    if not mask.any():
+        raise DataError("no class has two images, so none can be set apart", do="Add images")
+    return torch.nonzero(~mask).flatten(), torch.nonzero(mask).flatten()
+
+
+def fixed_fifth(labels: Tensor) -> dict[str, Tensor]:
+    """Indices of the train and the test split of a data set that has no test split of its own.
+
+    The test split is the same stratified fifth in every run.
+    """
+    kept, taken = _stratified(labels, 0.2, seeds.generator(_CUT_SEED, "fixed fifth"))
+    return {"train": kept, "test": taken}
+
+
+def holdout(
+    images: LabelledImages, classes: int, seed: int, fraction: float = 0.1
+) -> tuple[LabelledImages, LabelledImages]:
+    """Cut `images` into (train, validation): stratified by class, every class keeping at least one training image.
+
+    Raises DataError where a label is not in [0, classes), or no class has two images.
+    """
+    if not 0 < fraction < 1:
+        raise UsageError(f"a validation share of {fraction} is impossible", do="Give a share between 0 and 1")
+    if int(images.labels.min()) < 0 or int(images.labels.max()) >= classes:
+        raise DataError(f"there are labels outside 0 to {classes - 1}", do="Correct the labels")
+    kept, taken = _stratified(images.labels, fraction, seeds.generator(seed, "holdout"))
+    return images.subset(kept), images.subset(taken)
+
+
+def with_whitening(source: Source) -> Source:
+    """`source` with its images whitened by ZCA, as at most 10,000 of its training images have it."""
+    train, spec = source.split("train"), source.spec
+    order = torch.randperm(len(train), generator=seeds.generator(_CUT_SEED, "whitening"))[:_WHITENED]
+    pieces = order.split(max(1, _PIECE // spec.floats_per_image))
+    zca = fitted((train.normalised(spec, some) for some in pieces), spec)
+    return Source(source.name, source.classes, source.shape, source.split, source.notes, replace(spec, zca=zca))
+
+
+def aligned(source: Source, spec: DataSpec) -> Source:
+    """`source` seen as the data set of `spec`: labels are mapped by class *name*, normalisation is `spec`'s.
+
+    Raises DataError where a class is missing or unknown, or the shape differs.
+    """
+    if source.shape != spec.shape:
+        raise DataError(
+            f"the source has images of shape {source.shape} (channels, height, width), the memory {spec.shape}",
+            do="Choose the data set that the memory was made from",
+        )
+    missing = [name for name in spec.classes if name not in set(source.classes)]
+    extra = [name for name in source.classes if name not in set(spec.classes)]
+    if missing or extra:
+        found = [f"lacks the classes {listed(missing)}"] * bool(missing) + [f"adds {listed(extra)}"] * bool(extra)
+        raise DataError(f"the source {' and '.join(found)}", do="Give a source with the classes of the memory")
+    position = {name: label for label, name in enumerate(spec.classes)}
+    mapped = torch.tensor([position[name] for name in source.classes])  # (classes,): own label -> the memory's
+
+    def load(split: str) -> LabelledImages:
+        own = source.split(split)
+        return LabelledImages(own.images, mapped[own.labels])
+
+    return Source(spec.name, spec.classes, spec.shape, load, source.notes, spec)

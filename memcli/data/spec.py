@@ -1,0 +1,85 @@
+"""What a data set is, in plain numbers. No torch."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+from memcli.errors import UsageError
+
+MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
+LEAST_GAIN, MOST_GAIN = 1e-3, 1e3  # of the factors of a whitening: beyond what any images have, and safe to invert
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """All that a network or a memory must know of a data set.
+
+    Images are float32, (pixel / 255 - mean) / std per channel, of shape (channels, height, width); where `zca` is not
+    empty, whitened after that (memcli.data.whitening).
+    """
+
+    name: str
+    channels: int
+    height: int
+    width: int
+    classes: tuple[str, ...]  # names; their order is the order of the labels
+    mean: tuple[float, ...]  # per channel, of pixels in [0, 1]
+    std: tuple[float, ...]
+    zca: tuple[float, ...] = ()  # for each ring of frequencies a lower triangle of (channels, channels), by rows
+
+    def __post_init__(self) -> None:
+        for side, value, most in (
+            ("channels", self.channels, MAX_CHANNELS),
+            ("height", self.height, MAX_SIDE),
+            ("width", self.width, MAX_SIDE),
+            ("classes", len(self.classes), MAX_CLASSES),
+        ):
+            if not 1 <= value <= most:
+                raise UsageError(f"a data set with {side} {value} cannot be used", do=f"{side} must be 1 to {most}")
+        if len(set(self.classes)) != len(self.classes):
+            raise UsageError("two classes have the same name", do="Rename one of them")
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise UsageError("mean and std need one number per channel", do=f"Give {self.channels} of each")
+        if not all(math.isfinite(value) for value in self.mean) or not all(
+            math.isfinite(value) and value > 0 for value in self.std
+        ):
+            raise UsageError("mean and std must be finite, and std positive", do="Correct the data set's statistics")
+        if self.zca:
+            self._check_whitening()
+
+    def _check_whitening(self) -> None:
+        size = self.channels * (self.channels + 1) // 2  # numbers of a triangle
+        if len(self.zca) != self.rings * size:
+            raise UsageError(f"zca has {len(self.zca)} numbers", do=f"Give {self.rings * size}, or none")
+        diagonal = [row * (row + 3) // 2 for row in range(self.channels)]
+        for start in range(0, len(self.zca), size):
+            triangle = self.zca[start : start + size]
+            large = all(triangle[place] >= LEAST_GAIN for place in diagonal)
+            if not (large and all(abs(value) <= MOST_GAIN for value in triangle)):
+                raise UsageError(
+                    "zca holds a whitening that cannot be undone",
+                    do=f"Give numbers up to {MOST_GAIN:g}, on the diagonals from {LEAST_GAIN:g}",
+                )
+
+    @property
+    def rings(self) -> int:
+        """The number of rings of frequencies: lengths in whole cycles along the longer side, 0 to the longest."""
+        longest = math.hypot(*((side // 2) / side for side in (self.height, self.width)))
+        return math.floor(longest * max(self.height, self.width) + 0.5) + 1
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        return self.channels, self.height, self.width
+
+    @property
+    def floats_per_image(self) -> int:
+        return self.channels * self.height * self.width
+
+    def to_json(self) -> dict[str, Any]:
+        """Without `zca` where images are not whitened, as in the first files."""
+        return {name: value for name, value in asdict(self).items() if name != "zca" or value}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        sequences = {key: tuple(value) for key, value in data.items() if isinstance(value, list | tuple)}
+        return cls(**{**data, **sequences})

@@ -1,0 +1,1 @@
+"""The search for a memory: recipes, the loop over outer steps, tuning."""

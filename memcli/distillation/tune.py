@@ -1,0 +1,102 @@
+"""The choice of K, s and R on validation: short runs of a few memories, of which the better half goes on each time."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from memcli.data.sources.base import Source
+from memcli.data.spec import DataSpec
+from memcli.distillation.loop import Distillation, follow
+from memcli.distillation.recipe import Recipe
+from memcli.distillation.schedule import Schedule
+from memcli.errors import UsageError
+from memcli.memory.spec import MemorySpec
+from memcli.progress import Progress, Silent
+
+SHARE = 0.25  # of a time budget, or of the outer steps, that the search may use
+_SHARES_OF_BASES = (0.2, 0.4, 0.6, 0.8, 0.9)  # of the bases that fit beside one row, among the candidates
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate, the outer steps that it was given, and the best validation accuracy within them, in [0, 1]."""
+
+    spec: MemorySpec
+    steps: int
+    accuracy: float
+
+
+def candidates(data: DataSpec, fitted: Callable[..., MemorySpec]) -> tuple[MemorySpec, ...]:
+    """Memories within a budget: bases at full, half and quarter size, on several shares of it.
+
+    `fitted(bases=, scale=, rows=)` is `MemorySpec.from_budget` with all else given; UsageError where nothing fits.
+    """
+    found: list[MemorySpec] = []
+    for scale in (1, 2, 4):
+        if data.height % scale or data.width % scale or min(data.height, data.width) // scale < 4:
+            continue
+        try:
+            most = fitted(scale=scale, rows=1).bases
+        except UsageError:  # not even one basis of this size
+            continue
+        for share in _SHARES_OF_BASES:
+            bases = max(round(share * most), 1)
+            spec = fitted(bases=bases, scale=scale)
+            if bases <= math.prod(spec.base_shape) and spec not in found:
+                found.append(spec)
+    return tuple(found)
+
+
+def tune(
+    source: Source,
+    specs: Sequence[MemorySpec],
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    device: torch.device | None = None,
+    steps: int | None = None,
+    time_budget: float | None = None,
+    progress: Progress | None = None,
+) -> tuple[Tried, ...]:
+    """Successive halving over `specs`: the trials, best first.
+
+    Every candidate gets an equal part of a round's steps and seconds; the better half starts the next round, of twice
+    the length. All rounds take `steps` outer steps or `time_budget` seconds together, whichever ends first; with
+    neither, SHARE of the recipe's steps. The same steps give the same choice.
+
+    Raises UsageError where there is no candidate.
+    """
+    if not specs:
+        raise UsageError("no memory fits the budget", do="Give a larger --ipc or --budget")
+    if steps is None and time_budget is None:
+        steps = max(1, round(SHARE * recipe.steps))
+    progress, device = progress or Silent(), device or torch.device("cpu")
+    rounds, left, tried = max(1, (len(specs) - 1).bit_length()), list(specs), dict[MemorySpec, Tried]()
+    progress.begin("tuning", float(rounds), "rounds")
+    for number in range(rounds):
+        each_steps = None if steps is None else max(1, steps // (rounds * len(left)))
+        each_seconds = None if time_budget is None else time_budget / (rounds * len(left))
+        for spec in left:
+            tried[spec] = _trial(source, spec, recipe, seed, device, each_steps, each_seconds)
+        left = sorted(left, key=lambda spec: -tried[spec].accuracy)[: (len(left) + 1) // 2]
+        progress.update(number + 1, best=tried[left[0]].accuracy)
+    progress.end()
+    return tuple(sorted(tried.values(), key=lambda one: (one.spec not in left, -one.steps, -one.accuracy)))
+
+
+def _trial(
+    source: Source,
+    spec: MemorySpec,
+    recipe: Recipe,
+    seed: int,
+    device: torch.device,
+    steps: int | None,
+    seconds: float | None,
+) -> Tried:
+    began = time.monotonic()
+    work = Distillation(source, spec, recipe, seed=seed, device=device)
+    follow(work, Schedule.of(recipe, steps, seconds), began, Silent())
+    return Tried(spec, work.loop.step, work.loop.best_accuracy)

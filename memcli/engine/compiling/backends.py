@@ -1,0 +1,133 @@
+"""What can be done with a recorded list of operations before it is run many times: nothing, compile it, capture it."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+from torch.fx import GraphModule, symbolic_trace
+
+from memcli.engine.compiling.image_gradient import with_image_gradients
+from memcli.engine.tensors import Tensors
+from memcli.errors import UsageError, out_of_memory
+from memcli.text import printable
+
+Runner = Callable[..., Tensors]  # tensors like the example -> the outputs
+Backend = Callable[[GraphModule, Tensors], Runner]  # operations, and tensors that they were recorded on
+
+
+def replayed(operations: GraphModule, example: Tensors) -> Runner:
+    """The same operations one by one: the same numbers, without autograd's own bookkeeping."""
+    del example
+    return operations
+
+
+def compiled(operations: GraphModule, example: Tensors) -> Runner:
+    """Norms, activations, pools and their derivatives fused into one pass over memory each, by TorchInductor.
+
+    Takes five to twenty seconds, or one where the same was compiled before on this machine. The numbers are those of
+    `replayed` to rounding, and the same in every run on one machine. Raises UsageError where the machine has no
+    working compiler (for a CPU a C++ compiler, for CUDA Triton).
+    """
+    # Imported here, since it takes half a second.
+    from torch._inductor import compile as inductor
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    try:
+        # Inductor looks into its cache only where it is told of shapes by tensors that have a ShapeEnv.
+        shapes = FakeTensorMode(shape_env=ShapeEnv())
+        with _quietly(), _deterministic(), torch.no_grad():
+            if all(tensor.device.type == "cpu" for tensor in example):
+                operations = with_image_gradients(operations)
+            run: Callable[..., object] = inductor(
+                operations, [shapes.from_tensor(tensor, static_shapes=True) for tensor in example]
+            )
+            run(*example)
+    except Exception as error:  # what a missing compiler raises differs from one torch to the next
+        if out_of_memory(error):
+            raise
+        said = printable(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__
+        raise UsageError(
+            f"the training step cannot be compiled on this machine: {said}",
+            do="Install a C++ compiler such as g++, or do without --compile",
+        ) from error
+    return lambda *tensors: tuple(run(*tensors))  # type: ignore[arg-type]
+
+
+def captured(operations: GraphModule, example: Tensors) -> Runner:
+    """Compiled, and captured as a CUDA graph: one launch for all kernels. Raises UsageError off CUDA.
+
+    Inputs are copied to where the graph reads them, and outputs from where the next replay would write over them.
+    Launched one by one, the kernels of a small network take longer to launch than to run (docs/log/).
+    """
+    if not all(tensor.is_cuda for tensor in example):
+        raise UsageError("only steps on a CUDA device can be captured", do="Choose a CUDA device, or compile only")
+    run = compiled(operations, example)
+    inputs = [tensor.clone() for tensor in example]
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):  # a capture needs a warm-up on a stream of its own
+        for _ in range(3):
+            run(*inputs)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        outputs = run(*inputs)
+
+    def replay(*tensors: Tensor) -> Tensors:
+        _copy(inputs, tensors)
+        graph.replay()
+        found = tuple(map(torch.empty_like, outputs))
+        _copy(found, outputs)
+        return found
+
+    return replay
+
+
+def quickest(device: torch.device) -> Backend:
+    """What runs a step the quickest that was recorded on `device`: compiled, and on CUDA captured."""
+    return captured if device.type == "cuda" else compiled
+
+
+def why_not_compiled(device: torch.device) -> str | None:
+    """Why nothing can be compiled for `device`, found by compiling an addition; None where it can."""
+    try:
+        compiled(symbolic_trace(lambda x: (x + 1,)), (torch.zeros(2, device=device),))
+    except UsageError as error:
+        return error.what
+    return None
+
+
+def _copy(places: Sequence[Tensor], given: Sequence[Tensor]) -> None:
+    """Copy each of `given` to its place, all of one type by one kernel."""
+    for dtype in {place.dtype for place in places}:
+        chosen = [number for number, place in enumerate(places) if place.dtype == dtype]
+        torch._foreach_copy_([places[number] for number in chosen], [given[number] for number in chosen])
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Warnings of the compiler are about its own code, or about an absent CUDA that was not asked for."""
+    logger = logging.getLogger("torch.utils.cpp_extension")
+    was = logger.disabled
+    logger.disabled = True
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.disabled = was
+
+
+@contextmanager
+def _deterministic() -> Iterator[None]:
+    """Let the compiler use deterministic operations: sums in the same order every time."""
+    was, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(was, warn_only=warned)

@@ -1,0 +1,1 @@
+"""Ways to differentiate one training step."""

@@ -1,0 +1,348 @@
+"""The only code that reads or writes `.safetensors`: memory files, network weights, checkpoints (docs/format.md).
+
+A file is untrusted input. Its header is read by the parser here, which is stricter than the safetensors library; its
+tensors are then cut from the very bytes that were checked. Reading a header needs no torch. What a file holds is told
+by its manifest, a JSON object stored as the value of the one metadata key `memcli`: `{"kind": "memory" | ...}`.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from memcli.errors import LimitError, MemoryFileError, UsageError
+from memcli.files import atomic
+from memcli.memory.storage import BYTES
+from memcli.text import printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+KEY = "memcli"
+CHECKSUM, SEAL = "sha256", "manifest_sha256"  # in every manifest: of the tensors, and of all else that it says
+FILE_BYTES, HEADER_BYTES = 2**30, 10**6  # a reader's limits where it gives none
+MAX_RANK, MAX_DIMENSION, MAX_DEPTH = 8, 2**31 - 1, 32
+_TORCH = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "U8": "uint8", "I8": "int8"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor as the header tells of it: its bytes are payload[begin:end]."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header that was checked: its tensors cover the payload exactly, without holes or overlaps."""
+
+    tensors: dict[str, Entry]
+    manifest: dict[str, Any]
+    header_bytes: int
+    file_bytes: int
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A file whose header was checked and whose payload was not read yet."""
+
+    header: Header
+    file: BinaryIO
+
+    def payload(self) -> bytes:
+        """The bytes of all tensors. Raises MemoryFileError where the file has changed since its header was read."""
+        size = self.header.file_bytes - self.header.header_bytes - 8
+        self.file.seek(8 + self.header.header_bytes)
+        payload = self.file.read(size)
+        if len(payload) != size or os.fstat(self.file.fileno()).st_size != self.header.file_bytes:
+            raise damaged("the file changed while it was read")
+        return payload
+
+
+def damaged(what: str) -> MemoryFileError:
+    """The error of a file that cannot be trusted."""
+    return MemoryFileError(what, do="Get the file again from where it came, or make it anew")
+
+
+def canonical(data: dict[str, Any]) -> str:
+    """`data` as canonical JSON: sorted keys, no white space, no NaN. UsageError where JSON cannot hold it."""
+    try:
+        text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        text.encode()  # a lone surrogate, as of a file name that is not UTF-8, cannot be stored
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"a manifest cannot be stored as JSON ({printable(str(error))})", do="Correct it") from error
+    return text
+
+
+def parse_json(raw: bytes, what: str) -> dict[str, Any]:
+    """The JSON object in `raw`, refused (MemoryFileError) where two parsers could read it differently.
+
+    That is: duplicate keys, NaN, numbers beyond float64, lone surrogates; and nesting deeper than MAX_DEPTH.
+    """
+    try:
+        data = json.loads(raw.decode(), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
+        deep = _depth(data) > MAX_DEPTH
+        json.dumps(data, ensure_ascii=False).encode()
+    except RecursionError:
+        deep = True
+    except ValueError as error:  # also of the three hooks, of bytes that are not UTF-8, of integers of 5000 digits
+        raise damaged(f"{what} is not valid JSON: {printable(str(error))}") from None
+    if deep:
+        raise damaged(f"{what} is nested too deeply")
+    if not isinstance(data, dict):
+        raise damaged(f"{what} is not a JSON object")
+    return data
+
+
+@contextmanager
+def opened(
+    path: str | Path, *, kind: str | None = None, file_bytes: int = FILE_BYTES, header_bytes: int = HEADER_BYTES
+) -> Iterator[OpenFile]:
+    """Open `path`, check its header, and, where `kind` is given, that it is a file of that kind.
+
+    Raises MemoryFileError for the refusals of docs/format.md in their order, and LimitError above `file_bytes`.
+    Either of them, also where the block raises it, is made to name the file.
+    """
+    try:
+        with _regular(path) as file:
+            header = _read_header(file, file_bytes, header_bytes)
+            found = header.manifest.get("kind")
+            if kind is not None and found != kind:
+                raise MemoryFileError(
+                    f"this is not a {kind} file, but one of kind {printable(str(found))!r}", do=f"Give a {kind} file"
+                )
+            yield OpenFile(header, file)
+    except (MemoryFileError, LimitError) as error:
+        raise type(error)(f"{printable(str(path))}: {error.what}", do=error.do) from error
+
+
+def read_header(path: str | Path, *, file_bytes: int = FILE_BYTES, header_bytes: int = HEADER_BYTES) -> Header:
+    """The checked header of `path`; no tensor is read. Raises as `opened` does."""
+    with opened(path, file_bytes=file_bytes, header_bytes=header_bytes) as file:
+        return file.header
+
+
+def read(path: str | Path, *, kind: str, file_bytes: int = FILE_BYTES) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
+    """The manifest and the tensors (on the CPU) of a file of that kind. Raises as `opened` and `verify` do."""
+    with opened(path, kind=kind, file_bytes=file_bytes) as file:
+        payload = file.payload()
+        verify(file.header, payload)
+        return file.header.manifest, load(file.header, payload)
+
+
+def write(path: str | Path, tensors: dict[str, "Tensor"], manifest: dict[str, Any], *, force: bool) -> str:
+    """Write `dumps(tensors, manifest)` as `atomic.write_bytes` does, and return the checksum of its tensors."""
+    data = dumps(tensors, manifest)
+    atomic.write_bytes(path, data, force=force)
+    return _parsed(data).manifest[CHECKSUM]
+
+
+def write_files(
+    path: str | Path, parts: dict[str, tuple[str, tuple[int, ...], BinaryIO]], manifest: dict[str, Any], *, force: bool
+) -> str:
+    """The same for tensors that may be larger than memory: by name a dtype, a shape, and an open file of its bytes.
+
+    Each file is on disk under its own handle; one more copy of all is made beside `path`. Returns the checksum.
+    """
+    raws = {name: atomic.mapped(file) for name, (_, _, file) in parts.items()}
+    sha256 = _checksum((name, dtype, shape, raws[name]) for name, (dtype, shape, _) in parts.items())
+    header: dict[str, Any] = {"__metadata__": {KEY: _sealed(manifest, sha256)}}
+    order = sorted(parts, key=lambda name: (-BYTES[parts[name][0]], name))  # the widest first: all stay aligned
+    at = 0
+    for name in order:
+        dtype, shape, _ = parts[name]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at := at + len(raws[name])]}
+    raw = canonical(header).encode()
+    raw += b" " * (-len(raw) % 8)
+    _header(raw, 8 + len(raw) + at)  # what no reader would accept is not written
+    with TemporaryFile(dir=atomic.check_output(path, force).parent) as file:
+        file.write(len(raw).to_bytes(8, "little") + raw)
+        for name in order:
+            shutil.copyfileobj(parts[name][2], file)
+        atomic.write_bytes(path, atomic.mapped(file), force=force)
+    return sha256
+
+
+def dumps(tensors: dict[str, "Tensor"], manifest: dict[str, Any]) -> bytes:
+    """The file as bytes, the same for the same values; `manifest` is stored with its two checksums.
+
+    Raises UsageError for what no reader would accept: other dtypes, an empty tensor, a header over 1 MB.
+    """
+    import torch
+    from safetensors.torch import save
+
+    names = {getattr(torch, torch_name): name for name, torch_name in _TORCH.items()}
+    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    for name, tensor in ready.items():
+        if tensor.dtype not in names:
+            raise UsageError(
+                f"tensor {name!r} of {tensor.dtype} cannot be stored",
+                do=f"Convert it to one of {', '.join(_TORCH.values())}",
+            )
+    sha256 = _checksum(
+        (name, names[tensor.dtype], tuple(tensor.shape), tensor.reshape(-1).view(torch.uint8).numpy())
+        for name, tensor in ready.items()
+    )
+    data: bytes = save(ready, {KEY: _sealed(manifest, sha256)})
+    try:
+        _parsed(data)
+    except MemoryFileError as error:
+        raise UsageError(f"no reader would accept this file: {error.what}", do="Store less, or otherwise") from error
+    return data
+
+
+def load(header: Header, payload: bytes) -> dict[str, "Tensor"]:
+    """Every tensor of the payload by name, each in memory of its own."""
+    import torch
+
+    return {
+        name: torch.frombuffer(
+            bytearray(payload[entry.begin : entry.end]), dtype=getattr(torch, _TORCH[entry.dtype])
+        ).reshape(entry.shape)
+        for name, entry in header.tensors.items()
+    }
+
+
+def verify(header: Header, payload: bytes) -> None:
+    """Raise MemoryFileError where the payload or the manifest itself has another checksum than the manifest says.
+
+    The first files had none of the manifest: that one is checked where it is there.
+    """
+    found = _checksum((name, e.dtype, e.shape, payload[e.begin : e.end]) for name, e in header.tensors.items())
+    if header.manifest.get(CHECKSUM) != found:
+        raise damaged("the checksum does not match: the tensors are not those that were written")
+    if SEAL in header.manifest and header.manifest[SEAL] != _seal(header.manifest):
+        raise damaged(f"{SEAL} does not match: the manifest is not the one that was written")
+
+
+def _sealed(manifest: dict[str, Any], sha256: str) -> str:
+    """The manifest as it is stored: with the checksum of the tensors, and one over itself, that one included."""
+    told = {**manifest, CHECKSUM: sha256}
+    return canonical({**told, SEAL: _seal(told)})
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    """SHA-256 in hex, over the canonical JSON of the manifest without its seal."""
+    return hashlib.sha256(
+        canonical({key: value for key, value in manifest.items() if key != SEAL}).encode()
+    ).hexdigest()
+
+
+def _checksum(parts: Iterable[tuple[str, str, tuple[int, ...], Any]]) -> str:
+    """SHA-256 in hex, over name, dtype, shape and raw bytes of every tensor in the order of their names."""
+    digest = hashlib.sha256()
+    for name, dtype, shape, raw in sorted(parts, key=lambda part: part[0]):
+        digest.update(json.dumps([name, dtype, shape], separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+@contextmanager
+def _regular(path: str | Path) -> Iterator[BinaryIO]:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO without a writer must not make us wait
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise MemoryFileError("this is not a regular file", do="Check the path")
+            with open(descriptor, "rb", closefd=False) as file:
+                yield file
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        raise MemoryFileError("no such file", do="Check the path") from None
+    except OSError as error:
+        raise MemoryFileError(f"the file cannot be read ({error.strerror})", do="Check the path") from error
+
+
+def _read_header(file: BinaryIO, file_bytes: int, header_bytes: int) -> Header:
+    size = os.fstat(file.fileno()).st_size
+    if size > file_bytes:
+        raise LimitError(
+            f"the file is too large: {size} bytes, where at most {file_bytes} are read",
+            do="Raise the limit if you trust it",
+        )
+    if size < 8:
+        raise damaged(f"the file is too short: {size} bytes")
+    length = int.from_bytes(file.read(8), "little")
+    if length > size - 8:
+        raise damaged(f"its header of {length} bytes would go beyond the end of the file")
+    if length > header_bytes:
+        raise damaged(f"its header of {length} bytes is too long: at most {header_bytes} are read")
+    return _header(file.read(length), size)
+
+
+def _parsed(data: bytes) -> Header:
+    """The header of a whole file in memory."""
+    length = int.from_bytes(data[:8], "little")
+    if length > HEADER_BYTES:
+        raise damaged(f"its header of {length} bytes is too long: at most {HEADER_BYTES} are read")
+    return _header(data[8 : 8 + length], len(data))
+
+
+def _header(raw: bytes, file_bytes: int) -> Header:
+    entries = parse_json(raw, "the header")
+    metadata = entries.pop("__metadata__", None)
+    if not isinstance(metadata, dict) or set(metadata) != {KEY} or not isinstance(metadata[KEY], str):
+        raise damaged(f"its metadata is not one text under the key {KEY!r}: memcli did not write this file")
+    manifest = parse_json(metadata[KEY].encode(), "the manifest")
+    found = {name: _entry(name, entry) for name, entry in entries.items()}
+    at = 0
+    for name, entry in sorted(found.items(), key=lambda item: item[1].begin):
+        if entry.begin != at:
+            raise damaged(f"a hole or an overlap before tensor {printable(name)!r}")
+        at = entry.end
+    if at != file_bytes - 8 - len(raw):
+        raise damaged(f"its tensors need {at} bytes, and {file_bytes - 8 - len(raw)} follow the header")
+    return Header(found, manifest, len(raw), file_bytes)
+
+
+def _entry(name: str, data: Any) -> Entry:
+    shown = f"tensor {printable(name)!r}"
+    if not isinstance(data, dict) or set(data) != {"dtype", "shape", "data_offsets"}:
+        raise damaged(f"{shown} is not described by dtype, shape and data_offsets")
+    dtype, shape, offsets = data["dtype"], data["shape"], data["data_offsets"]
+    if not (isinstance(dtype, str) and _whole(shape) and _whole(offsets) and len(offsets) == 2):
+        raise damaged(f"{shown} has a malformed dtype, shape or data_offsets")
+    if dtype not in BYTES:
+        raise damaged(f"{shown} is of dtype {printable(dtype)!r}, not of {', '.join(BYTES)}")
+    if len(shape) > MAX_RANK:
+        raise damaged(f"{shown} has {len(shape)} dimensions: at most {MAX_RANK} are allowed")
+    if not all(1 <= side <= MAX_DIMENSION for side in shape):
+        raise damaged(f"{shown} has a dimension of zero or beyond {MAX_DIMENSION}")
+    if offsets[1] - offsets[0] != math.prod(shape) * BYTES[dtype]:
+        raise damaged(f"the data_offsets of {shown} do not agree with its dtype and shape")
+    return Entry(dtype, tuple(shape), *offsets)
+
+
+def _whole(values: Any) -> bool:
+    return isinstance(values, list) and all(type(value) is int for value in values)  # a bool is not a number here
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("a key appears twice")
+    return data
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
+
+
+def _depth(value: Any) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(_depth, inner), default=0)

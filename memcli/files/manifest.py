@@ -1,0 +1,115 @@
+"""What a memory file says of itself: specs, recipes, provenance and results. No torch.
+
+The manifest of a file is untrusted: every value is checked for its very type (`true` is no number, `"16"` neither).
+"""
+
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Self, TypeVar, get_args, get_origin
+
+from memcli.data.spec import DataSpec
+from memcli.errors import MemoryFileError, UsageError
+from memcli.files.container import canonical, damaged
+from memcli.memory.spec import MemorySpec
+from memcli.text import printable
+from memcli.training.recipe import TrainRecipe
+
+FORMAT, KIND = 1, "memory"
+T = TypeVar("T", DataSpec, MemorySpec, TrainRecipe)
+_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "an object"}
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that a memory file holds besides its tensors; to be stored as JSON, so of plain numbers, texts and objects.
+
+    `provenance` holds at least `source` and `fingerprint` (texts), `licence` (a text, or None where it is not known)
+    and `versions` (texts by name). `recipe` and `results` are free: the stages that were run, and what was measured.
+    """
+
+    spec: MemorySpec
+    recipe: dict[str, Any]
+    seed: int
+    retrain: TrainRecipe
+    provenance: dict[str, Any]
+    results: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if type(self.seed) is not int or abs(self.seed) >= 2**63:
+            raise UsageError(f"the seed {printable(str(self.seed))} cannot be stored", do="Give one within 63 bits")
+        told = self.provenance
+        known = all(isinstance(told.get(key), str) for key in ("source", "fingerprint"))
+        versions = told.get("versions")
+        if not (
+            known
+            and isinstance(told.get("licence", 0), str | None)
+            and isinstance(versions, dict)
+            and all(isinstance(version, str) for version in versions.values())
+        ):
+            raise UsageError(
+                "the provenance is incomplete", do="Give source, fingerprint, licence and versions, all of them texts"
+            )
+        canonical(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The manifest as stored, but for the checksum, which the writer of the tensors adds."""
+        return {
+            "format": FORMAT,
+            "kind": KIND,
+            "data": self.spec.data.to_json(),
+            "memory": self.spec.to_json(),
+            "recipe": self.recipe,
+            "seed": self.seed,
+            "retrain": self.retrain.to_json(),
+            "provenance": self.provenance,
+            "results": self.results,
+        }
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """The manifest in `data`; top-level keys that are not known are ignored, inner ones refused.
+
+        Raises MemoryFileError where it is of another kind, of a newer format, or not as docs/format.md says.
+        """
+        if data.get("kind") != KIND:
+            raise damaged(f"this is not a memory file, but one of kind {printable(str(data.get('kind')))!r}")
+        number = _value(data.get("format"), int, "format")
+        if number > FORMAT:
+            raise MemoryFileError(f"this file was written by a newer memcli (format {number})", do="Upgrade memcli")
+        if number < 1:
+            raise damaged(f"there is no format {number}")
+        plain = {key: _value(data.get(key), dict, key) for key in ("recipe", "provenance", "results")}
+        try:
+            spec = _build(MemorySpec, data.get("memory"), "memory", data=_build(DataSpec, data.get("data"), "data"))
+            retrain = _build(TrainRecipe, data.get("retrain"), "retrain")
+            return cls(spec, seed=_value(data.get("seed"), int, "seed"), retrain=retrain, **plain)
+        except UsageError as error:  # a value of the right type that no spec accepts
+            raise damaged(f"the manifest is impossible: {error.what}") from error
+
+
+def _build(cls: type[T], stored: Any, where: str, **given: Any) -> T:
+    """The dataclass `cls` from an object that holds its other fields; those with a default may be missing."""
+    _value(stored, dict, where)
+    known = {field.name: field for field in fields(cls) if field.name not in given}
+    if set(stored) - set(known):
+        raise MemoryFileError(
+            f"unknown keys in {where}: {printable(', '.join(sorted(set(stored) - set(known))))}", do="Upgrade memcli"
+        )
+    missing = [name for name, field in known.items() if name not in stored and field.default is MISSING]
+    if missing:
+        raise damaged(f"{where} lacks {', '.join(missing)}")
+    return cls(**{name: _value(value, known[name].type, f"{where}.{name}") for name, value in stored.items()}, **given)
+
+
+def _value(value: Any, wanted: Any, where: str) -> Any:
+    """`value` if it is of the type `wanted`: int, float, str, bool, dict, or tuple[...] for a list of one of them."""
+    if get_origin(wanted) is tuple:
+        if not isinstance(value, list):
+            raise damaged(f"{where} is not a list")
+        return tuple(_value(item, get_args(wanted)[0], f"an item of {where}") for item in value)
+    if type(value) is int and abs(value) >= 2**63:
+        raise damaged(f"{where} is a number beyond 63 bits")
+    if wanted is float and type(value) is int:
+        return float(value)
+    if type(value) is not wanted:
+        raise damaged(f"{where} is not {_NAMES[wanted]}")
+    return value

@@ -1,0 +1,88 @@
+"""The checks of a memory file, in the order of docs/format.md: most of them before any tensor is read. No torch."""
+
+import math
+from dataclasses import dataclass
+
+import numpy
+
+from memcli.errors import LimitError
+from memcli.files import container
+from memcli.files.container import FILE_BYTES, HEADER_BYTES, Header, damaged
+from memcli.files.manifest import Manifest
+from memcli.memory.storage import CELLS, LEAST_SCALE, SCALE_SUFFIX
+from memcli.text import printable
+
+_NUMPY = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1"}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a reader is willing to handle. A small file may ask for a large recall: it is refused by its header."""
+
+    file_bytes: int = FILE_BYTES
+    header_bytes: int = HEADER_BYTES
+    recall_bytes: int = 8 * 2**30  # the images of the whole recall and their label vectors, as float32
+    images: int = 10**7
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def accept(header: Header, limits: Limits) -> Manifest:
+    """The manifest of a header whose tensors agree with it, and whose recall is within `limits`.
+
+    Raises MemoryFileError where it is not a valid memory, LimitError where its recall is too large.
+    """
+    manifest = Manifest.from_json(header.manifest)
+    spec, found = manifest.spec, header.tensors
+    missing, extra = sorted(set(spec.payload) - set(found)), sorted(set(found) - set(spec.payload))
+    if missing:
+        raise damaged(f"the tensors {', '.join(missing)} are missing")
+    if extra:
+        raise damaged(f"there are tensors that no memory has: {printable(', '.join(extra))}")
+    for name, (dtype, shape) in spec.payload.items():
+        entry = found[name]
+        if entry.dtype != dtype:
+            raise damaged(f"{name} is {entry.dtype}, where storage {spec.storage} means {dtype}")
+        if len(entry.shape) != len(shape):
+            raise damaged(f"{name} has {len(entry.shape)} dimensions, not {len(shape)}")
+        if entry.shape != shape:
+            raise damaged(f"{name} is of shape {entry.shape}, where the manifest means {shape}")
+    recall_bytes = 4 * spec.recalled * (math.prod(spec.data.shape) + len(spec.data.classes))
+    for what, value, most in (
+        ("images", spec.recalled, limits.images),
+        ("bytes", recall_bytes, limits.recall_bytes),
+    ):
+        if value > most:
+            raise LimitError(
+                f"its recall of {value} {what} is over the limit of {most}", do="Raise the limit if you trust the file"
+            )
+    return manifest
+
+
+def verify(header: Header, manifest: Manifest, payload: bytes) -> str:
+    """The checksum of the payload, after a check that every number is one that a writer writes, and of the checksums.
+
+    Raises MemoryFileError.
+    """
+    for name, entry in header.tensors.items():
+        numbers = numpy.frombuffer(payload[entry.begin : entry.end], _NUMPY[entry.dtype])
+        if entry.dtype in ("F32", "F16") and not numpy.isfinite(numbers).all():
+            raise damaged(f"{name} holds numbers that are not finite")
+        if name.endswith(SCALE_SUFFIX) and not (numbers >= LEAST_SCALE).all():
+            raise damaged(f"{name} holds scales below {LEAST_SCALE}")
+        if entry.dtype == "I8" and (numbers == -128).any():
+            raise damaged(f"{name} holds the code -128, which no writer writes")
+        if name == CELLS:
+            if (numbers >= manifest.spec.cells).any():
+                raise damaged(f"{name} holds numbers of cells that there are not")
+        elif entry.dtype == "U8":
+            count = math.prod(manifest.spec.shapes[name])
+            halves = numpy.stack([numbers & 15, numbers >> 4], 1).flatten()
+            if (halves[:count] == 0).any() or halves[count:].any():
+                raise damaged(f"{name} holds half bytes that no writer writes")
+    container.verify(header, payload)
+    if "labels" in header.manifest["memory"] and container.SEAL not in header.manifest:
+        raise damaged(f"the manifest has no {container.SEAL}, which a file that tells of labels must have")
+    sha256: str = header.manifest["sha256"]
+    return sha256

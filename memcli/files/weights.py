@@ -1,0 +1,58 @@
+"""Files of trained weights."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from memcli.data.spec import DataSpec
+from memcli.files import container
+from memcli.training.recipe import TrainRecipe
+
+FORMAT, KIND = 1, "network"
+
+
+@dataclass(frozen=True)
+class Retrained:
+    """A network trained on a memory, and how."""
+
+    network: nn.Module  # in evaluation mode, on the device that it was trained on
+    data: DataSpec
+    recipe: TrainRecipe
+    seed: int
+    seconds: float
+
+    @property
+    def steps(self) -> int:
+        return self.recipe.steps
+
+
+def checksum(sums: Sequence[str]) -> str:
+    """The checksum of a union of memories from theirs, in their order; of a single one, its own."""
+    return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
+
+
+def network_manifest(retrained: Retrained, memory_sha256: str) -> dict[str, Any]:
+    """What a file of weights says of itself: enough to build the network and to prepare images for it."""
+    return {
+        "format": FORMAT,
+        "kind": KIND,
+        "network": retrained.recipe.network,
+        "data": retrained.data.to_json(),
+        "retrain": retrained.recipe.to_json(),
+        "seed": retrained.seed,
+        "memory_sha256": memory_sha256,
+    }
+
+
+def save(path: str | Path, retrained: Retrained, *, memory_sha256: str, force: bool) -> str:
+    """Write the weights and buffers of the network to a safetensors file, and return the checksum of its tensors.
+
+    `memory_sha256`: the checksum of the memory that it was trained on. Raises as `container.write` does.
+    """
+    return container.write(
+        path, retrained.network.state_dict(), network_manifest(retrained, memory_sha256), force=force
+    )

@@ -1,0 +1,131 @@
+"""Training a network from memory files alone."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from memcli.data.sampling import shuffled_epochs
+from memcli.data.spec import DataSpec
+from memcli.errors import LimitError, MemoryFileError
+from memcli.files.memoryfile import Artifact
+from memcli.files.weights import Retrained
+from memcli.memory.memory import Memory, Query
+from memcli.networks import build
+from memcli.progress import Progress
+from memcli.text import printable
+from memcli.training.loop import Batch, recalled_batches, train
+from memcli.training.recipe import TrainRecipe
+
+MAX_BYTES = 8 << 30  # of images that several memories may recall together
+
+
+@dataclass(frozen=True, eq=False)  # tensors have no single equality
+class Recalled:
+    """Everything that some memories recall, image after image."""
+
+    data: DataSpec  # of all of them together
+    images: Tensor  # (n, C, H, W), normalised
+    labels: Tensor  # (n, classes), one-hot where labels are not learned
+
+    def batches(self, size: int, seed: int) -> Batch:
+        """Minibatches of `size` images in shuffled epochs; minibatch t is a pure function of (seed, t)."""
+        numbers = shuffled_epochs(len(self.images), size, seed, "recalled images")
+
+        def batch(step: int) -> tuple[Tensor, Tensor]:
+            chosen = numbers(step).to(self.images.device)
+            return self.images[chosen], self.labels[chosen]
+
+        return batch
+
+
+def common_data(named: Mapping[str, DataSpec]) -> DataSpec:
+    """The data set of several memories together: the classes of all, each name once, in the order of their first file.
+
+    Raises MemoryFileError, naming the file, where one has images of another shape or normalisation than the first.
+    """
+    (first_name, first), *others = named.items()
+    for name, data in others:
+        for what, mine, its in (
+            ("images of shape", first.shape, data.shape),
+            ("a mean of", first.mean, data.mean),
+            ("a standard deviation of", first.std, data.std),
+        ):
+            if mine != its:
+                raise MemoryFileError(
+                    f"{printable(name)} has {what} {its}, and {printable(first_name)} {mine}",
+                    do="Give memories of the same kind of images",
+                )
+        if data.zca != first.zca:
+            raise MemoryFileError(
+                f"the images of {printable(name)} are not whitened as those of {printable(first_name)} are",
+                do="Give memories that were distilled without --zca, or one of them alone",
+            )
+    names = dict.fromkeys(data.name for data in named.values())
+    classes = dict.fromkeys(label for data in named.values() for label in data.classes)
+    return replace(first, name=" + ".join(names), classes=tuple(classes))
+
+
+@torch.no_grad()
+def recall_all(memories: Mapping[str, Memory], data: DataSpec) -> Recalled:
+    """All rows of all classes of `memories`, labelled with the classes of `data`, which holds those of every memory.
+
+    Raises LimitError where that is more than MAX_BYTES.
+    """
+    needed = 4 * data.floats_per_image * sum(memory.spec.recalled for memory in memories.values())
+    if needed > MAX_BYTES:
+        raise LimitError(
+            f"together the memories recall {needed / 2**30:.1f} GiB of images, and at most {MAX_BYTES >> 30} are held",
+            do="Give fewer files",
+        )
+    position = {name: label for label, name in enumerate(data.classes)}
+    images, labels = [], []
+    for memory in memories.values():
+        query = Query.everything(memory.spec)
+        images.append(memory.recall(query))
+        placed = images[-1].new_zeros(len(query), len(data.classes))
+        placed[:, [position[name] for name in memory.spec.data.classes]] = memory.targets(query).to(placed)
+        labels.append(placed)
+    return Recalled(data, torch.cat(images), torch.cat(labels))
+
+
+def common_recipe(artifacts: Mapping[str, Artifact]) -> TrainRecipe:
+    """How a network is trained on several memories: as the first file says, for the most steps that any file says."""
+    recipes = [artifact.manifest.retrain for artifact in artifacts.values()]
+    return replace(recipes[0], steps=max(recipe.steps for recipe in recipes))
+
+
+def retrain(
+    artifacts: Artifact | Mapping[str, Artifact],
+    *,
+    recipe: TrainRecipe | None = None,
+    seed: int = 0,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+    title: str = "retraining",
+    data: DataSpec | None = None,
+) -> Retrained:
+    """Train a fresh network on what a memory, or the union of several by name, recalls.
+
+    `recipe` defaults to the file's own (several: `common_recipe`), `device` to the CPU, and `data`, which holds the
+    classes that the network tells apart, to those of the files. One memory's minibatches are balanced over its
+    classes; those of a union are drawn from all images alike. Raises UsageError for a network that is
+    unknown or does not take the images, MemoryFileError where memories do not fit together, LimitError where they
+    recall too much, DivergedError where training does not stay finite.
+    """
+    named = {"the memory": artifacts} if isinstance(artifacts, Artifact) else artifacts
+    recipe, device = recipe or common_recipe(named), device or torch.device("cpu")
+    memories = {name: artifact.memory.to(device) for name, artifact in named.items()}
+    common = common_data({name: memory.spec.data for name, memory in memories.items()})
+    data = data or common
+    began = time.monotonic()
+    network = build(recipe.network, data, seed=seed).to(device)
+    if len(memories) == 1 and data == common:
+        (memory,) = memories.values()
+        batch = recalled_batches(memory, recipe.batch, seed, recipe.mixture)
+    else:
+        batch = recall_all(memories, data).batches(recipe.batch, seed)
+    train(network, recipe, batch, progress, seed=seed, title=title)
+    return Retrained(network, data, recipe, seed, time.monotonic() - began)

@@ -1,0 +1,1 @@
+"""The memory: its size, its tensors, how it starts, how its numbers are stored."""

@@ -1,0 +1,167 @@
+"""Addressable memories: bases shared by all classes, and the addresses that combine them into images [RTP, sec. 3].
+
+    x_i(y) = up_s( yᵀ A_i B ),    i = 1..R
+
+The label of x_i(y) is y itself; or, where labels are learned, yᵀ L with one matrix L (a label for each class) or yᵀ L_i
+(one for each row and class), as linear in y as the image is.
+
+[RTP] Deng, Russakovsky, "Remember the Past", NeurIPS 2022, arXiv 2206.02916.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from memcli.errors import UsageError
+from memcli.memory.quantise import rounded
+from memcli.memory.spec import MemorySpec
+from memcli.memory.storage import CELLS
+
+
+@dataclass(frozen=True, eq=False)  # tensors have no single equality
+class Query:
+    """What to recall: for each of n images an addressing row and a label vector.
+
+    A one-hot label recalls a class. Any other vector (a mixture, a soft label) is a generalised query. The image's own
+    label is `Memory.targets`: that vector, or the same mixture of the labels that were learned.
+    """
+
+    rows: Tensor  # (n,) int64, each in [0, R)
+    labels: Tensor  # (n, classes) float
+
+    @classmethod
+    def of_label(cls, spec: MemorySpec, label: Tensor) -> Self:
+        """All R rows for one label vector of shape (classes,)."""
+        return cls(torch.arange(spec.rows), label.expand(spec.rows, -1))
+
+    @classmethod
+    def of_classes(cls, rows: Tensor, classes: Tensor, num_classes: int) -> Self:
+        """Row rows[i] of class classes[i], both (n,) int64."""
+        return cls(rows, torch.nn.functional.one_hot(classes, num_classes).float())
+
+    @classmethod
+    def everything(cls, spec: MemorySpec) -> Self:
+        """Every row of every class, class after class."""
+        classes = torch.arange(len(spec.data.classes))
+        return cls.of_classes(
+            torch.arange(spec.rows).repeat(len(classes)), classes.repeat_interleave(spec.rows), len(classes)
+        )
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def chunks(self, size: int) -> Iterator["Query"]:
+        """The same query in pieces of at most `size` images."""
+        for start in range(0, len(self), size):
+            yield Query(self.rows[start : start + size], self.labels[start : start + size])
+
+
+@lru_cache(maxsize=32)
+def _enlarge(small: int, scale: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The (small·scale, small) matrix of bilinear interpolation along one side, align_corners=False.
+
+    As a matrix, so that every derivative of it is a matrix product: exact, and deterministic on every device.
+    """
+    centres = ((torch.arange(small * scale, dtype=torch.float64) + 0.5) / scale - 0.5).clamp(0, small - 1)
+    low = centres.floor().long().clamp(max=max(small - 2, 0))
+    weight = (centres - low).unsqueeze(1)
+    one_hot = torch.eye(small, dtype=torch.float64)
+    matrix = one_hot[low] * (1 - weight) + one_hot[(low + 1).clamp(max=small - 1)] * weight
+    return matrix.to(dtype=dtype, device=device)
+
+
+def membership(spec: MemorySpec, cells: Tensor) -> Tensor:
+    """1 where a pixel is in a cell, else 0: (H·W, cells) int64, from each pixel's cell, (H, W)."""
+    return torch.nn.functional.one_hot(cells.flatten().long(), spec.cells)
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """A learned memory. `recall` is linear in the label, in the addresses and in the bases."""
+
+    spec: MemorySpec
+    bases: Tensor  # (K, C, h, w)
+    addresses: Tensor  # (R, classes, K)
+    labels: Tensor | None = None  # where they are learned: (classes, classes) or (R, classes, classes)
+    cells: Tensor | None = None  # where bases lie on cells: each pixel's, (H, W) uint8, below `spec.cells`
+
+    def __post_init__(self) -> None:
+        if self.labels is not None and "labels" not in self.spec.shapes:
+            raise UsageError("labels do not fit a memory whose labels are fixed", do="Leave them out")
+        if self.cells is not None and not self.spec.cells:
+            raise UsageError("cells do not fit a memory whose bases lie on a grid", do="Leave them out")
+        wanted = {CELLS: (self.spec.data.height, self.spec.data.width)} if self.spec.cells else {}
+        for name, shape in (self.spec.shapes | wanted).items():
+            tensor = getattr(self, name)
+            found = None if tensor is None else tuple(tensor.shape)
+            if found != shape:
+                raise UsageError(
+                    f"{name} of shape {found} do not fit a memory that needs {shape}", do="Correct the shapes"
+                )
+
+    @property
+    def parts(self) -> dict[str, Tensor]:
+        """The tensors that are learned, by name, in the order of `spec.shapes`."""
+        return {name: getattr(self, name) for name in self.spec.shapes}
+
+    def with_parts(self, parts: Mapping[str, Tensor]) -> "Memory":
+        """The same memory but for its `parts`, all of which are given."""
+        return Memory(self.spec, **parts, cells=self.cells)
+
+    def recall(self, query: Query) -> Tensor:
+        """The normalised images of `query`, (n, C, H, W), differentiable in bases, addresses and labels."""
+        rows, labels = query.rows.to(self.addresses.device), query.labels.to(self.addresses)
+        coefficients = torch.einsum("nc,nck->nk", labels, self.addresses[rows])  # (n, K)
+        return self._large((coefficients @ self.bases.flatten(1)).unflatten(1, self.spec.base_shape))
+
+    def enlarged(self) -> "Memory":
+        """The same images from bases as large as they are: enlarging is linear, so that it can come first, and once.
+
+        For recalls by the thousand. Differentiable in the bases; its spec tells what it computes with, not a size.
+        """
+        large = replace(self.spec, scale=1, cells=0)
+        return replace(self, spec=large, bases=self._large(self.bases), cells=None)
+
+    def shrunk(self, gradient: Tensor) -> Tensor:
+        """The gradient with respect to the bases, of that with respect to those of `enlarged`, (K, C, H, W)."""
+        with torch.enable_grad():
+            bases = self.bases.detach().requires_grad_()
+            (found,) = torch.autograd.grad(self._large(bases), bases, gradient)
+        return found
+
+    def _large(self, small: Tensor) -> Tensor:
+        """(n, C, h, w) -> (n, C, H, W)."""
+        if self.cells is not None:  # (n, C, 1, cells): as a product, for the same reasons as in `_enlarge`
+            return (small.flatten(2) @ membership(self.spec, self.cells).to(small).T).unflatten(2, self.cells.shape)
+        if self.spec.scale == 1:
+            return small
+        _, h, w = self.spec.base_shape
+        tall = _enlarge(h, self.spec.scale, small.dtype, small.device)
+        wide = _enlarge(w, self.spec.scale, small.dtype, small.device)
+        return tall @ (small @ wide.T)
+
+    def targets(self, query: Query) -> Tensor:
+        """The labels of the images of `query`, (n, classes), differentiable in learned labels and in the query's.
+
+        A learned label may be any vector, not only a distribution: the cross-entropy with it is -Σ label · log p.
+        """
+        if self.labels is None:
+            return query.labels
+        rows, asked = query.rows.to(self.labels.device), query.labels.to(self.labels)
+        return asked @ self.labels if self.labels.dim() == 2 else torch.einsum("nc,ncd->nd", asked, self.labels[rows])
+
+    def rounded(self) -> "Memory":
+        """This memory as a file of its storage type gives it back: rounded, and without a gradient to this one.
+
+        What is learned from and measured is always this; the outer loop moves the memory that it was rounded from.
+        """
+        parts = {name: rounded(name, part, self.spec.storage) for name, part in self.parts.items()}
+        return self.with_parts(parts)
+
+    def to(self, device: torch.device) -> "Memory":
+        cells = None if self.cells is None else self.cells.to(device)
+        return Memory(self.spec, **{name: part.to(device) for name, part in self.parts.items()}, cells=cells)

@@ -1,0 +1,95 @@
+"""Kinds of things that can be named, and where each is: sources, networks, objectives, ... No torch.
+
+A member is one file of the package and one line of its kind's registry, or an entry point of an installed package: an
+entry point of the group `memcli.networks` named `tiny` is the network `tiny`. A member is imported when it is first
+asked for, so that a registry costs nothing, and a plug-in that is broken harms nobody who does not name it.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from memcli.errors import UsageError
+from memcli.text import printable
+
+T = TypeVar("T")
+
+
+class Registry(Mapping[str, T], Generic[T]):
+    """The members of one kind by name, as a read-only mapping: memcli's own in their order, then plug-ins by name.
+
+    `noun` says what a member is ("network"), `group` is that of the entry points ("memcli.networks"), `own` tells
+    where memcli's members are, as "module:attribute", and `contract` is the class that a member is an instance of.
+    A plug-in does not replace a member of memcli's own.
+    """
+
+    def __init__(self, noun: str, group: str, own: Mapping[str, str], contract: str) -> None:
+        self.noun, self.group = noun, group
+        self._own, self._contract = dict(own), contract
+        self._loaded: dict[str, T] = {}
+
+    @cached_property
+    def plugins(self) -> dict[str, EntryPoint]:
+        """The entry points of the group by name, sorted."""
+        found = sorted(entry_points(group=self.group), key=lambda point: point.name)
+        return {point.name: point for point in found if point.name not in self._own}
+
+    def __getitem__(self, name: str) -> T:
+        """The member of that name. KeyError where there is none, UsageError where its plug-in is broken."""
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter((*self._own, *self.plugins))
+
+    def __len__(self) -> int:
+        return len(self._own) + len(self.plugins)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._own or name in self.plugins
+
+    def find(self, name: str) -> T:
+        """The member of that name; UsageError, with all names, where there is none."""
+        if name in self:
+            return self[name]
+        raise UsageError(f"there is no {self.noun} {printable(name)!r}", do=f"Choose from {', '.join(self)}")
+
+    def working(self) -> dict[str, T]:
+        """All members that can be imported; a warning names each plug-in that cannot."""
+        found = {}
+        for name in self:
+            try:
+                found[name] = self[name]
+            except UsageError as error:
+                warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+        return found
+
+    def _load(self, name: str) -> T:
+        if name in self._own:
+            found: T = _attribute(self._own[name])
+            return found
+        point = self.plugins[name]
+        given = f"the plug-in {printable(point.value)!r} of the {self.noun} {printable(name)!r}"
+        try:
+            member: Any = point.load()
+        except Exception as error:  # a stranger's module may raise anything
+            told = printable(f"{type(error).__name__}: {error}")
+            raise UsageError(f"{given} cannot be imported: {told}", do="Repair or uninstall it") from error
+        contract = _attribute(self._contract)
+        if not isinstance(member, contract):
+            raise UsageError(
+                f"{given} is a {type(member).__name__}, and no {contract.__name__}",
+                do="Let its entry point name an instance; docs/extending.md has an example",
+            )
+        result: T = member
+        return result
+
+
+def _attribute(where: str) -> Any:
+    """What "module:attribute" names."""
+    module, _, name = where.partition(":")
+    return getattr(import_module(module), name)

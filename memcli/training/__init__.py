@@ -1,0 +1,1 @@
+"""Training a network: the recipe, the loop, the choice of how to retrain."""

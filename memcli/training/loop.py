@@ -1,0 +1,159 @@
+"""The one plain training loop, the minibatches that it runs on, and accuracy."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from memcli.data.augment import Augmentation
+from memcli.data.images import LabelledImages
+from memcli.data.noise import noise_like
+from memcli.data.sampling import balanced_rows, shuffled_epochs
+from memcli.data.spec import DataSpec
+from memcli.errors import DivergedError
+from memcli.memory.memory import Memory, Query
+from memcli.networks import first_linear
+from memcli.progress import Progress, Silent
+from memcli.seeds import derive, generator, isolated
+from memcli.training.recipe import TrainRecipe
+
+Batch = Callable[[int], tuple[Tensor, Tensor]]  # step -> images (n, C, H, W) and soft labels (n, classes)
+
+_LOOK_EVERY = 50  # steps: reading the loss stops the device, so it is not read at every step
+
+
+def recalled_batches(memory: Memory, size: int, seed: int, mixture: float = 0.0) -> Batch:
+    """Minibatches recalled from `memory`, on its device: size // classes images of each class, and at least one.
+
+    Rows come in shuffled epochs; minibatch t is a pure function of (seed, t). With a `mixture` above 0 the queries are
+    generalised: each is one class and, to a share drawn evenly from 0 to `mixture`, another one drawn at random.
+    """
+    classes = len(memory.spec.data.classes)
+    per_class = max(1, size // classes)
+
+    @torch.no_grad()
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        rows, labels = balanced_rows(memory.spec.rows, classes, per_class, seed, step, "recalled batches")
+        query = Query.of_classes(rows, labels, classes)
+        if mixture:
+            draw = generator(seed, "mixtures", step)
+            share = mixture * torch.rand(len(query), 1, generator=draw)
+            others = query.labels[torch.randperm(len(query), generator=draw)]
+            query = Query(rows, torch.lerp(query.labels, others, share))
+        return memory.recall(query), memory.targets(query)
+
+    return batch
+
+
+def real_batches(images: LabelledImages, spec: DataSpec, size: int, seed: int) -> Batch:
+    """Minibatches of real images in shuffled epochs, with one-hot labels; minibatch t is a pure function of (seed, t).
+
+    Where there are fewer than `size` images, each minibatch is all of them.
+    """
+    numbers = shuffled_epochs(len(images), size, seed, "real batches")
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        chosen = numbers(step)
+        return images.normalised(spec, chosen), one_hot(images.labels[chosen], len(spec.classes)).float()
+
+    return batch
+
+
+def share_of_rate(step: int, recipe: TrainRecipe) -> float:
+    """The share of the rate that step `step`, counted from 0, is taken at."""
+    left = (recipe.steps - step) / recipe.steps
+    return 1.0 if left >= recipe.decay else 0.5 * (1 - math.cos(math.pi * left / recipe.decay))
+
+
+@contextmanager
+def _dropout_from(seed: int, device: torch.device) -> Iterator[None]:
+    """Let layers that draw from global generators (dropout) draw from `seed`, and put the generators back."""
+    with isolated(seed, "dropout"):
+        if device.type != "cuda":
+            yield
+            return
+        with torch.cuda.device(device), torch.random.fork_rng([device], device_type="cuda"):
+            torch.cuda.manual_seed(derive(seed, "dropout"))
+            yield
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _require_finite(finite: bool, step: int, recipe: TrainRecipe) -> None:
+    if not finite:
+        raise DivergedError(
+            f"training {recipe.network} at rate {recipe.lr} gave numbers that are not finite by step {step}",
+            do="Train at a lower rate",
+        )
+
+
+def train(
+    network: nn.Module,
+    recipe: TrainRecipe,
+    batch: Batch,
+    progress: Progress | None = None,
+    *,
+    seed: int = 0,
+    title: str = "training",
+) -> None:
+    """Train `network` in place, on its device, and leave it in evaluation mode.
+
+    `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t), augmented
+    and with the recipe's noise added to its images (data.noise). `seed` is for augmentation, noise and layers that
+    draw at random, such as dropout. Raises DivergedError where the loss or a weight is not finite.
+    """
+    progress = progress or Silent()
+    device = _device(network)
+    optimiser = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+    augmentation, first = Augmentation(recipe.augment), first_linear(network)
+    network.train()
+    progress.begin(title, recipe.steps)
+    try:
+        with _dropout_from(seed, device):
+            for step in range(1, recipe.steps + 1):
+                images, labels = batch(step - 1)
+                draws = augmentation.draw(images.shape[1:], seed, step - 1, len(images))
+                images = augmentation.apply(images.to(device), draws)
+                if recipe.noise:
+                    noise = noise_like(images, first, generator(seed, "image noise", step))
+                    images = images + recipe.noise * noise
+                loss = cross_entropy(network(images), labels.to(device))
+                for group in optimiser.param_groups:
+                    group["lr"] = recipe.lr * share_of_rate(step - 1, recipe)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                if step % _LOOK_EVERY == 0 or step == recipe.steps:
+                    value = loss.item()
+                    _require_finite(math.isfinite(value), step, recipe)
+                    progress.update(step, loss=value)
+        _require_finite(all(bool(p.isfinite().all()) for p in network.parameters()), recipe.steps, recipe)
+        progress.end()
+    finally:
+        network.eval()
+
+
+@torch.no_grad()
+def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int = 500) -> Tensor:
+    """The most likely class of every image, (N,) int64 on the CPU, in evaluation mode, `batch` images at a time."""
+    device = _device(network)
+    training = network.training
+    network.eval()
+    try:
+        parts = [
+            network(images.normalised(spec, chosen).to(device)).argmax(1)
+            for chosen in torch.arange(len(images)).split(batch)
+        ]
+    finally:
+        network.train(training)
+    return torch.cat(parts).cpu()
+
+
+def accuracy(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int = 500) -> float:
+    """The share of `images` that `network` gives its own label, in [0, 1]."""
+    return (predictions(network, images, spec, batch) == images.labels).double().mean().item()

@@ -1,0 +1,73 @@
+"""How a network is trained: the recipe that every memory file holds. No torch."""
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Self
+
+from memcli.data.augmentations import augmentations
+from memcli.errors import UsageError
+from memcli.text import printable
+
+_MOST = 10_000_000  # steps, and images a step
+_STEADY = ("resnet18",)  # families that do best at the rate that was found for another
+_NEWER = ("decay", "augment", "mixture", "noise")  # settings of TrainRecipe that the first files did not have
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """How a network is trained: stored in every memory file, so that `retrain` with no flags repeats it."""
+
+    network: str = "convnet"
+    steps: int = 100
+    batch: int = 100  # images a step, spread evenly over the classes
+    lr: float = 0.01
+    momentum: float = 0.9
+    decay: float = 0.0  # the share of the steps, at the end, over which the rate falls to 0 by a cosine; 0: constant
+    augment: str = (
+        ""  # operations of memcli.data.augment, as "shift,rotate"; every image of every step has its own draw
+    )
+    mixture: float = 0.0  # the largest share of a second class in what is recalled; 0: one class an image
+    noise: float = 0.0  # standard deviation of Gaussian noise added to the normalised images of every step
+
+    def __post_init__(self) -> None:
+        augmentations(self.augment)
+        for what in ("decay", "mixture"):
+            if not 0 <= getattr(self, what) <= 1:
+                raise UsageError(f"{what} is {getattr(self, what)}", do=f"Give {what} from 0 to 1")
+        for what in ("steps", "batch"):
+            value = getattr(self, what)
+            if not (isinstance(value, int) and 1 <= value <= _MOST):
+                raise UsageError(f"{what} is {value!r}", do=f"Give {what} as a whole number, 1 to {_MOST}")
+        if not (math.isfinite(self.lr) and self.lr > 0 and 0 <= self.momentum < 1):
+            raise UsageError(
+                f"rate {self.lr} with momentum {self.momentum} cannot train",
+                do="Give a positive finite rate and a momentum in [0, 1)",
+            )
+        if not (math.isfinite(self.noise) and self.noise >= 0):
+            raise UsageError(f"noise is {self.noise}", do="Give a finite standard deviation, 0 or more")
+
+    def for_network(self, network: str) -> Self:
+        """The recipe for a network that it was not found for.
+
+        What is recalled was learned for one network and its rate, at which others, those without norms above all, end
+        far lower than they could, or at chance. So another family has a quarter of the rate, and twice the steps. The
+        same family, and those of _STEADY, are trained as the recipe says (docs/log/ has what that is worth).
+        """
+        family, named = network.partition(":")[0], replace(self, network=network)
+        if family in (self.network.partition(":")[0], *_STEADY):
+            return named
+        return replace(named, lr=self.lr / 4, steps=min(2 * self.steps, _MOST))
+
+    def to_json(self) -> dict[str, Any]:
+        """As files hold it: a setting that is newer than the format stands there only where it is not the default."""
+        newer = {field.name: field.default for field in fields(self) if field.name in _NEWER}
+        return {name: value for name, value in asdict(self).items() if newer.get(name, ...) != value}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        unknown = set(data) - {field.name for field in fields(cls)}
+        if unknown:
+            raise UsageError(
+                f"unknown training settings {printable(str(sorted(unknown)))}", do="Upgrade memcli to read them"
+            )
+        return cls(**data)

@@ -1,0 +1,113 @@
+"""Recipes: named, printable, changed by files, and refused where they make no sense."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from memcli.distillation.recipe import RECIPES, Stage, load_recipe
+from memcli.errors import DataError, UsageError
+from memcli.objectives.ridge import Ridge
+
+
+def test_the_paper_s_settings() -> None:
+    recipe = load_recipe("paper")
+    (stage,) = recipe.stages
+    inner, outer = stage.objective, stage.outer
+    assert (inner.steps, inner.per_class, recipe.lr, inner.momentum, inner.real_per_class) == (150, 32, 0.01, 0.9, 64)
+    assert (outer.optimiser, outer.lr, outer.momentum, outer.clip) == ("sgd", 0.1, 0.5, 2.0)
+    assert recipe.start == "noise"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_plain_json_and_rebuilt_from_it(name: str) -> None:
+    recipe = load_recipe(name)
+    stored = json.loads(json.dumps(recipe.to_json()))
+    assert load_recipe("quick").changed(stored) == recipe
+
+
+def test_a_file_changes_the_recipe_that_it_is_based_on(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        'base = "paper"\nlr = 1\n[[stages]]\nsteps = 7\nobjective.network = "mlp"\n'
+        '[[stages]]\nobjective.kind = "ridge"\nobjective.age = 3\n[retrain]\nsteps = 9\n'
+    )
+    recipe = load_recipe(str(path))
+    first, second = recipe.stages
+    assert (recipe.name, recipe.steps, recipe.retrain.steps, recipe.lr) == ("mine", 7 + second.steps, 9, 1.0)
+    assert (first.objective.network, first.objective.steps, first.outer.optimiser) == ("mlp", 150, "sgd")
+    assert second == Stage(Ridge(age=3))
+
+
+def test_an_unknown_recipe_is_refused() -> None:
+    with pytest.raises(
+        UsageError, match=r"unknown recipe 'fast'\. Choose from quick, best, gpu, paper, or name a .toml file"
+    ):
+        load_recipe("fast")
+
+
+def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"cannot read recipe .*gone.toml"):
+        load_recipe(str(tmp_path / "gone.toml"))
+    (tmp_path / "broken.toml").write_text("steps =")
+    with pytest.raises(DataError, match="cannot read recipe"):
+        load_recipe(str(tmp_path / "broken.toml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('base = "slow"', r"has base 'slow'\. Choose from quick, best, gpu, paper"),
+        ("stepz = 3", r"unknown recipe setting 'stepz'\. Choose from .*stages"),
+        ("[[stages]]\nobjective.rate = 3", r"setting 'stages.0.objective.rate'\. Choose from .*network"),
+        ("check_networks = 1.5", r"recipe setting 'check_networks' is 1.5\. Give a value like \d+"),
+        ("check_networks = true", r"recipe setting 'check_networks' is True\. Give a value like \d+"),
+        ("check = 3", r"recipe setting 'check' is 3\. Give a table"),
+        ("[stages]\nsteps = 3", r"recipe setting 'stages' is no list of tables\. Write each stage as \[\[stages\]\]"),
+        ("stages = []", r"recipe: there is no stage\. Give one \[\[stages\]\] or more"),
+        ("[[stages]]\nobjective = 3", r"recipe setting 'stages.0.objective' is 3\. Give a table"),
+        ('[[stages]]\nobjective.kind = "luck"', r"there is no objective 'luck'\. Choose from unrolled, ridge"),
+        ("[[stages]]\nsteps = 0", r"recipe: steps is 0\. Give 1 or more"),
+        ("[[stages]]\nshare = 0", r"recipe: share is 0.0\. Give a positive number"),
+        ("[[stages]]\npatience = -1", r"recipe: patience is -1\. Give 0 or more"),
+        ("[[stages]]\nobjective.momentum = 1", r"recipe: momentum is 1.0\. Give a number in \[0, 1\)"),
+        (
+            '[[stages]]\nobjective.kind = "unrolled"\nobjective.window = 21',
+            r"recipe: window is 21\. Give 0 to 20, the steps",
+        ),
+        *(
+            (
+                f'[[stages]]\nobjective.kind = "unrolled"\nobjective.window = {window}\nobjective.pool = {pool}',
+                rf"recipe: pool is {pool} and window {window}\. Give a window, or 0 for the pool",
+            )
+            for window, pool in ((0, 2), (5, -1))
+        ),
+        ('[[stages]]\nobjective.augment = "spin"', r"'spin' is no augmentation\. Choose from flip"),
+        ("[[stages]]\nouter.lr = 0", r"recipe: lr is 0.0\. Give a positive number"),
+        ("lr = nan", r"recipe: lr is nan\. Give a positive number"),
+        ("[[stages]]\nouter.decay = 1", r"recipe: decay is 1.0\. Give a number in \[0, 1\)"),
+        ("holdout = 1.0", r"recipe: holdout is 1.0\. Give a share between 0 and 1"),
+        ('start = "luck"', r"recipe: start is 'luck'\. Choose from data, noise"),
+        ('[[stages]]\nouter.optimiser = "lion"', r"recipe: optimiser is 'lion'\. Choose from adam, muon, sgd"),
+        ("[retrain]\nlr = -1", r"rate -1.0 with momentum 0.9 cannot train"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_recipe(str(path))
+
+
+def test_most_rows_are_those_that_every_training_sees_twice() -> None:
+    wanted = {"quick": 20, "best": 600, "gpu": 600, "paper": 2400}
+    assert {name: load_recipe(name).most_rows for name in RECIPES} == wanted
+
+
+def test_the_example_of_the_page_is_a_recipe(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    path = tmp_path / "own.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    recipe = load_recipe(str(path))
+    assert [(stage.kind, stage.steps) for stage in recipe.stages] == [("ridge", 200), ("unrolled", 1000)]
+    assert all(f"| `{name}` |" in page for name in RECIPES)

@@ -1,0 +1,75 @@
+"""The search of K, s and R: candidates that fit, halving that keeps the better, one choice for the same steps."""
+
+from functools import partial
+
+import pytest
+
+from memcli.data.sources import open_source
+from memcli.distillation import tune as module
+from memcli.distillation.recipe import load_recipe
+from memcli.distillation.tune import Tried, candidates, tune
+from memcli.errors import UsageError
+from memcli.memory.spec import MemorySpec
+
+SOURCE = open_source("fake:n=60,test=10,classes=3,shape=1x8x8")
+MLP = "mlp:width=8,depth=2"
+RECIPE = load_recipe("quick").changed(
+    {
+        "check_networks": 1,
+        "stages": [
+            {
+                "steps": 40,
+                "check_every": 5,
+                "objective": {"kind": "unrolled", "network": MLP, "steps": 3, "real_per_class": 4},
+            }
+        ],
+        "check": {"network": MLP, "steps": 3, "batch": 6},
+    }
+)
+
+
+def test_candidates_differ_and_spend_the_budget() -> None:
+    found = candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=2 * 192))
+    assert len(found) == len(set(found)) > 4
+    assert {spec.scale for spec in found} == {1, 2}, "a quarter of 8 pixels is too small"
+    for spec in found:
+        assert spec.floats <= 2 * 192
+        assert spec.bases <= spec.base_shape[1] * spec.base_shape[2]
+
+
+def test_the_better_half_goes_on_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The accuracies are made up here: more bases are better."""
+    specs = tuple(MemorySpec(SOURCE.spec, bases=bases, scale=2, rows=2) for bases in range(1, 6))
+    given: list[tuple[int, int]] = []
+
+    def trial(_source, spec, _recipe, _seed, _device, steps, _seconds) -> Tried:
+        given.append((spec.bases, steps))
+        return Tried(spec, steps, spec.bases / 10)
+
+    monkeypatch.setattr(module, "_trial", trial)
+    found = tune(SOURCE, specs, RECIPE, steps=90)
+    assert given == [(1, 6), (2, 6), (3, 6), (4, 6), (5, 6), (5, 10), (4, 10), (3, 10), (5, 15), (4, 15)]
+    assert [one.spec.bases for one in found] == [5, 4, 3, 2, 1]
+    assert sum(steps for _, steps in given) == 90
+
+
+def test_the_same_steps_give_the_same_trials() -> None:
+    specs = candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=192))
+    one, same = (tune(SOURCE, specs, RECIPE, seed=1, steps=20) for _ in range(2))
+    assert one == same
+    assert len(one) == len(specs)
+
+
+def test_a_time_budget_is_kept_by_trials_of_no_step() -> None:
+    found = tune(
+        SOURCE,
+        candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=192)),
+        RECIPE,
+        time_budget=1e-6,
+    )
+    assert {one.steps for one in found} == {0}
+
+
+def test_no_candidate_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"no memory fits the budget\. Give a larger --ipc or --budget"):
+        tune(SOURCE, candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=5)), RECIPE)

@@ -1,0 +1,334 @@
+"""A run folder is locked, resumed exactly where it was, and never mixes two runs."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from memcli.errors import ExistsError, LimitError, MemoryFileError, UsageError
+from memcli.files import container, runfolder
+from memcli.files.runfolder import opened
+
+SETTINGS = {"recipe": {"outer": {"lr": 0.02}, "steps": 10}, "seed": 0, "shape": (1, 2)}
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "shoes.safetensors"
+
+
+def state(step: int) -> dict[str, torch.Tensor]:
+    return {
+        "bases": torch.full((2, 3), step / 7),
+        "step/α": torch.tensor(step),
+        "mask": torch.ones(4, dtype=torch.uint8),
+    }
+
+
+def run(output: Path, *steps: int, **how: bool) -> None:
+    """A run that writes figures and a checkpoint at every one of `steps`."""
+    with opened(output, SETTINGS, **how) as folder:
+        for step in steps:
+            folder.metrics(step, loss=step / 2)
+            folder.save(step, state(step), {"best": 0.1, "rate": 0.02 / 3})
+
+
+def steps_in(path: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (path / "metrics.jsonl").read_text().splitlines()]
+
+
+def checkpoints(path: Path) -> list[str]:
+    return sorted(found.name for found in path.glob("checkpoint-*"))
+
+
+def test_a_new_folder_holds_the_settings(output: Path) -> None:
+    with opened(output, SETTINGS) as folder:
+        assert folder.path == output.with_name("shoes.run")
+        assert folder.latest() is None
+        assert folder.damaged == ()
+    stored = json.loads((folder.path / "settings.json").read_text())
+    assert stored == {"recipe": {"outer": {"lr": 0.02}, "steps": 10}, "seed": 0, "shape": [1, 2]}
+
+
+def test_an_output_without_a_suffix_has_a_folder_too(tmp_path: Path) -> None:
+    assert runfolder.folder_of(tmp_path / "out") == tmp_path / "out.run"
+
+
+def test_the_name_of_a_run_folder_is_no_output(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"x\.run is the name of a run folder\. Choose another -o"):
+        runfolder.folder_of(tmp_path / "x.run")
+
+
+def test_a_checkpoint_comes_back_exactly(output: Path) -> None:
+    run(output, 100)
+    with opened(output, SETTINGS, resume=True) as folder:
+        found = folder.latest()
+    assert found is not None
+    step, tensors, counters = found
+    assert (step, counters) == (100, {"best": 0.1, "rate": 0.02 / 3})
+    assert tensors.keys() == state(100).keys()
+    for name, tensor in state(100).items():
+        assert torch.equal(tensors[name], tensor)
+        assert tensors[name].dtype == tensor.dtype
+
+
+def test_two_generations_are_kept(output: Path) -> None:
+    run(output, 1, 2, 3)
+    names = ["checkpoint-00000002.safetensors", "checkpoint-00000003.safetensors"]
+    assert checkpoints(output.with_name("shoes.run")) == names
+
+
+def test_steps_of_nine_digits_are_in_order(output: Path) -> None:
+    run(output, 99_999_999, 100_000_000)
+    with opened(output, SETTINGS, resume=True) as folder:
+        found = folder.latest()
+    assert found is not None
+    assert found.step == 100_000_000
+
+
+def break_newest(path: Path) -> str:
+    newest = path / checkpoints(path)[-1]
+    data = bytearray(newest.read_bytes())
+    data[-1] ^= 1
+    newest.write_bytes(data)
+    return newest.name
+
+
+def test_a_damaged_newest_falls_back_to_the_older(output: Path) -> None:
+    run(output, 5, 6)
+    broken = break_newest(output.with_name("shoes.run"))
+    with opened(output, SETTINGS, resume=True) as folder:
+        found = folder.latest()
+        assert found is not None
+        assert found.step == 5
+        assert folder.damaged == (broken,)
+        assert checkpoints(folder.path) == ["checkpoint-00000005.safetensors"]
+        assert steps_in(folder.path) == [5]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"kind": "memory"},
+        {"kind": "checkpoint"},
+        {"kind": "checkpoint", "format": 1, "step": "6", "counters": {}},
+        {"kind": "checkpoint", "format": 1, "step": 6, "counters": []},
+        {"kind": "checkpoint", "format": 1, "step": 7, "counters": {}},
+    ],
+)
+def test_another_file_in_the_place_of_a_checkpoint_is_damaged(output: Path, manifest: dict[str, Any]) -> None:
+    run(output, 5)
+    path = output.with_name("shoes.run") / "checkpoint-00000006.safetensors"
+    container.write(path, state(6), manifest, force=False)
+    with opened(output, SETTINGS, resume=True) as folder:
+        assert folder.damaged == (path.name,)
+
+
+def test_no_checkpoint_that_can_be_read(output: Path) -> None:
+    run(output, 5)
+    break_newest(output.with_name("shoes.run"))
+    with pytest.raises(MemoryFileError, match=r"no checkpoint in .* can be read\. Start afresh with --force"):
+        run(output, resume=True)
+    assert checkpoints(output.with_name("shoes.run"))
+
+
+def test_a_checkpoint_of_a_newer_memcli_is_kept(output: Path) -> None:
+    run(output, 5)
+    path = output.with_name("shoes.run") / "checkpoint-00000006.safetensors"
+    manifest = {"kind": "checkpoint", "format": 2, "step": 6, "counters": {}}
+    container.write(path, state(6), manifest, force=False)
+    with pytest.raises(MemoryFileError, match="was written by a newer memcli"):
+        run(output, resume=True)
+    assert path.exists()
+
+
+def test_resuming_cuts_off_the_figures_after_the_checkpoint(output: Path) -> None:
+    run(output, 1, 2)
+    path = output.with_name("shoes.run")
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "loss": 1.5}\n{"step": 4, "lo')
+    run(output, 3, resume=True)
+    assert steps_in(path) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("torn", ['{"step": 2, "lo', '{"step": 2}', '{"step": "2"}\n', "\x00\x00\n", "[]\n"])
+def test_a_torn_line_of_figures_ends_them(output: Path, torn: str) -> None:
+    run(output, 1)
+    path = output.with_name("shoes.run")
+    with (path / "metrics.jsonl").open("a") as file:
+        file.write(torn)
+    run(output, 2, resume=True)
+    assert steps_in(path) == [1, 2]
+
+
+def test_resuming_before_the_first_checkpoint_starts_over(output: Path) -> None:
+    with opened(output, SETTINGS) as folder:
+        folder.metrics(0, loss=1.0)
+    with opened(output, SETTINGS, resume=True) as folder:
+        assert folder.latest() is None
+        assert steps_in(folder.path) == []
+
+
+def test_figures_that_are_not_finite_are_null(output: Path) -> None:
+    with opened(output, SETTINGS) as folder:
+        folder.metrics(3, loss=float("nan"), rate=float("inf"), count=2)
+    line = (folder.path / "metrics.jsonl").read_text()
+    assert line == '{"step": 3, "loss": null, "rate": null, "count": 2}\n'
+
+
+def test_figures_on_a_full_disk(output: Path) -> None:
+    with opened(output, SETTINGS) as folder:
+        (folder.path / "metrics.jsonl").symlink_to("/dev/full")
+        with pytest.raises(LimitError, match="no space to write"):
+            folder.metrics(1, loss=0.5)
+
+
+def test_status(output: Path) -> None:
+    with opened(output, SETTINGS) as folder:
+        folder.status("running")
+        folder.status("interrupted", step=3, resume=True)
+        assert json.loads((folder.path / "status.json").read_text()) == {
+            "state": "interrupted",
+            "step": 3,
+            "resume": True,
+        }
+        with pytest.raises(UsageError, match="no run is 'paused'"):
+            folder.status("paused")
+
+
+def test_other_settings_are_named(output: Path) -> None:
+    run(output, 1)
+    other = {"recipe": {"outer": {"lr": 0.01}, "steps": 10}, "seed": 0, "shape": [1, 3], "more": {}}
+    with (
+        pytest.raises(
+            UsageError,
+            match=r"started with other settings: more, recipe\.outer\.lr, shape differ\. Give the same settings",
+        ),
+        opened(output, other, resume=True),
+    ):
+        pytest.fail("the block must not run")
+    assert steps_in(output.with_name("shoes.run")) == [1]
+
+
+def test_damaged_settings(output: Path) -> None:
+    run(output, 1)
+    (output.with_name("shoes.run") / "settings.json").write_bytes(b"\xff")
+    with pytest.raises(MemoryFileError, match=r"settings\.json is not valid JSON"):
+        run(output, resume=True)
+
+
+def test_an_existing_folder_needs_resume_or_force(output: Path) -> None:
+    run(output, 1)
+    with pytest.raises(ExistsError, match=r"shoes\.run exists from an earlier run\. Add --resume .* or --force"):
+        run(output, 1)
+
+
+def test_force_removes_only_the_files_of_a_run(output: Path) -> None:
+    run(output, 1, 2)
+    path = output.with_name("shoes.run")
+    mine = ["notes.txt", "checkpoint-mine.safetensors", ".settings.json.tmp"]
+    for name in (*mine, ".checkpoint-00000003.safetensors.0123456789abcdef.tmp"):
+        (path / name).touch()
+    run(output, force=True)
+    assert sorted(found.name for found in path.iterdir()) == sorted([*mine, ".lock", "settings.json"])
+
+
+def test_resuming_removes_what_a_kill_left_of_a_write(output: Path) -> None:
+    run(output, 1)
+    stray = output.with_name("shoes.run") / ".checkpoint-00000002.safetensors.0123456789abcdef.tmp"
+    stray.touch()
+    run(output, resume=True)
+    assert not stray.exists()
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_nothing_to_resume(output: Path, made: bool) -> None:
+    if made:
+        output.with_name("shoes.run").mkdir()
+    with pytest.raises(UsageError, match=r"there is no run to resume in .*shoes\.run\. Leave out --resume"):
+        run(output, resume=True)
+
+
+def test_no_folder_for_the_run(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no folder .*missing\. Create it first"):
+        run(tmp_path / "missing" / "x.safetensors")
+
+
+def test_a_file_in_the_place_of_the_folder(output: Path) -> None:
+    output.with_name("shoes.run").touch()
+    with pytest.raises(UsageError, match=r"shoes\.run exists and is not a folder"):
+        run(output, force=True)
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "status.json", "settings.json", "checkpoint-00000009.safetensors"])
+@pytest.mark.parametrize("kind", ["link", "fifo", "folder"])
+def test_what_is_no_regular_file_is_left_alone(output: Path, tmp_path: Path, name: str, kind: str) -> None:
+    (tmp_path / "precious").write_text("{}")
+    folder = output.with_name("shoes.run")
+    folder.mkdir()
+    {"link": lambda path: path.symlink_to(tmp_path / "precious"), "fifo": os.mkfifo, "folder": os.mkdir}[kind](
+        folder / name
+    )
+    with pytest.raises(UsageError, match=rf"{name} is not a regular file\. Remove it"):
+        run(output, force=True)
+    assert os.path.lexists(folder / name)
+    assert (tmp_path / "precious").read_text() == "{}"
+
+
+def test_a_link_in_the_place_of_the_lock(output: Path, tmp_path: Path) -> None:
+    output.with_name("shoes.run").mkdir()
+    (output.with_name("shoes.run") / ".lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match=r"\.lock cannot be written"):
+        run(output, force=True)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize("how", [{"resume": True}, {"force": True}])
+def test_a_run_that_is_in_use(output: Path, how: dict[str, bool]) -> None:
+    with opened(output, SETTINGS) as folder:
+        folder.metrics(1, loss=0.5)
+        with pytest.raises(ExistsError, match=r"another run is using .*shoes\.run\. Wait for it"):
+            run(output, **how)
+        assert steps_in(folder.path) == [1]
+    run(output, **how)
+
+
+def test_the_lock_of_a_killed_run_is_free(output: Path) -> None:
+    code = (
+        "import os, signal, sys\n"
+        "from memcli.files.runfolder import opened\n"
+        "with opened(sys.argv[1], {}) as folder:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code, str(output)], check=False).returncode == -9
+    with opened(output, {}, resume=True) as folder:
+        assert folder.latest() is None
+
+
+def full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_keeps_the_older_checkpoints(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(output, 1, 2)
+    with opened(output, SETTINGS, resume=True) as folder:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", full)
+            with pytest.raises(LimitError, match="no space to write"):
+                folder.save(3, state(3), {})
+        names = ["checkpoint-00000001.safetensors", "checkpoint-00000002.safetensors"]
+        assert checkpoints(folder.path) == names
+        found = folder.latest()
+    assert found is not None
+    assert found.step == 2
+
+
+def test_counters_must_be_json(output: Path) -> None:
+    with opened(output, SETTINGS) as folder, pytest.raises(UsageError, match="cannot be stored as JSON"):
+        folder.save(1, state(1), {"loss": float("nan")})

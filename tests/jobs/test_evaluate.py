@@ -1,0 +1,226 @@
+"""Evaluation end to end on class means of fake images: better than chance, honest baselines, the same by seed."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from memcli.data.images import LabelledImages
+from memcli.data.sources import Source, aligned, open_source
+from memcli.data.spec import DataSpec
+from memcli.errors import DataError, DivergedError, GateError, UsageError
+from memcli.files.manifest import Manifest
+from memcli.files.memoryfile import Artifact
+from memcli.jobs import evaluate as module
+from memcli.jobs.evaluate import by_protocol, evaluate, random_subset, real_images_per_class, require, to_json
+from memcli.jobs.figures import Report, Trial
+from memcli.memory.memory import Memory
+from memcli.memory.spec import MemorySpec
+from memcli.progress import Silent
+from memcli.training.recipe import TrainRecipe
+
+RECIPE = TrainRecipe("convnet:width=8,depth=2", steps=20, batch=12, lr=0.05)
+EVERYTHING = frozenset({"random", "full"})
+KINDS = ("memory", "random", "full")
+
+
+@pytest.fixture(scope="module")
+def source() -> Source:
+    return open_source("fake:n=60,test=30,classes=3,shape=1x8x8")
+
+
+@pytest.fixture(scope="module")
+def artifact(source: Source) -> Artifact:
+    """Each class's one image: the mean of its training images."""
+    train = source.split("train")
+    pixels = train.normalised(source.spec)
+    means = torch.stack([pixels[train.labels == label].mean(0) for label in range(3)])
+    spec = MemorySpec(source.spec, bases=3, scale=1, rows=1)
+    provenance = {"source": "fake", "fingerprint": source.fingerprint, "licence": None, "versions": {}}
+    return Artifact(Memory(spec, means, torch.eye(3).unsqueeze(0)), Manifest(spec, {}, 0, RECIPE, provenance, {}))
+
+
+@pytest.fixture(scope="module")
+def report(artifact: Artifact, source: Source) -> Report:
+    networks = ("mlp:width=16", RECIPE.network, "mlp:width=16")
+    return evaluate(artifact, source, networks=networks, runs=2, baselines=EVERYTHING, full_epochs=3)
+
+
+def test_every_network_meets_every_training_data_in_every_run(report: Report) -> None:
+    kinds = [(trial.network, trial.trained_on) for trial in report.trials]
+    expected = [(name, kind) for name in ("mlp:width=16", RECIPE.network) for _ in range(2) for kind in KINDS]
+    assert kinds == expected
+    assert all(trial.seconds > 0 for trial in report.trials)
+
+
+def test_baselines_train_as_long_as_they_say(report: Report) -> None:
+    def steps(network: str) -> dict[str, int]:
+        return {trial.trained_on: trial.steps for trial in report.trials if trial.network == network}
+
+    assert steps(RECIPE.network) == {"memory": 20, "random": 20, "full": 15}  # 3 epochs of 60 images, 12 at a time
+    assert steps("mlp:width=16") == {"memory": 40, "random": 40, "full": 15}
+
+
+def test_a_memory_of_class_means_teaches_more_than_chance(report: Report) -> None:
+    for network in ("mlp:width=16", RECIPE.network):
+        for kind in KINDS:
+            assert report.accuracy(network, kind).mean > 0.6, (network, kind)
+
+
+def test_the_same_seed_measures_the_same(artifact: Artifact, source: Source) -> None:
+    def measured(seed: int) -> list[float]:
+        # few steps at a low rate, so that networks differ and are often wrong
+        recipe = replace(RECIPE, steps=2, lr=0.001)
+        found = evaluate(artifact, source, runs=4, baselines=frozenset({"random"}), seed=seed, recipe=recipe)
+        return [trial.accuracy for trial in found.trials]
+
+    assert measured(0) == measured(0)
+    assert measured(0) != measured(1)
+    assert len(set(measured(0))) > 1
+
+
+def test_a_run_starts_from_the_same_weights_whatever_it_is_trained_on(artifact: Artifact, source: Source) -> None:
+    recipe = replace(RECIPE, steps=1, lr=1e-12)  # so that what is measured is the start
+    found = evaluate(artifact, source, runs=4, baselines=EVERYTHING, recipe=recipe, full_epochs=1)
+    runs = [{trial.accuracy for trial in found.trials[run * 3 : run * 3 + 3]} for run in range(4)]
+    assert all(len(run) == 1 for run in runs)
+    assert len(set.union(*runs)) > 1
+
+
+def test_only_the_test_split_is_measured_and_train_is_left_alone_without_baselines(artifact: Artifact) -> None:
+    data = artifact.memory.spec.data
+    asked = []
+
+    def load(split: str) -> LabelledImages:
+        asked.append(split)
+        return LabelledImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 0, 0, 1]))
+
+    found = evaluate(artifact, Source("x", data.classes, data.shape, load, (), data), runs=1)
+    assert asked == ["test"]
+    assert found.trials[0].network == RECIPE.network  # the file's own
+    assert found.trials[0].accuracy in (0.0, 0.25, 0.75)  # four equal images have one prediction
+
+
+def test_real_images_per_class_round_up_in_favour_of_the_baseline(artifact: Artifact) -> None:
+    data = artifact.memory.spec.data  # an image of each of the three classes is 192 numbers
+    assert [real_images_per_class(data, numbers) for numbers in (19, 192, 193, 2 * 192)] == [1, 1, 2, 2]
+
+
+def test_bytes_buy_four_times_the_images_of_float32(artifact: Artifact, source: Source) -> None:
+    asked = []
+    original = module.random_subset
+
+    def watched(images: LabelledImages, spec: DataSpec, per_class: int, seed: int) -> LabelledImages:
+        asked.append(per_class)
+        return original(images, spec, per_class, seed)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "random_subset", watched)
+        found = evaluate(artifact, source, runs=1, baselines=frozenset({"random", "bytes"}))
+    assert [trial.trained_on for trial in found.trials] == ["memory", "random", "bytes"]
+    assert asked == [2, 5]  # 201 floats, 804 bytes
+
+
+def test_the_paper_s_protocol() -> None:
+    data = open_source("fake:classes=10,shape=3x32x32").spec
+    own = TrainRecipe("mlp", 5, 6, 0.5, mixture=0.5, decay=1.0)
+    cifar = MemorySpec(data, bases=16, scale=2, rows=115)
+    assert by_protocol("file", cifar, own, "mlp") == own
+    assert by_protocol("file", cifar, own, "convnet") == own.for_network("convnet") != replace(own, network="convnet")
+    assert by_protocol("rtp", cifar, own, "vgg11") == TrainRecipe("vgg11", 600, 640, 0.01, 0.9)
+    small = MemorySpec(data, bases=16, scale=2, rows=2)
+    assert by_protocol("rtp", small, own, "mlp") == TrainRecipe("mlp", 300, 20, 0.01, 0.9)
+    with pytest.raises(UsageError, match=r"there is no protocol 'best'\. Choose from file, rtp"):
+        by_protocol("best", small, own, "mlp")
+
+
+def test_random_subsets_are_even_pure_and_take_all_of_a_small_class(source: Source) -> None:
+    train = source.split("train")
+    subset = random_subset(train, source.spec, 4, seed=0)
+    assert subset.labels.bincount().tolist() == [4, 4, 4]
+    pool = {(image.numpy().tobytes(), int(label)) for image, label in zip(train.images, train.labels, strict=True)}
+    chosen = {(image.numpy().tobytes(), int(label)) for image, label in zip(subset.images, subset.labels, strict=True)}
+    assert chosen <= pool
+    assert len(chosen) == 12
+    assert torch.equal(subset.images, random_subset(train, source.spec, 4, seed=0).images)
+    assert not torch.equal(subset.images, random_subset(train, source.spec, 4, seed=1).images)
+    few = train.subset(torch.tensor([0, 1, 2, 3]))
+    assert random_subset(few, source.spec, 2, seed=0).labels.bincount().tolist() == [2, 1, 1]
+
+
+def test_to_json_has_the_contracts_keys(report: Report, artifact: Artifact, source: Source) -> None:
+    data = to_json(report)
+    assert set(data) == {"results", "baselines"}
+    for figures in (data["results"], data["baselines"]["random"], data["baselines"]["full"]):
+        assert [entry["network"] for entry in figures] == ["mlp:width=16", RECIPE.network]
+        assert all(set(entry) == {"network", "accuracy", "steps", "lr"} for entry in figures)
+        assert all(entry["lr"] == RECIPE.for_network(entry["network"]).lr for entry in figures)
+        assert all(set(entry["accuracy"]) == {"mean", "std", "n"} for entry in figures)
+        assert all(entry["accuracy"]["n"] == 2 for entry in figures)
+    assert [entry["steps"] for entry in data["results"]] == [40, 20]
+    assert to_json(evaluate(artifact, source, runs=1))["baselines"] == {}
+
+
+def test_a_training_that_diverges_is_begun_again_at_half_the_rate(artifact: Artifact, source: Source) -> None:
+    class Notes(Silent):
+        def __init__(self) -> None:
+            self.told: list[str] = []
+
+        def note(self, message: str) -> None:
+            self.told.append(message)
+
+    notes, without = Notes(), replace(RECIPE, network="alexnet", lr=1.0)
+    report = evaluate(artifact, source, runs=2, recipe=without, progress=notes)
+    first, second = report.trials
+    assert first.lr < without.lr
+    assert second.lr <= first.lr
+    (row,) = to_json(report)["results"]
+    assert row["lr"] == second.lr
+    halvings = int(math.log2(without.lr / second.lr))
+    assert len(notes.told) == halvings
+    assert notes.told[0].endswith("memory, run 1 of 2: diverged at rate 1, begun again at 0.5")
+    assert evaluate(artifact, source, runs=1, recipe=replace(without, lr=first.lr)).trials[0].accuracy == first.accuracy
+    with pytest.raises(
+        DivergedError, match=r"rate 16777216\.0 gave numbers that are not finite .* Train at a lower rate"
+    ):
+        evaluate(artifact, source, runs=1, recipe=replace(without, lr=2.0**30))
+
+
+def test_a_gate_looks_at_the_memory_of_every_network() -> None:
+    trials = (
+        Trial("good", "memory", 0.9, 1, 1.0, 0.1),
+        Trial("bad", "memory", 0.5, 1, 1.0, 0.1),
+        Trial("x", "full", 0.1, 1, 1.0, 0.1),
+    )
+    require(Report(trials), 0.5)
+    with pytest.raises(GateError, match=r"bad reached an accuracy of 0\.5000, below 0\.5001\. Distil longer"):
+        require(Report(trials), 0.5001)
+
+
+def test_what_cannot_be_evaluated_is_refused_before_any_training(artifact: Artifact, source: Source) -> None:
+    with pytest.raises(UsageError, match=r"no baseline 'half'\. Choose from random, bytes, full"):
+        evaluate(artifact, source, baselines=frozenset({"half"}))
+    with pytest.raises(UsageError, match="runs is 0"):
+        evaluate(artifact, source, runs=0)
+    with pytest.raises(UsageError, match="full epochs is 0"):
+        evaluate(artifact, source, full_epochs=0)
+    with pytest.raises(UsageError, match="there is no network 'lenet'"):
+        evaluate(artifact, source, networks=("convnet", "lenet"), recipe=replace(RECIPE, steps=10_000_000))
+    with pytest.raises(DataError, match="Align the source first"):
+        evaluate(artifact, open_source("fake:classes=4,shape=1x8x8"))
+
+
+def test_an_aligned_source_measures_as_the_source_itself(artifact: Artifact, source: Source) -> None:
+    swapped = Source(
+        "swapped",
+        ("2", "0", "1"),
+        source.shape,
+        lambda split: _relabelled(source.split(split), torch.tensor([1, 2, 0])),
+    )
+    own, other = (evaluate(artifact, it, runs=1) for it in (source, aligned(swapped, source.spec)))
+    assert own.trials[0].accuracy == other.trials[0].accuracy
+
+
+def _relabelled(images: LabelledImages, mapping: torch.Tensor) -> LabelledImages:
+    return LabelledImages(images.images, mapping[images.labels])

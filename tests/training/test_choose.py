@@ -1,0 +1,85 @@
+"""The choice of how to retrain: greedy on validation, within the time, and honest about what it tried."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+
+from memcli.data.sources import open_source
+from memcli.errors import Interrupted
+from memcli.memory.memory import Memory
+from memcli.memory.spec import MemorySpec
+from memcli.networks import build
+from memcli.seeds import generator
+from memcli.training.choose import choose, retrained_accuracy
+from memcli.training.loop import accuracy, recalled_batches, train
+from memcli.training.recipe import TrainRecipe
+
+SOURCE = open_source("fake:n=60,test=10,classes=3,shape=1x8x8")
+SPEC = MemorySpec(SOURCE.spec, bases=3, scale=2, rows=4)
+MEMORY = Memory(SPEC, **{name: torch.randn(s, generator=generator(0, name)) for name, s in SPEC.shapes.items()})
+RECIPE = TrainRecipe("mlp:width=8,depth=2", steps=10, batch=6, lr=0.1)
+VALIDATION = SOURCE.split("train")
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> Callable:
+    """Lets a made-up judge stand for training; returns the recipes that it was asked about."""
+
+    def by(judge: Callable[[TrainRecipe], float]) -> list[TrainRecipe]:
+        asked: list[TrainRecipe] = []
+
+        def accuracy_of(_memory: object, recipe: TrainRecipe, _validation: object, _seed: int) -> float:
+            asked.append(recipe)
+            return judge(recipe)
+
+        monkeypatch.setattr("memcli.training.choose.retrained_accuracy", accuracy_of)
+        return asked
+
+    return by
+
+
+def test_changes_that_help_are_kept_and_others_taken_back(judged: Callable) -> None:
+    asked = judged(lambda recipe: 0.5 + (recipe.mixture > 0) * 0.1 + (recipe.steps == 20) * 0.1 - (recipe.decay > 0))
+    best, reached = choose(MEMORY, RECIPE, VALIDATION, 0)
+    assert reached == pytest.approx(0.7)
+    assert (best.steps, best.mixture, best.decay, best.lr, best.augment) == (20, 0.5, 0.0, 0.1, "")
+    assert asked[0] == RECIPE
+    assert asked[1] == replace(RECIPE, augment="rotate")
+
+
+def test_the_choice_stops_where_it_is_asked_to(judged: Callable) -> None:
+    asked, polls = judged(lambda _: 0.5), iter([False, False, True])
+    with pytest.raises(
+        Interrupted, match=r"stopped while choosing how to retrain\. Give the same command with --resume to continue"
+    ):
+        choose(MEMORY, RECIPE, VALIDATION, 0, interrupted=lambda: next(polls))
+    assert asked == [RECIPE, replace(RECIPE, augment="rotate")]
+
+
+@pytest.mark.parametrize("operation", ["flip", "rotate"])
+def test_an_augmentation_is_taken_only_where_it_helps(judged: Callable, operation: str) -> None:
+    judged(lambda recipe: 0.5 + 0.1 * (operation in recipe.augment))
+    assert choose(MEMORY, RECIPE, VALIDATION, 0)[0].augment == operation
+    assert choose(MEMORY, replace(RECIPE, augment="shift"), VALIDATION, 0)[0].augment == f"{operation},shift"
+    judged(lambda recipe: 0.5 - 0.1 * (operation in recipe.augment))
+    assert choose(MEMORY, RECIPE, VALIDATION, 0)[0].augment == ""
+
+
+def test_without_time_only_the_recipe_itself_is_tried(judged: Callable) -> None:
+    asked = judged(lambda _: 0.5)
+    assert choose(MEMORY, RECIPE, VALIDATION, 0, ends=time.monotonic() - 1) == (RECIPE, 0.5)
+    assert asked == [RECIPE]
+
+
+def test_the_accuracy_is_that_of_a_network_trained_by_the_recipe() -> None:
+    recipe = TrainRecipe("mlp:width=8,depth=2", steps=10, batch=6, lr=0.1, decay=1.0, augment="shift", mixture=0.5)
+    network = build(recipe.network, SOURCE.spec, seed=3)
+    train(network, recipe, recalled_batches(MEMORY, 6, 3, 0.5), seed=3)
+    assert retrained_accuracy(MEMORY, recipe, VALIDATION, 3) == accuracy(network, VALIDATION, SOURCE.spec)
+
+
+def test_a_training_that_diverges_counts_as_nothing() -> None:
+    assert retrained_accuracy(MEMORY, TrainRecipe("mlp", steps=10, batch=6, lr=1e30), VALIDATION, 0) == 0.0
