@@ -1,8 +1,63 @@
 """memcli: compress a labelled image data set into addressable memories, and train networks from them.
 
-The Python interface mirrors the command line: `memcli.distillation.loop.distill`, `memcli.jobs.recall.recall`,
-`memcli.jobs.retrain.retrain`, `memcli.jobs.evaluate.evaluate`, and `memcli.artifact` to read and write memory files.
-Nothing is imported here, so that `memcli --help` and `memcli inspect` start without torch.
+    memory = memcli.load("shoes.safetensors")
+    images, labels = memory.recall("cat")
+    memcli.distill("./photos", "photos.safetensors", ipc=1, time_budget="5m")
+
+docs/api.md has them all. A name is imported when it is first used, so that `import memcli` needs no torch.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+_WHERE = {
+    "load": "memcli.jobs.opening",
+    "open_source": "memcli.data.sources",
+    "distill": "memcli.jobs.distill",
+    "estimate": "memcli.jobs.distill",
+    "recall": "memcli.jobs.recall",
+    "retrain": "memcli.jobs.retrain",
+    "evaluate": "memcli.jobs.evaluate",
+    "inspect": "memcli.files.inspection",
+    "Artifact": "memcli.files.memoryfile",
+    "Callback": "memcli.progress",
+    "MemcliError": "memcli.errors",
+}
+__all__ = [
+    "Artifact",
+    "Callback",
+    "MemcliError",
+    "__version__",
+    "distill",
+    "estimate",
+    "evaluate",
+    "inspect",
+    "load",
+    "open_source",
+    "recall",
+    "retrain",
+]
+
+if TYPE_CHECKING:
+    from memcli.data.sources import open_source
+    from memcli.errors import MemcliError
+    from memcli.files.inspection import inspect
+    from memcli.files.memoryfile import Artifact
+    from memcli.jobs.distill import distill, estimate
+    from memcli.jobs.evaluate import evaluate
+    from memcli.jobs.opening import load
+    from memcli.jobs.recall import recall
+    from memcli.jobs.retrain import retrain
+    from memcli.progress import Callback
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'memcli' has no attribute {name!r}")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_WHERE})

@@ -1,6 +1,6 @@
-"""How long work tells of itself. The core never prints: it is handed a Progress, by default one that is silent."""
+"""How long work reports: the core never prints, it is handed a Progress (by default a silent one) and a Callback."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Progress(Protocol):
@@ -29,3 +29,19 @@ class Silent:
     def end(self) -> None: ...
 
     def note(self, message: str) -> None: ...
+
+
+class Callback:
+    """Follows a distillation from Python: override what is needed. Each is called on the thread that distils.
+
+    For trackers: a class that hands `on_look`'s figures on is a few lines (docs/api.md has one).
+    """
+
+    def on_step(self, step: int, loss: float) -> None:
+        """Outer step number `step`, counted from 1 over all stages, is done; `loss` is that of its objective."""
+
+    def on_look(self, step: int, validation: float, best: float) -> None:
+        """The memory was measured on the validation part: its accuracy, and the best so far, both in [0, 1]."""
+
+    def on_end(self, result: Any) -> None:
+        """The memory is written; `result` is what `memcli.distill` returns."""

@@ -9,11 +9,12 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "memcli"
 ROOMS = (  # the lowest first
-    *("errors", "progress", "text", "checks", "seeds", "registry", "engine", "data", "networks", "memory", "training"),
-    *("files", "exporters", "objectives", "distillation", "jobs", "continual", "cli"),
+    *("errors", "progress", "text", "units", "checks", "seeds", "registry"),
+    *("engine", "data", "networks", "memory", "training", "files", "exporters", "objectives"),
+    *("distillation", "jobs", "continual", "cli"),
 )
 NO_TORCH = {  # what `memcli inspect` and `memcli --help` load
-    *("errors", "progress", "text", "checks", "registry", "data.spec", "data.augmentations", "memory.spec"),
+    *("errors", "progress", "text", "units", "checks", "registry", "data.spec", "data.augmentations", "memory.spec"),
     *("memory.storage", "training.recipe", "files.atomic", "files.container", "files.manifest", "files.validation"),
     *("files.inspection", "jobs.figures"),
 }

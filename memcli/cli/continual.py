@@ -21,9 +21,9 @@ from memcli.cli._options import (
 )
 from memcli.cli._output import emit, mean_percent
 from memcli.cli._progress import duration, reporting
-from memcli.cli._signals import asked_to_stop
 from memcli.errors import UsageError
 from memcli.jobs.figures import Stat
+from memcli.jobs.signals import asked_to_stop
 
 if TYPE_CHECKING:
     from memcli.continual import Figures

@@ -1,8 +1,6 @@
 """`memcli distill`: learn a memory of a data set."""
 
 import shlex
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,14 +22,9 @@ from memcli.cli._options import (
 )
 from memcli.cli._output import LABELS_TOLD, emit, nested_lines, percent, size_lines
 from memcli.cli._progress import duration, reporting
-from memcli.cli._signals import asked_to_stop
-from memcli.cli._units import seconds, size_in_bytes
-from memcli.errors import DivergedError, Interrupted, UsageError
 
 if TYPE_CHECKING:
-    from memcli.data.spec import DataSpec
-    from memcli.distillation.loop import Distilled
-    from memcli.memory.spec import MemorySpec
+    from memcli.jobs.distill import DistilledFile, Estimate
 
 SIZE = "Size"  # a panel of --help
 
@@ -146,141 +139,81 @@ def command(
 
     Example: memcli distill imagefolder:./shoes -o shoes.safetensors --ipc 1 --time-budget 5m
     """
-    from memcli.cli._device import resolve
-    from memcli.data.sources import open_source, with_whitening
-    from memcli.distillation.loop import distill, estimate
-    from memcli.distillation.recipe import load_recipe
-    from memcli.distillation.tune import SHARE, candidates
-    from memcli.distillation.tune import tune as search
-    from memcli.files import atomic, memoryfile, runfolder
-    from memcli.jobs.recall import preview
-    from memcli.memory.spec import MemorySpec
+    from memcli.files.atomic import check_output
+    from memcli.jobs.distill import GivenUpError, distill, estimate
 
-    atomic.check_output(output, force)
-    plan, place = load_recipe(recipe), resolve(device)
-    limit = seconds(time_budget) if time_budget is not None else None
     with reporting(quiet=quiet, verbose=verbose) as progress:
-        opened = open_source(source, download=download, image_size=image_size)
-        for note in opened.notes:
-            progress.note(note)
-        if zca:
-            opened = with_whitening(opened)
-        sizes: dict[str, Any] = {"bases": bases, "scale": scale, "rows": rows}
-        if tune and (cells or any(size is not None for size in sizes.values())):
-            raise UsageError(
-                "--tune chooses bases, scale and rows, and no cells",
-                do="Leave out --bases, --scale, --cells and --rows",
-            )
-        fitted = partial(
-            MemorySpec.from_budget, opened.spec, storage=storage, labels=labels, **_budget(opened.spec, ipc, budget)
-        )
-        spec = fitted(most_rows=plan.most_rows, cells=cells, **sizes)
-        found_sizes: list[dict[str, Any]] = []
-        if tune and resume:
-            spec = MemorySpec(opened.spec, **runfolder.settings(output)["memory"])
-        elif tune and not dry_run:
-            trials = search(
-                opened,
-                candidates(opened.spec, fitted),
-                plan,
-                seed=seed,
-                device=place,
-                steps=None if steps is None else max(1, round(SHARE * steps)),
-                time_budget=None if limit is None else SHARE * limit,
-                progress=progress,
-            )
-            spec = trials[0].spec
-            found_sizes = [{**one.spec.to_json(), "steps": one.steps, "accuracy": one.accuracy} for one in trials]
-            for one in reversed(trials):
-                size = f"{one.spec.bases} bases at scale {one.spec.scale}, {one.spec.rows} rows"
-                progress.note(f"{size}: {percent(one.accuracy)} of validation after {one.steps} steps")
-        if tune and limit is not None:
-            limit *= 1 - SHARE
-        resolved = {"recipe": plan.to_json(), "memory": spec.to_json(), "seed": seed, "data": opened.spec.to_json()}
+        settings: dict[str, Any] = {
+            "download": download,
+            "image_size": image_size,
+            "zca": zca,
+            "ipc": ipc,
+            "budget": budget,
+            "bases": bases,
+            "scale": scale,
+            "cells": cells,
+            "rows": rows,
+            "storage": storage,
+            "labels": labels,
+            "tune": tune,
+            "recipe": recipe,
+            "steps": steps,
+            "time_budget": time_budget,
+            "compile": compile,
+            "bfloat16": bfloat16,
+            "seed": seed,
+            "device": device,
+            "progress": progress,
+        }
         if dry_run:
-            needed = estimate(opened, spec, plan, seed=seed, device=place, steps=steps, time_budget=limit)
-            emit({**resolved, "size": spec.size(), **needed}, _plan_lines(resolved, spec, needed), as_json=json)
+            check_output(output, force)
+            plan = estimate(source, **settings)
+            emit(_plan_json(plan), _plan_lines(plan), as_json=json)
             return
-        resolved |= {"fingerprint": opened.fingerprint, "licence": licence}
-        with (
-            runfolder.opened(output, resolved, resume=resume, force=force) as run,
-            asked_to_stop(progress) as interrupted,
-        ):
-            for name in run.damaged:
-                progress.note(f"{name} was damaged and is left out; an older checkpoint is continued")
-            run.status("running")
-            try:
-                found = distill(
-                    opened,
-                    spec,
-                    plan,
-                    seed=seed,
-                    device=place,
-                    steps=steps,
-                    time_budget=limit,
-                    compile=compile,
-                    bfloat16=bfloat16,
-                    licence=licence,
-                    progress=progress,
-                    run=run,
-                    interrupted=interrupted,
-                )
-            except Interrupted as error:
-                run.status("interrupted", reason=error.what, exit_code=error.exit_code)
-                raise
-            except Exception as error:
-                run.status("failed", reason=str(error))
-                raise
-            sha256 = memoryfile.write(output, found.artifact, force=force)
-            preview(found.artifact.memory, run.path / "preview.png", force=True)
-            run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
-    emit({**_result(output, sha256, found), "tuned": found_sizes}, _lines(output, found, source), as_json=json)
-    if found.diverged:
-        raise DivergedError("training diverged", do=f"The best memory before that is in {output}; lower the rates")
+        try:
+            made, given_up = distill(source, output, resume=resume, force=force, licence=licence, **settings), None
+        except GivenUpError as error:
+            made, given_up = error.result, error
+    emit(_result(made), _lines(made, source), as_json=json)
+    if given_up is not None:
+        raise given_up
 
 
-def _budget(data: "DataSpec", ipc: float | None, budget: str | None) -> dict[str, int]:
-    """How much the memory may hold, as an argument of `MemorySpec.from_budget`: `floats` or `bytes`."""
-    if ipc is not None and budget is not None:
-        raise UsageError("both --ipc and --budget are given", do="Give one of them")
-    if ipc is not None and not 0 < ipc <= 1_000_000:
-        raise UsageError(f"--ipc is {ipc:g}", do="Give a positive number of images per class")
-    image_of_each = len(data.classes) * data.floats_per_image  # numbers of one image per class
-    if budget is not None:
-        return {"bytes": size_in_bytes(budget, ipc=4 * image_of_each)}
-    return {"floats": int((1 if ipc is None else ipc) * image_of_each)}
-
-
-def _result(output: Path, sha256: str, found: "Distilled") -> dict[str, Any]:
+def _result(made: "DistilledFile") -> dict[str, Any]:
     return {
-        "memory": str(output),
-        "sha256": sha256,
-        "size": found.artifact.manifest.spec.size(),
-        "validation": {"accuracy": found.validation},
-        "steps": found.steps,
-        "seconds": found.seconds,
+        "memory": str(made.path),
+        "sha256": made.sha256,
+        "size": made.artifact.spec.size(),
+        "validation": {"accuracy": made.validation},
+        "steps": made.steps,
+        "seconds": made.seconds,
+        "tuned": [{**trial.spec.to_json(), "steps": trial.steps, "accuracy": trial.accuracy} for trial in made.trials],
     }
 
 
-def _lines(output: Path, found: "Distilled", source: str) -> list[tuple[str, str]]:
-    spec = found.artifact.manifest.spec
+def _lines(made: "DistilledFile", source: str) -> list[tuple[str, str]]:
     return [
-        ("memory", str(output)),
-        *size_lines(spec.size()),
-        ("validation", f"{percent(found.validation)} after retraining {found.artifact.manifest.retrain.network}"),
-        ("distilled", f"{found.steps} outer steps in {duration(found.seconds)}"),
-        ("next", shlex.join(["memcli", "eval", str(output), "--data", source])),
+        ("memory", str(made.path)),
+        *size_lines(made.artifact.spec.size()),
+        ("validation", f"{percent(made.validation)} after retraining {made.artifact.manifest.retrain.network}"),
+        ("distilled", f"{made.steps} outer steps in {duration(made.seconds)}"),
+        ("next", shlex.join(["memcli", "eval", str(made.path), "--data", source])),
     ]
 
 
-def _plan_lines(resolved: dict[str, Any], spec: "MemorySpec", needed: dict[str, float]) -> list[tuple[str, str]]:
-    data = f"{resolved['data']['name']}, {'x'.join(map(str, spec.data.shape))}, {len(spec.data.classes)} classes"
+def _plan_json(plan: "Estimate") -> dict[str, Any]:
+    needed = {"seconds": plan.seconds, "seconds_per_step": plan.seconds_per_step, "peak_bytes": plan.peak_bytes}
+    return {**plan.settings, "size": plan.spec.size(), **needed}
+
+
+def _plan_lines(plan: "Estimate") -> list[tuple[str, str]]:
+    spec, data = plan.spec, plan.spec.data
     return [
-        ("data", data),
+        ("data", f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes"),
         ("memory", f"{spec.bases} bases of {'x'.join(map(str, spec.base_shape))}, {spec.rows} rows, {spec.storage}"),
         ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
-        *nested_lines("recipe", resolved["recipe"]),
-        ("time", f"about {duration(needed['seconds'])}, {needed['seconds_per_step']:.2g} s a step"),
-        ("working set", f"about {needed['peak_bytes'] / 2**20:,.0f} MiB"),
+        *nested_lines("recipe", plan.settings["recipe"]),
+        ("time", f"about {duration(plan.seconds)}, {plan.seconds_per_step:.2g} s a step"),
+        ("working set", f"about {plan.peak_bytes / 2**20:,.0f} MiB"),
     ]

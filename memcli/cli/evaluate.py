@@ -3,8 +3,6 @@
 import time
 from typing import Annotated
 
-from memcli.cli._data import open_aligned
-from memcli.cli._device import resolve
 from memcli.cli._options import (
     DATA,
     MAX_IMAGES,
@@ -100,31 +98,31 @@ def command(
 
     Example: memcli eval shoes.safetensors --data torchvision:FashionMNIST --runs 5 --min-accuracy 0.8
     """
-    from memcli.files import memoryfile
     from memcli.jobs.evaluate import evaluate, require, to_json
+    from memcli.jobs.opening import load
 
     began = time.monotonic()
     with reporting(quiet=quiet, verbose=verbose) as progress:
-        artifact = memoryfile.read(file, limits(max_images, max_recall))
-        spec = artifact.memory.spec
+        memory = load(file, limits(max_images, max_recall))
         report = evaluate(
-            artifact,
-            open_aligned(data, spec.data, download, progress),
-            networks=tuple(network or ()),
+            memory,
+            data,
+            networks=network or (),
             runs=runs,
-            baselines=frozenset(name.strip() for name in baselines.split(",") if name.strip()),
-            seed=seed,
-            device=resolve(device),
-            progress=progress,
-            full_epochs=full_epochs,
+            baselines=[name.strip() for name in baselines.split(",") if name.strip()],
             protocol=protocol,
+            full_epochs=full_epochs,
+            seed=seed,
+            device=device,
+            download=download,
+            progress=progress,
         )
     figures = to_json(report)
     result = {
         "memory": str(file),
         "data": data,
         **figures,
-        "size": spec.size(),
+        "size": memory.spec.size(),
         "seconds": time.monotonic() - began,
     }
     lines = [
@@ -136,7 +134,7 @@ def command(
             for kind, rows in figures["baselines"].items()
             for row in rows
         ),
-        *size_lines(spec.size()),
+        *size_lines(memory.spec.size()),
         ("took", duration(result["seconds"])),
     ]
     emit(result, lines, as_json=json)

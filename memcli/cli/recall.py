@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated
 
-from memcli.cli._device import resolve
 from memcli.cli._options import (
     COMPUTING,
     DATA,
@@ -24,6 +23,7 @@ from memcli.cli._options import (
 )
 from memcli.cli._output import emit, percent
 from memcli.cli._progress import reporting
+from memcli.jobs.device import resolve
 
 JSON = {
     "output": "the path that was written",

@@ -1,10 +1,7 @@
 """`memcli retrain`: train a network from a memory file alone."""
 
-from dataclasses import replace
 from typing import Annotated, Any
 
-from memcli.cli._data import open_aligned
-from memcli.cli._device import resolve
 from memcli.cli._options import (
     DATA,
     MAX_IMAGES,
@@ -77,38 +74,38 @@ def command(
 
     Example: memcli retrain shoes.safetensors -o net.safetensors --network resnet18
     """
-    from memcli.files import atomic, inspection
-    from memcli.files import memoryfile as memory_files
-    from memcli.files.weights import checksum, save
-    from memcli.jobs.retrain import common_data, common_recipe, retrain
-    from memcli.training.loop import accuracy
+    from memcli.jobs.retrain import retrain
 
-    atomic.check_output(output, force)
-    given: dict[str, Any] = {"steps": steps, "batch": batch, "lr": lr}
     with reporting(quiet=quiet, verbose=verbose) as progress:
-        bounds = limits(max_images, max_recall)
-        sums = [inspection.inspect(file, bounds).sha256 for file in files]
-        artifacts = {str(file): memory_files.read(file, bounds) for file in files}
-        recipe = common_recipe(artifacts)
-        recipe = recipe.for_network(network) if network is not None else recipe
-        recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})
-        common = common_data({name: artifact.memory.spec.data for name, artifact in artifacts.items()})
-        source = open_aligned(data, common, download, progress) if data is not None else None
-        trained = retrain(artifacts, recipe=recipe, seed=seed, device=resolve(device), progress=progress)
-        result: dict[str, Any] = {
-            "output": str(output),
-            "network": recipe.network,
-            "steps": trained.steps,
-            "seconds": trained.seconds,
-        }
-        lines = [
-            ("output", str(output)),
-            ("network", recipe.network),
-            ("trained", f"{trained.steps} steps of {recipe.batch} images in {duration(trained.seconds)}"),
-        ]
-        if source is not None:
-            reached = accuracy(trained.network, source.split("test"), trained.data)
-            result["accuracy"] = reached
-            lines.append(("accuracy", f"{percent(reached)} of the test split"))
-        result["sha256"] = save(output, trained, memory_sha256=checksum(sums), force=force)
+        made = retrain(
+            files,
+            output,
+            network=network,
+            steps=steps,
+            batch=batch,
+            lr=lr,
+            data=data,
+            download=download,
+            seed=seed,
+            device=device,
+            force=force,
+            limits=limits(max_images, max_recall),
+            progress=progress,
+        )
+    trained, recipe = made.trained, made.trained.recipe
+    result: dict[str, Any] = {
+        "output": str(output),
+        "network": recipe.network,
+        "steps": trained.steps,
+        "seconds": trained.seconds,
+    }
+    lines = [
+        ("output", str(output)),
+        ("network", recipe.network),
+        ("trained", f"{trained.steps} steps of {recipe.batch} images in {duration(trained.seconds)}"),
+    ]
+    if made.accuracy is not None:
+        result["accuracy"] = made.accuracy
+        lines.append(("accuracy", f"{percent(made.accuracy)} of the test split"))
+    result["sha256"] = made.sha256
     emit(result, lines, as_json=json)

@@ -17,7 +17,7 @@ from memcli.distillation.outer import OuterLoop
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact, stored
 from memcli.files.weights import Retrained
-from memcli.jobs.retrain import recall_all, retrain
+from memcli.jobs.retrain import recall_all, train_on_memories
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec, most_cells
 from memcli.memory.start import from_data
@@ -69,7 +69,7 @@ def retrain_all(
     """A fresh network trained on the memories alone, with outputs for all classes of the stream."""
     title = f"retraining on {len(artifacts)} of {len(stream.tasks)} memories"
     recipe = plan.training(len(artifacts), len(stream.tasks))
-    return retrain(artifacts, recipe=recipe, seed=seed, progress=progress, title=title, data=stream.data)
+    return train_on_memories(artifacts, recipe=recipe, seed=seed, progress=progress, title=title, data=stream.data)
 
 
 def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:

@@ -28,7 +28,7 @@ from memcli.memory.start import start
 from memcli.networks import build
 from memcli.objectives import objective
 from memcli.objectives.unrolled import Unrolled
-from memcli.progress import Progress, Silent
+from memcli.progress import Callback, Progress, Silent
 from memcli.training import choose
 
 _LOOP_SHARE = 0.9  # of a time budget; what is left goes to choosing how networks are retrained
@@ -142,6 +142,7 @@ def distill(
     bfloat16: bool | None = None,
     licence: str | None = None,
     progress: Progress | None = None,
+    callback: Callback | None = None,
     run: RunFolder | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Distilled:
@@ -161,16 +162,13 @@ def distill(
     """
     began = time.monotonic()
     progress, device = progress or Silent(), device or torch.device("cpu")
-    if compile is None:
-        compile = _compiles(spec, recipe, device, steps, time_budget, progress)
-    if bfloat16 is None:
-        bfloat16 = compile and quick_in_bfloat16(device)
+    compile, bfloat16 = _resolved(compile, bfloat16, spec, recipe, device, steps, time_budget, progress)
     work = Distillation(source, spec, recipe, seed=seed, device=device, compile=compile, bfloat16=bfloat16)
     if run is not None and (saved := run.latest()) is not None:
         work.restore(saved)
         began -= work.loop.elapsed
     schedule = Schedule.of(recipe, steps, None if time_budget is None else _LOOP_SHARE * time_budget)
-    diverged = follow(work, schedule, began, progress, run, interrupted)
+    diverged = follow(work, schedule, began, progress, run, interrupted, callback)
 
     best = work.loop.best
     retrain, reached = choose.choose(
@@ -192,6 +190,24 @@ def distill(
     )
     artifact = Artifact(stored(best.memory).to(torch.device("cpu")), manifest)
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
+
+
+def _resolved(
+    compile: bool | None,
+    bfloat16: bool | None,
+    spec: MemorySpec,
+    recipe: Recipe,
+    device: torch.device,
+    steps: int | None,
+    time_budget: float | None,
+    progress: Progress,
+) -> tuple[bool, bool]:
+    """Whether steps are compiled, and convolutions done in bfloat16, where None leaves that to the machine."""
+    if compile is None:
+        compile = _compiles(spec, recipe, device, steps, time_budget, progress)
+    if bfloat16 is None:
+        bfloat16 = compile and quick_in_bfloat16(device)
+    return compile, bfloat16
 
 
 def _compiles(
@@ -233,12 +249,13 @@ def follow(
     progress: Progress,
     run: RunFolder | None = None,
     interrupted: Callable[[], bool] = lambda: False,
+    callback: Callback | None = None,
 ) -> bool:
     """Move `work` through its stages until the schedule ends; whether it diverged and was given up.
 
     `began`: when the run did, by time.monotonic. Raises Interrupted, after saving, where `interrupted()` turns true.
     """
-    loop = work.loop
+    loop, callback = work.loop, callback or Callback()
     looked = loop.step if loop.step else -1
     _begin(work, schedule, progress)
     while True:
@@ -248,6 +265,7 @@ def follow(
             found = work.look()
             looked = loop.step
             progress.update(_done(work, schedule), validation=found, best=loop.best_accuracy)
+            callback.on_look(loop.step, found, loop.best_accuracy)
             if run is not None:
                 told = {"validation": found, "lr": loop.average.lr, "seconds": loop.elapsed}
                 run.metrics(loop.step, stage=loop.stage + 1, loss=loop.loss, **told)
@@ -269,6 +287,7 @@ def follow(
             progress.end()
             return True
         progress.update(_done(work, schedule), loss=loop.loss)
+        callback.on_step(loop.step, loop.loss)
 
 
 def _begin(work: Distillation, schedule: Schedule, progress: Progress) -> None:
@@ -290,9 +309,16 @@ def estimate(
     device: torch.device | None = None,
     steps: int | None = None,
     time_budget: float | None = None,
+    compile: bool | None = None,
+    bfloat16: bool | None = None,
 ) -> dict[str, float]:
-    """What `distill` would need: `seconds` in all, `seconds_per_step`, `peak_bytes`, measured in two steps a stage."""
-    work = Distillation(source, spec, recipe, seed=seed, device=device or torch.device("cpu"))
+    """What `distill` would need: `seconds` in all, `seconds_per_step`, `peak_bytes`, measured in two steps a stage.
+
+    The steps are those that `distill` would make: compiled and in bfloat16 where it would.
+    """
+    device = device or torch.device("cpu")
+    compile, bfloat16 = _resolved(compile, bfloat16, spec, recipe, device, steps, time_budget, Silent())
+    work = Distillation(source, spec, recipe, seed=seed, device=device, compile=compile, bfloat16=bfloat16)
     total = 0.0
     for stage in recipe.stages:
         work.move(0.0)  # the first step also loads and chooses kernels, and is not timed

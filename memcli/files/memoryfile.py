@@ -3,12 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
 from memcli.errors import DivergedError, UsageError
 from memcli.files import container
 from memcli.files.manifest import Manifest
 from memcli.files.validation import DEFAULT_LIMITS, Limits, accept, verify
 from memcli.memory import quantise
-from memcli.memory.memory import Memory
+from memcli.memory.memory import Memory, Query
+from memcli.memory.query import parse_query, pixels
+from memcli.memory.spec import MemorySpec
 from memcli.memory.storage import CELLS
 
 
@@ -18,10 +24,49 @@ class Artifact:
 
     memory: Memory
     manifest: Manifest
+    sha256: str = ""  # the checksum of its tensors in the file, as verified; "" where it comes from no file
 
     def __post_init__(self) -> None:
         if self.memory.spec != self.manifest.spec:
             raise UsageError("the memory and its manifest have different specs", do="Make both from one MemorySpec")
+
+    @property
+    def spec(self) -> MemorySpec:
+        """Shape and cost of the memory, and its data set: `spec.data.classes` are the class names."""
+        return self.memory.spec
+
+    @torch.no_grad()
+    def recall(self, query: str | Tensor | None = None, *, normalised: bool = False) -> tuple[Tensor, Tensor]:
+        """Images (n, C, H, W) float32 and their label vectors (n, classes) float32, on the memory's device.
+
+        `query`: the name of a class, a mixture such as "cat:0.7,dog:0.3", or a label vector (classes,): its R images.
+        None: R images of each class, class after class. Images are pixels in units of [0, 1], on the CPU and not
+        clipped; `normalised` gives them as networks are trained on them: (pixel - mean) / std, whitened where the
+        memory is. Labels are the query's, or those that were learned, which need not sum to 1.
+
+        Raises UsageError for an unknown class, or a label vector of another length. [RTP] sec. 3, equation of x_i(y).
+        """
+        if query is None:
+            asked = Query.everything(self.spec)
+        else:
+            label = parse_query(query, self.spec) if isinstance(query, str) else query
+            if tuple(label.shape) != (len(self.spec.data.classes),):
+                raise UsageError(
+                    f"the label vector has shape {tuple(label.shape)}",
+                    do=f"Give one number for each of {len(self.spec.data.classes)} classes",
+                )
+            asked = Query.of_label(self.spec, label.float())
+        images = self.memory.recall(asked).float() if normalised else pixels(self.memory, asked)
+        return images, self.memory.targets(asked).float()
+
+    def dataset(self, *, normalised: bool = False) -> TensorDataset:
+        """All that the memory recalls as a torch Dataset of (image, label): (C, H, W) float32, and a class number.
+
+        Where labels were learned, a label is a vector (classes,) float32; `torch.nn.functional.cross_entropy` takes
+        either. `normalised` as for `recall`; networks that are trained on pixels are tested on pixels in [0, 1].
+        """
+        images, labels = self.recall(normalised=normalised)
+        return TensorDataset(images, labels if self.spec.labels != "fixed" else labels.argmax(1))
 
 
 def stored(memory: Memory) -> Memory:
@@ -48,11 +93,11 @@ def read(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
     with container.opened(path, file_bytes=limits.file_bytes, header_bytes=limits.header_bytes) as file:
         manifest = accept(file.header, limits)
         payload = file.payload()
-        verify(file.header, manifest, payload)
+        sha256 = verify(file.header, manifest, payload)
     spec = manifest.spec
     found = container.load(file.header, payload)
     tensors = quantise.from_payload(found, spec.shapes, spec.storage)
-    return Artifact(Memory(spec, **tensors, cells=found.get(CELLS)), manifest)
+    return Artifact(Memory(spec, **tensors, cells=found.get(CELLS)), manifest, sha256)
 
 
 def write(path: str | Path, artifact: Artifact, *, force: bool) -> str:

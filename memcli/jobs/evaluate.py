@@ -5,8 +5,9 @@ The test split is read here and nowhere else.
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +18,10 @@ from memcli.data.sources.base import Source
 from memcli.data.spec import DataSpec
 from memcli.errors import DataError, DivergedError, GateError, UsageError
 from memcli.files.memoryfile import Artifact
+from memcli.files.validation import DEFAULT_LIMITS, Limits
+from memcli.jobs.device import resolve
 from memcli.jobs.figures import Report, Trial
+from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.networks import build
@@ -33,6 +37,44 @@ _HALVINGS = 6  # of the rate, for a network that diverges
 
 
 def evaluate(
+    memory: MemoryLike,
+    data: Source | str | Path,
+    *,
+    networks: str | Sequence[str] = (),
+    runs: int = 5,
+    baselines: Iterable[str] = (),
+    protocol: str = "file",
+    full_epochs: int = 10,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    download: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
+) -> Report:
+    """Train fresh networks on a memory and measure them on the test split of `data`, as `memcli eval` does.
+
+    `memory`: what `load` gives, or a path; `data`: what `open_source` gives, or a text for it. The others, the
+    baselines and the protocols are told under `measure`. Accuracies of the report are shares of 1.
+
+    Raises UsageError for impossible requests, MemoryFileError for a damaged file, DataError where the data does not
+    fit the memory, DivergedError where training stays not finite at lower rates too.
+    """
+    (artifact,) = loaded(memory, limits).values()
+    return measure(
+        artifact,
+        open_aligned(data, artifact.spec.data, download=download, progress=progress),
+        networks=(networks,) if isinstance(networks, str) else tuple(networks),
+        runs=runs,
+        baselines=frozenset(baselines),
+        seed=seed,
+        device=resolve(device) if isinstance(device, str) else device,
+        progress=progress,
+        full_epochs=full_epochs,
+        protocol=protocol,
+    )
+
+
+def measure(
     artifact: Artifact,
     source_aligned: Source,
     *,

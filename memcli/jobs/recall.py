@@ -1,6 +1,5 @@
 """Recall a training set from a memory, piece by piece, and write it in a format that others read."""
 
-import difflib
 import io
 import math
 from collections.abc import Iterator
@@ -9,17 +8,15 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 
-from memcli.data.whitening import unwhitened
 from memcli.errors import UsageError
 from memcli.exporters import EXPORTERS
 from memcli.exporters.base import RecalledChunk
 from memcli.exporters.png import to_bytes, to_picture
 from memcli.files import atomic
 from memcli.files.memoryfile import Artifact
-from memcli.memory.memory import Memory, Query
-from memcli.memory.spec import MemorySpec
+from memcli.memory.memory import Memory
+from memcli.memory.query import parse_query, pieces, pixels
 from memcli.progress import Progress, Silent
 from memcli.text import printable
 
@@ -35,51 +32,6 @@ class Recalled:
     images: int
     shape: tuple[int, int, int]
     clipped_share: float
-
-
-def parse_query(text: str, spec: MemorySpec) -> Tensor:
-    """The label vector (classes,) that `text` asks for: `cat` (one-hot), or the mixture `cat:0.7,dog:0.3`.
-
-    A text that is the name of a class is that class, whatever signs it holds. Weights are any finite numbers; they
-    need not sum to 1. Raises UsageError for an unknown or repeated class and for a weight that is no finite number.
-    """
-    index = {name: position for position, name in enumerate(spec.data.classes)}
-    label = torch.zeros(len(index))
-    if text in index:
-        label[index[text]] = 1.0
-        return label
-    named: set[str] = set()
-    for part in text.split(","):
-        name, colon, weight = part.rpartition(":")
-        if not colon or part in index:
-            name, weight = part, "1"
-        name = name if name in index else name.strip()
-        if name not in index:
-            raise UsageError(f"there is no class {printable(name)!r}", do=_near_names(name, spec.data.classes))
-        if name in named:
-            raise UsageError(f"class {printable(name)!r} is named twice in {printable(text)!r}", do="Name it once")
-        named.add(name)
-        label[index[name]] = _weight(weight, text)
-    return label
-
-
-def _weight(text: str, query: str) -> float:
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = math.nan
-    if not math.isfinite(weight):
-        raise UsageError(
-            f"{printable(text)!r} in {printable(query)!r} is not a weight",
-            do="Write CLASS, or CLASS:WEIGHT,CLASS:WEIGHT with finite weights",
-        )
-    return weight
-
-
-def _near_names(name: str, classes: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(name, classes, n=3, cutoff=0.5) or list(classes[:5])
-    more = ", ..." if len(classes) > len(near) else ""
-    return f"Ask for one of {', '.join(repr(printable(each)) for each in near)}{more}"
 
 
 def recall(
@@ -116,7 +68,7 @@ def recall(
     def chunks() -> Iterator[RecalledChunk]:
         nonlocal outside
         done = 0
-        for query in _pieces(spec, labels, rows, total, chunk):
+        for query in pieces(spec, labels, rows, total, chunk):
             images = pixels(memory, query)
             outside += int(((images < 0) | (images > 1)).sum())
             yield RecalledChunk(images, query.rows, query.labels, memory.targets(query).float().cpu())
@@ -129,24 +81,6 @@ def recall(
     return Recalled(total, spec.data.shape, outside / (total * spec.data.floats_per_image))
 
 
-def _pieces(spec: MemorySpec, labels: Tensor | None, rows: int, total: int, size: int) -> Iterator[Query]:
-    """The first `rows` rows of each label vector of `labels` (q, classes), None: of each class, `size` at a time."""
-    for start in range(0, total, size):
-        number = torch.arange(start, min(start + size, total))
-        which, row = number // rows, number % rows
-        if labels is None:
-            yield Query.of_classes(row, which, len(spec.data.classes))
-        else:
-            yield Query(row, labels[which])
-
-
-@torch.no_grad()
-def pixels(memory: Memory, query: Query) -> Tensor:
-    """The images of `query` as pixels in units of [0, 1], float32 (n, C, H, W) on the CPU, not clipped."""
-    mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (memory.spec.data.mean, memory.spec.data.std))
-    return unwhitened(memory.recall(query).float().cpu(), memory.spec.data) * std + mean
-
-
 def preview(memory: Memory, path: Path, *, classes: int = 10, columns: int = 12, force: bool = False) -> None:
     """Write a picture of what `memory` recalls: a line for each of the first `classes`, its first rows side by side.
 
@@ -157,7 +91,7 @@ def preview(memory: Memory, path: Path, *, classes: int = 10, columns: int = 12,
     width, height = spec.data.width * factor, spec.data.height * factor
     classes = min(classes, len(spec.data.classes), max(1, _SHEET // (height + _GAP)))
     columns = min(columns, spec.rows, max(1, _SHEET // (width + _GAP)))
-    images = pixels(memory, next(_pieces(spec, None, columns, classes * columns, classes * columns)))
+    images = pixels(memory, next(pieces(spec, None, columns, classes * columns, classes * columns)))
     if spec.data.channels not in (1, 3):
         images = images.mean(1, keepdim=True)
     size = (columns * (width + _GAP) - _GAP, classes * (height + _GAP) - _GAP)

@@ -1,22 +1,28 @@
 """Training a network from memory files alone."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from memcli.data.sampling import shuffled_epochs
+from memcli.data.sources import Source
 from memcli.data.spec import DataSpec
 from memcli.errors import LimitError, MemoryFileError
+from memcli.files import atomic
 from memcli.files.memoryfile import Artifact
-from memcli.files.weights import Retrained
+from memcli.files.validation import DEFAULT_LIMITS, Limits
+from memcli.files.weights import Retrained, checksum, save
+from memcli.jobs.device import resolve
+from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.memory.memory import Memory, Query
 from memcli.networks import build
 from memcli.progress import Progress
 from memcli.text import printable
-from memcli.training.loop import Batch, recalled_batches, train
+from memcli.training.loop import Batch, accuracy, recalled_batches, train
 from memcli.training.recipe import TrainRecipe
 
 MAX_BYTES = 8 << 30  # of images that several memories may recall together
@@ -97,7 +103,7 @@ def common_recipe(artifacts: Mapping[str, Artifact]) -> TrainRecipe:
     return replace(recipes[0], steps=max(recipe.steps for recipe in recipes))
 
 
-def retrain(
+def train_on_memories(
     artifacts: Artifact | Mapping[str, Artifact],
     *,
     recipe: TrainRecipe | None = None,
@@ -129,3 +135,62 @@ def retrain(
         batch = recall_all(memories, data).batches(recipe.batch, seed)
     train(network, recipe, batch, progress, seed=seed, title=title)
     return Retrained(network, data, recipe, seed, time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network that was trained on memories, and what became of it."""
+
+    trained: Retrained
+    accuracy: float | None  # of the test split of the data that was given, in [0, 1]
+    sha256: str | None  # the checksum of the weights, where they were written
+
+    @property
+    def network(self) -> nn.Module:
+        """Normalised images (n, C, H, W) -> logits (n, classes); in evaluation mode, on the device of training."""
+        return self.trained.network
+
+
+def retrain(
+    memories: MemoryLike | Sequence[MemoryLike],
+    output: str | Path | None = None,
+    *,
+    network: str | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    lr: float | None = None,
+    data: Source | str | Path | None = None,
+    download: bool = False,
+    seed: int = 0,
+    device: str | torch.device = "auto",
+    force: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
+) -> TrainedNetwork:
+    """Train a fresh network on what a memory recalls, or several together, as `memcli retrain` does.
+
+    `memories`: what `load` gives, or paths. `network` (such as "resnet18"), `steps` of SGD, `batch` (images a step) and
+    `lr` default to what the memory's file says. `output`: where the weights are written, if anywhere; `force` replaces
+    a file. `data`: real images whose test split the network is then measured on.
+
+    Raises UsageError for a network that is unknown or does not take the images, MemoryFileError for files that are
+    damaged or do not fit together, DataError for data that does not fit them, ExistsError where `output` exists,
+    LimitError where too much would be recalled, DivergedError where training does not stay finite.
+    """
+    if output is not None:
+        atomic.check_output(output, force)
+    artifacts = loaded(memories, limits)
+    recipe = common_recipe(artifacts)
+    recipe = recipe.for_network(network) if network is not None else recipe
+    given = {"steps": steps, "batch": batch, "lr": lr}
+    recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    common = common_data({name: artifact.memory.spec.data for name, artifact in artifacts.items()})
+    source = None if data is None else open_aligned(data, common, download=download, progress=progress)
+    place = resolve(device) if isinstance(device, str) else device
+    trained = train_on_memories(artifacts, recipe=recipe, seed=seed, device=place, progress=progress)
+    reached = None if source is None else accuracy(trained.network, source.split("test"), trained.data)
+    sha256 = None
+    if output is not None:
+        union = checksum([artifact.sha256 for artifact in artifacts.values()])
+        sha256 = save(output, trained, memory_sha256=union, force=force)
+    return TrainedNetwork(trained, reached, sha256)

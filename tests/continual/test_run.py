@@ -11,7 +11,7 @@ from memcli.continual.run import floats, settings
 from memcli.continual.tasks import Stream
 from memcli.errors import ExistsError, Interrupted, MemoryFileError, UsageError
 from memcli.files import memoryfile
-from memcli.jobs.retrain import retrain
+from memcli.jobs.retrain import train_on_memories
 from memcli.seeds import derive
 
 
@@ -55,7 +55,7 @@ def test_the_last_network_is_what_retrain_gives_from_the_files(
     folder = folder_at(tmp_path / "out", open_small(), plan)
     run_stream(open_small, plan, folder, seed=0)
     named = {path.name: memoryfile.read(path) for path in sorted((tmp_path / "out").glob("task-*.safetensors"))}
-    again = retrain(named, seed=derive(0, "network", 2)).network
+    again = train_on_memories(named, seed=derive(0, "network", 2)).network
     kept = folder.network(2)
     assert all((one == two).all() for one, two in zip(again.parameters(), kept.parameters(), strict=True))
 

@@ -15,7 +15,7 @@ from memcli.distillation.recipe import Outer, load_recipe
 from memcli.engine import why_not_compiled
 from memcli.errors import Interrupted
 from memcli.files import memoryfile, runfolder
-from memcli.jobs.evaluate import evaluate
+from memcli.jobs.evaluate import measure
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
@@ -80,7 +80,7 @@ def test_distillation_beats_its_start_on_digits() -> None:
     )
     before, after = (distill(digits, spec, changed, steps=n) for changed, n in ((tiny(recipe), 1), (recipe, 25)))
     accuracies = [
-        evaluate(found.artifact, digits, runs=3, recipe=recipe.retrain).accuracy(recipe.retrain.network, "memory")
+        measure(found.artifact, digits, runs=3, recipe=recipe.retrain).accuracy(recipe.retrain.network, "memory")
         for found in (before, after)
     ]
     assert accuracies[1].mean > accuracies[0].mean + 0.1

@@ -20,8 +20,8 @@ from memcli.files.container import dumps, read_header
 from memcli.files.inspection import inspect
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact
-from memcli.jobs.recall import pixels
 from memcli.memory.memory import Memory, Query
+from memcli.memory.query import pixels
 from memcli.memory.spec import LABELS, MemorySpec
 from memcli.memory.storage import STORAGES
 from memcli.training.recipe import TrainRecipe

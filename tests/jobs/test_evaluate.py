@@ -13,7 +13,7 @@ from memcli.errors import DataError, DivergedError, GateError, UsageError
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact
 from memcli.jobs import evaluate as module
-from memcli.jobs.evaluate import by_protocol, evaluate, random_subset, real_images_per_class, require, to_json
+from memcli.jobs.evaluate import by_protocol, measure, random_subset, real_images_per_class, require, to_json
 from memcli.jobs.figures import Report, Trial
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
@@ -44,7 +44,7 @@ def artifact(source: Source) -> Artifact:
 @pytest.fixture(scope="module")
 def report(artifact: Artifact, source: Source) -> Report:
     networks = ("mlp:width=16", RECIPE.network, "mlp:width=16")
-    return evaluate(artifact, source, networks=networks, runs=2, baselines=EVERYTHING, full_epochs=3)
+    return measure(artifact, source, networks=networks, runs=2, baselines=EVERYTHING, full_epochs=3)
 
 
 def test_every_network_meets_every_training_data_in_every_run(report: Report) -> None:
@@ -72,7 +72,7 @@ def test_the_same_seed_measures_the_same(artifact: Artifact, source: Source) -> 
     def measured(seed: int) -> list[float]:
         # few steps at a low rate, so that networks differ and are often wrong
         recipe = replace(RECIPE, steps=2, lr=0.001)
-        found = evaluate(artifact, source, runs=4, baselines=frozenset({"random"}), seed=seed, recipe=recipe)
+        found = measure(artifact, source, runs=4, baselines=frozenset({"random"}), seed=seed, recipe=recipe)
         return [trial.accuracy for trial in found.trials]
 
     assert measured(0) == measured(0)
@@ -82,7 +82,7 @@ def test_the_same_seed_measures_the_same(artifact: Artifact, source: Source) -> 
 
 def test_a_run_starts_from_the_same_weights_whatever_it_is_trained_on(artifact: Artifact, source: Source) -> None:
     recipe = replace(RECIPE, steps=1, lr=1e-12)  # so that what is measured is the start
-    found = evaluate(artifact, source, runs=4, baselines=EVERYTHING, recipe=recipe, full_epochs=1)
+    found = measure(artifact, source, runs=4, baselines=EVERYTHING, recipe=recipe, full_epochs=1)
     runs = [{trial.accuracy for trial in found.trials[run * 3 : run * 3 + 3]} for run in range(4)]
     assert all(len(run) == 1 for run in runs)
     assert len(set.union(*runs)) > 1
@@ -96,7 +96,7 @@ def test_only_the_test_split_is_measured_and_train_is_left_alone_without_baselin
         asked.append(split)
         return LabelledImages(torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.tensor([0, 0, 0, 1]))
 
-    found = evaluate(artifact, Source("x", data.classes, data.shape, load, (), data), runs=1)
+    found = measure(artifact, Source("x", data.classes, data.shape, load, (), data), runs=1)
     assert asked == ["test"]
     assert found.trials[0].network == RECIPE.network  # the file's own
     assert found.trials[0].accuracy in (0.0, 0.25, 0.75)  # four equal images have one prediction
@@ -117,7 +117,7 @@ def test_bytes_buy_four_times_the_images_of_float32(artifact: Artifact, source: 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "random_subset", watched)
-        found = evaluate(artifact, source, runs=1, baselines=frozenset({"random", "bytes"}))
+        found = measure(artifact, source, runs=1, baselines=frozenset({"random", "bytes"}))
     assert [trial.trained_on for trial in found.trials] == ["memory", "random", "bytes"]
     assert asked == [2, 5]  # 201 floats, 804 bytes
 
@@ -159,7 +159,7 @@ def test_to_json_has_the_contracts_keys(report: Report, artifact: Artifact, sour
         assert all(set(entry["accuracy"]) == {"mean", "std", "n"} for entry in figures)
         assert all(entry["accuracy"]["n"] == 2 for entry in figures)
     assert [entry["steps"] for entry in data["results"]] == [40, 20]
-    assert to_json(evaluate(artifact, source, runs=1))["baselines"] == {}
+    assert to_json(measure(artifact, source, runs=1))["baselines"] == {}
 
 
 def test_a_training_that_diverges_is_begun_again_at_half_the_rate(artifact: Artifact, source: Source) -> None:
@@ -171,7 +171,7 @@ def test_a_training_that_diverges_is_begun_again_at_half_the_rate(artifact: Arti
             self.told.append(message)
 
     notes, without = Notes(), replace(RECIPE, network="alexnet", lr=1.0)
-    report = evaluate(artifact, source, runs=2, recipe=without, progress=notes)
+    report = measure(artifact, source, runs=2, recipe=without, progress=notes)
     first, second = report.trials
     assert first.lr < without.lr
     assert second.lr <= first.lr
@@ -180,11 +180,11 @@ def test_a_training_that_diverges_is_begun_again_at_half_the_rate(artifact: Arti
     halvings = int(math.log2(without.lr / second.lr))
     assert len(notes.told) == halvings
     assert notes.told[0].endswith("memory, run 1 of 2: diverged at rate 1, begun again at 0.5")
-    assert evaluate(artifact, source, runs=1, recipe=replace(without, lr=first.lr)).trials[0].accuracy == first.accuracy
+    assert measure(artifact, source, runs=1, recipe=replace(without, lr=first.lr)).trials[0].accuracy == first.accuracy
     with pytest.raises(
         DivergedError, match=r"rate 16777216\.0 gave numbers that are not finite .* Train at a lower rate"
     ):
-        evaluate(artifact, source, runs=1, recipe=replace(without, lr=2.0**30))
+        measure(artifact, source, runs=1, recipe=replace(without, lr=2.0**30))
 
 
 def test_a_gate_looks_at_the_memory_of_every_network() -> None:
@@ -200,15 +200,15 @@ def test_a_gate_looks_at_the_memory_of_every_network() -> None:
 
 def test_what_cannot_be_evaluated_is_refused_before_any_training(artifact: Artifact, source: Source) -> None:
     with pytest.raises(UsageError, match=r"no baseline 'half'\. Choose from random, bytes, full"):
-        evaluate(artifact, source, baselines=frozenset({"half"}))
+        measure(artifact, source, baselines=frozenset({"half"}))
     with pytest.raises(UsageError, match="runs is 0"):
-        evaluate(artifact, source, runs=0)
+        measure(artifact, source, runs=0)
     with pytest.raises(UsageError, match="full epochs is 0"):
-        evaluate(artifact, source, full_epochs=0)
+        measure(artifact, source, full_epochs=0)
     with pytest.raises(UsageError, match="there is no network 'lenet'"):
-        evaluate(artifact, source, networks=("convnet", "lenet"), recipe=replace(RECIPE, steps=10_000_000))
+        measure(artifact, source, networks=("convnet", "lenet"), recipe=replace(RECIPE, steps=10_000_000))
     with pytest.raises(DataError, match="Align the source first"):
-        evaluate(artifact, open_source("fake:classes=4,shape=1x8x8"))
+        measure(artifact, open_source("fake:classes=4,shape=1x8x8"))
 
 
 def test_an_aligned_source_measures_as_the_source_itself(artifact: Artifact, source: Source) -> None:
@@ -218,7 +218,7 @@ def test_an_aligned_source_measures_as_the_source_itself(artifact: Artifact, sou
         source.shape,
         lambda split: _relabelled(source.split(split), torch.tensor([1, 2, 0])),
     )
-    own, other = (evaluate(artifact, it, runs=1) for it in (source, aligned(swapped, source.spec)))
+    own, other = (measure(artifact, it, runs=1) for it in (source, aligned(swapped, source.spec)))
     assert own.trials[0].accuracy == other.trials[0].accuracy
 
 

@@ -14,8 +14,9 @@ from memcli.data.spec import DataSpec
 from memcli.errors import ExistsError, UsageError
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact
-from memcli.jobs.recall import Recalled, parse_query, preview, recall
+from memcli.jobs.recall import Recalled, preview, recall
 from memcli.memory.memory import Memory, Query
+from memcli.memory.query import parse_query
 from memcli.memory.spec import MemorySpec
 from memcli.seeds import generator
 from memcli.training.recipe import TrainRecipe

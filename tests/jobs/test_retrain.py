@@ -12,7 +12,7 @@ from memcli.files import container
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact
 from memcli.files.weights import checksum, save
-from memcli.jobs.retrain import common_data, common_recipe, recall_all, retrain
+from memcli.jobs.retrain import common_data, common_recipe, recall_all, train_on_memories
 from memcli.memory.memory import Memory, Query
 from memcli.memory.spec import MemorySpec
 from memcli.networks import build
@@ -33,16 +33,18 @@ def artifact() -> Artifact:
 
 
 def test_retrain_follows_the_files_recipe_unless_told_otherwise(artifact: Artifact) -> None:
-    retrained = retrain(artifact)
+    retrained = train_on_memories(artifact)
     assert (retrained.recipe, retrained.steps, retrained.seed, retrained.data) == (RECIPE, 12, 0, DATA)
     assert retrained.seconds > 0
     assert not retrained.network.training
-    other = retrain(artifact, recipe=replace(RECIPE, network="mlp:width=3", steps=2), device=torch.device("cpu"))
+    other = train_on_memories(
+        artifact, recipe=replace(RECIPE, network="mlp:width=3", steps=2), device=torch.device("cpu")
+    )
     assert (other.recipe.network, other.steps) == ("mlp:width=3", 2)
 
 
 def test_retrain_is_a_function_of_its_seed(artifact: Artifact) -> None:
-    weights = [list(retrain(artifact, seed=seed).network.state_dict().values()) for seed in (0, 0, 1)]
+    weights = [list(train_on_memories(artifact, seed=seed).network.state_dict().values()) for seed in (0, 0, 1)]
     assert all(torch.equal(one, other) for one, other in zip(weights[0], weights[1], strict=True))
     assert not torch.equal(weights[0][0], weights[2][0])
 
@@ -51,12 +53,12 @@ def test_retrain_is_build_and_train_with_one_seed(artifact: Artifact) -> None:
     recipe = replace(RECIPE, batch=2)
     network = build(recipe.network, DATA, seed=3)
     train(network, recipe, recalled_batches(artifact.memory, 2, 3))
-    found = retrain(artifact, recipe=recipe, seed=3).network
+    found = train_on_memories(artifact, recipe=recipe, seed=3).network
     assert all(torch.equal(one, other) for one, other in zip(network.parameters(), found.parameters(), strict=True))
 
 
 def test_a_file_of_weights_rebuilds_the_network(artifact: Artifact, tmp_path: Path) -> None:
-    retrained, path = retrain(artifact, seed=3), tmp_path / "net.safetensors"
+    retrained, path = train_on_memories(artifact, seed=3), tmp_path / "net.safetensors"
     sha256 = save(path, retrained, memory_sha256="ab" * 32, force=False)
     manifest, tensors = container.read(path, kind="network")
     assert manifest["sha256"] == sha256
@@ -71,7 +73,7 @@ def test_a_file_of_weights_rebuilds_the_network(artifact: Artifact, tmp_path: Pa
 
 
 def test_an_existing_file_is_kept_unless_forced(artifact: Artifact, tmp_path: Path) -> None:
-    retrained, path = retrain(artifact), tmp_path / "net.safetensors"
+    retrained, path = train_on_memories(artifact), tmp_path / "net.safetensors"
     save(path, retrained, memory_sha256="", force=False)
     before = path.read_bytes()
     with pytest.raises(ExistsError):
@@ -107,7 +109,7 @@ def test_several_memories_become_one_training_set(artifact: Artifact) -> None:
 def test_a_network_trained_on_several_knows_the_classes_of_all(artifact: Artifact) -> None:
     named = {"two": other("more", ("c", "b")), "one": artifact}
     assert common_recipe(named) == replace(RECIPE, network="mlp:width=6", steps=12)
-    retrained = retrain(named, seed=4)
+    retrained = train_on_memories(named, seed=4)
     assert retrained.data.classes == ("c", "b", "a")
     assert retrained.network(torch.zeros(1, 1, 8, 8)).shape == (1, 3)
     recalled = recall_all({name: each.memory for name, each in named.items()}, retrained.data)

@@ -1,6 +1,7 @@
 """A polite end: the first SIGINT or SIGTERM asks a run to save itself and stop; the second leaves at once."""
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -12,7 +13,13 @@ _ENDING = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def asked_to_stop(progress: Progress) -> Iterator[Callable[[], bool]]:
-    """Inside the block, a function that tells whether a signal has asked the run to stop."""
+    """Inside the block, a function that tells whether a signal has asked the run to stop.
+
+    Signals reach the main thread only: in another one nothing is changed, and the answer is always no.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     before = {number: signal.getsignal(number) for number in _ENDING}
     asked = False
 

@@ -5,8 +5,8 @@ import re
 import pytest
 import torch
 
-from memcli.cli._device import resolve
 from memcli.errors import UsageError
+from memcli.jobs.device import resolve
 
 
 def test_devices_that_are_there() -> None:

@@ -1,0 +1,45 @@
+"""Opening what a job works on: memories, and data that fits them, each as an object or as the text that names it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from memcli.data.sources import Source, aligned, open_source
+from memcli.data.spec import DataSpec
+from memcli.files import memoryfile
+from memcli.files.memoryfile import Artifact
+from memcli.files.validation import DEFAULT_LIMITS, Limits
+from memcli.progress import Progress, Silent
+
+MemoryLike = Artifact | str | Path
+
+
+def load(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
+    """The memory in the file at `path`, on the CPU, after every check that the command line makes.
+
+    `recall` and `dataset` of what is returned give its images; `spec`, `manifest` and `sha256` tell what it is.
+    Raises MemoryFileError where the file is damaged or hostile, LimitError where it, or its whole recall, is over
+    `limits`. The file is never executed: it holds no pickle and no code (docs/format.md).
+    """
+    return memoryfile.read(path, limits)
+
+
+def loaded(memories: MemoryLike | Sequence[MemoryLike], limits: Limits = DEFAULT_LIMITS) -> dict[str, Artifact]:
+    """One memory or several, by the name of the file or "memory N"; each file is read once."""
+    several = [memories] if isinstance(memories, Artifact | str | Path) else list(memories)
+    found = {}
+    for number, each in enumerate(several):
+        if isinstance(each, Artifact):
+            found["the memory" if len(several) == 1 else f"memory {number + 1}"] = each
+        else:
+            found[str(each)] = load(each, limits)
+    return found
+
+
+def open_aligned(
+    data: Source | str | Path, spec: DataSpec, *, download: bool = False, progress: Progress | None = None
+) -> Source:
+    """`data` in the shape, classes and normalisation of `spec`; what was guessed of it is noted."""
+    source = data if isinstance(data, Source) else open_source(str(data), download=download, shape=spec.shape)
+    for note in source.notes:
+        (progress or Silent()).note(note)
+    return aligned(source, spec)
