@@ -11,7 +11,7 @@ from torch.fx import GraphModule, symbolic_trace
 
 from memcli.engine.compiling.image_gradient import with_image_gradients
 from memcli.engine.tensors import Tensors
-from memcli.errors import UsageError, out_of_memory
+from memcli.errors import UsageError
 from memcli.text import printable
 
 Runner = Callable[..., Tensors]  # tensors like the example -> the outputs
@@ -36,24 +36,24 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
     from torch._subclasses import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    try:
-        # Inductor looks into its cache only where it is told of shapes by tensors that have a ShapeEnv.
-        shapes = FakeTensorMode(shape_env=ShapeEnv())
-        with _quietly(), _deterministic(), torch.no_grad():
-            if all(tensor.device.type == "cpu" for tensor in example):
-                operations = with_image_gradients(operations)
+    # Inductor looks into its cache only where it is told of shapes by tensors that have a ShapeEnv.
+    shapes = FakeTensorMode(shape_env=ShapeEnv())
+    with _quietly(), _deterministic(), torch.no_grad():
+        if all(tensor.device.type == "cpu" for tensor in example):
+            operations = with_image_gradients(operations)
+        try:
             run: Callable[..., object] = inductor(
                 operations, [shapes.from_tensor(tensor, static_shapes=True) for tensor in example]
             )
             run(*example)
-    except Exception as error:  # what a missing compiler raises differs from one torch to the next
-        if out_of_memory(error):
-            raise
-        said = printable(str(error).strip().splitlines()[0]) if str(error).strip() else type(error).__name__
-        raise UsageError(
-            f"the training step cannot be compiled on this machine: {said}",
-            do="Install a C++ compiler such as g++, or do without --compile",
-        ) from error
+        except Exception as error:
+            if (missing := _compiler_failure(error)) is None:
+                raise
+            said = printable(str(missing).strip().splitlines()[0])
+            raise UsageError(
+                f"the training step cannot be compiled on this machine: {said}",
+                do="Install a C++ compiler such as g++, or do without `compile`",
+            ) from error
     return lambda *tensors: tuple(run(*tensors))  # type: ignore[arg-type]
 
 
@@ -98,6 +98,26 @@ def why_not_compiled(device: torch.device) -> str | None:
         compiled(symbolic_trace(lambda x: (x + 1,)), (torch.zeros(2, device=device),))
     except UsageError as error:
         return error.what
+    return None
+
+
+def _compiler_failure(error: BaseException) -> BaseException | None:
+    """What among `error` and its causes says that no compiler works here; None where none does, as of a bug of ours.
+
+    Inductor wraps what it meets in an error of its own. Triton has no class for the C compiler that it lacks.
+    """
+    from torch._inductor import exc
+
+    kinds = (exc.InvalidCxxCompiler, exc.CppCompileError, exc.TritonMissing, exc.GPUTooOldForTriton)
+    seen: list[BaseException] = []
+    cause: BaseException | None = error
+    while cause is not None and cause not in seen:
+        inner = getattr(cause, "inner_exception", cause)
+        for each in (inner, cause):
+            if isinstance(each, kinds) or "Failed to find C compiler" in str(each):
+                return each
+        seen.append(cause)
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
