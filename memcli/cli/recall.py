@@ -32,7 +32,6 @@ JSON = {
     "shape": "`[channels, height, width]` of each",
     "clipped_share": "the share of values outside [0, 1], which PNG clips",
 }
-_BY_SUFFIX = {".npz": "npz", ".safetensors": "safetensors"}  # anything else is a folder of pictures
 
 
 def command(
@@ -73,11 +72,12 @@ def command(
 
     Example: memcli recall shoes.safetensors -o recalled/ --preview shoes.png
     """
+    from memcli.exporters import format_of
     from memcli.files import atomic, memoryfile
     from memcli.jobs.recall import preview as write_preview
     from memcli.jobs.recall import recall
 
-    format = format or _BY_SUFFIX.get(output.suffix.lower(), "png")
+    format = format or format_of(output)
     with reporting(quiet=quiet, verbose=verbose) as progress:
         if preview is not None:
             atomic.check_output(preview, force)

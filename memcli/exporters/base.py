@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,8 @@ class Exporter(ABC):
     An exporter holds one chunk at a time, so that its memory does not grow with the number of images. Its output
     appears under `path` only when it is complete, and the same chunks give the same bytes.
     """
+
+    suffix: ClassVar[str] = ""  # of a path that means this format, such as ".npz"; "": none does
 
     @abstractmethod
     def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:

@@ -26,6 +26,8 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date of a zip file, so that equal co
 class Npz(Exporter):
     """One file for numpy."""
 
+    suffix = ".npz"
+
     def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
         target = atomic.check_output(path, force)
         with (
@@ -52,3 +54,6 @@ def _array(archive: zipfile.ZipFile, name: str, kind: str, shape: tuple[int, ...
     with archive.open(entry, "w") as file:
         npy.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
         yield file
+
+
+EXPORTER = Npz()

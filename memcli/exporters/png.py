@@ -109,3 +109,6 @@ def _write_images(
 def _weights(label: Tensor, data: DataSpec) -> dict[str, float]:
     """The non-zero weights of a label vector (classes,) by class name, in the fewest digits that give them back."""
     return {data.classes[i]: float(str(label[i].numpy())) for i in label.nonzero().flatten().tolist()}
+
+
+EXPORTER = Png()

@@ -17,8 +17,13 @@ _DTYPES = {"<f4": "F32", "<i8": "I64"}
 class Safetensors(Exporter):
     """One safetensors file."""
 
+    suffix = ".safetensors"
+
     def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
         target = atomic.check_output(path, force)
         with atomic.explained(target), spooled(target.parent, data, chunks, total) as parts:
             stored = {name: (_DTYPES[part.kind], part.shape, part.file) for name, part in parts.items()}
             container.write_files(path, stored, {"kind": "recalled", "data": data.to_json()}, force=force)
+
+
+EXPORTER = Safetensors()

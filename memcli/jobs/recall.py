@@ -54,7 +54,7 @@ def recall(
     memory, progress = artifact.memory.to(device or artifact.memory.bases.device), progress or Silent()
     spec = memory.spec
     if format not in EXPORTERS:
-        raise UsageError(f"unknown format {printable(format)!r}", do=f"Choose --format from {', '.join(EXPORTERS)}")
+        raise UsageError(f"unknown format {printable(format)!r}", do=f"Choose `format` from {', '.join(EXPORTERS)}")
     rows = spec.rows if per_class is None else per_class
     if not 1 <= rows <= spec.rows:
         raise UsageError(

@@ -5,25 +5,27 @@ from torch import nn
 
 from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
-from memcli.networks import alexnet, convnet, mlp, resnet, strided, torchvision_models, vgg
 from memcli.networks.base import Classifier, Network
+from memcli.registry import Registry
 from memcli.seeds import isolated
 from memcli.text import printable
 
-__all__ = ["Classifier", "build", "first_linear", "names", "stateless"]
+__all__ = ["NETWORKS", "Classifier", "Network", "build", "first_linear", "names", "stateless"]
 
-_NETWORKS: dict[str, Network] = {
-    network.name: network
-    for network in (
-        convnet.NETWORK,
-        mlp.NETWORK,
-        alexnet.NETWORK,
-        vgg.NETWORK,
-        resnet.NETWORK,
-        strided.NETWORK,
-        torchvision_models.NETWORK,
-    )
-}
+NETWORKS: Registry[Network] = Registry(
+    "network",
+    "memcli.networks",
+    {
+        "convnet": "memcli.networks.convnet:NETWORK",
+        "mlp": "memcli.networks.mlp:NETWORK",
+        "alexnet": "memcli.networks.alexnet:NETWORK",
+        "vgg11": "memcli.networks.vgg:NETWORK",
+        "resnet18": "memcli.networks.resnet:NETWORK",
+        "strided": "memcli.networks.strided:NETWORK",
+        "torchvision": "memcli.networks.torchvision_models:NETWORK",
+    },
+    "memcli.networks.base:Network",
+)
 _RANDOM_LAYERS = ("Dropout", "StochasticDepth")  # by name, since torchvision is imported only when it is asked for
 
 
@@ -36,10 +38,10 @@ def build(name: str, data: DataSpec, *, seed: int, purpose: str = "network", ste
     Raises UsageError for an unknown network or setting, and for images that the network cannot take.
     """
     family = name.partition(":")[0]
-    if family not in _NETWORKS:
-        known = ", ".join(network.usage for network in _NETWORKS.values())
+    if family not in NETWORKS:
+        known = ", ".join(network.usage for network in NETWORKS.working().values())
         raise UsageError(f"there is no network {printable(family)!r}", do=f"Choose from {known}")
-    network = _NETWORKS[family]
+    network = NETWORKS[family]
     settings = network.read(name)
     with isolated(seed, purpose, step):
         return network.make(data, **settings).to(memory_format=torch.channels_last)
@@ -47,7 +49,7 @@ def build(name: str, data: DataSpec, *, seed: int, purpose: str = "network", ste
 
 def names() -> list[tuple[str, str, str]]:
     """For the documentation: every network's name, how to write it with its settings, and what it is."""
-    return [(network.name, network.usage, network.summary) for network in _NETWORKS.values()]
+    return [(network.name, network.usage, network.summary) for network in NETWORKS.working().values()]
 
 
 def stateless(network: nn.Module) -> bool:

@@ -1,28 +1,30 @@
 """Streams of tasks by name: `open_stream("rotations", source, seed)`. One file per family, one line each below."""
 
-from memcli.continual.tasks import permutations, rotations, split
 from memcli.continual.tasks.base import Benchmark, Stream, Task
 from memcli.data.sources.base import Source
 from memcli.errors import UsageError
+from memcli.registry import Registry
 from memcli.text import printable
 
-__all__ = ["Stream", "Task", "benchmarks", "open_stream", "parsed"]
+__all__ = ["BENCHMARKS", "Benchmark", "Stream", "Task", "benchmarks", "open_stream", "parsed"]
 
-_BENCHMARKS: dict[str, Benchmark] = {
-    benchmark.name: benchmark
-    for benchmark in (
-        rotations.BENCHMARK,
-        permutations.PERMUTATIONS,
-        permutations.MANY,
-        split.CIFAR100,
-        split.SPLIT,
-    )
-}
+BENCHMARKS: Registry[Benchmark] = Registry(
+    "benchmark",
+    "memcli.benchmarks",
+    {
+        "rotations": "memcli.continual.tasks.rotations:BENCHMARK",
+        "permutations": "memcli.continual.tasks.permutations:PERMUTATIONS",
+        "many": "memcli.continual.tasks.permutations:MANY",
+        "cifar100": "memcli.continual.tasks.split:CIFAR100",
+        "split": "memcli.continual.tasks.split:SPLIT",
+    },
+    "memcli.continual.tasks.base:Benchmark",
+)
 
 
 def benchmarks() -> list[tuple[str, str]]:
     """For the documentation: how to write every benchmark, and what it is."""
-    return [(benchmark.usage, benchmark.about) for benchmark in _BENCHMARKS.values()]
+    return [(benchmark.usage, benchmark.about) for benchmark in BENCHMARKS.working().values()]
 
 
 def parsed(text: str) -> tuple[str, str | None]:
@@ -38,7 +40,7 @@ def open_stream(text: str, source: Source, seed: int) -> Stream:
     Raises UsageError for a benchmark or a setting that is unknown, DataError where the source is too small.
     """
     name, _, rest = text.partition(":")
-    if name not in _BENCHMARKS:
-        known = ", ".join(benchmark.usage for benchmark in _BENCHMARKS.values())
+    if name not in BENCHMARKS:
+        known = ", ".join(benchmark.usage for benchmark in BENCHMARKS.working().values())
         raise UsageError(f"there is no benchmark {printable(name)!r}", do=f"Choose from {known}")
-    return _BENCHMARKS[name].open(rest, source, seed)
+    return BENCHMARKS[name].open(rest, source, seed)

@@ -1,46 +1,34 @@
 """Where real labelled images come from: one module per kind of source, one line each in the registry below."""
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from memcli.data.images import LabelledImages
-from memcli.data.sources.base import Request, Source, aligned, holdout, with_whitening
-from memcli.data.sources.digits import open_digits
-from memcli.data.sources.fake import open_fake
-from memcli.data.sources.imagefolder import open_imagefolder
-from memcli.data.sources.npz import open_npz
-from memcli.data.sources.parquet import open_parquet
-from memcli.data.sources.torchvision import open_torchvision
+from memcli.data.sources.base import Request, Source, SourceKind, aligned, holdout, with_whitening
 from memcli.errors import DataError, UsageError
+from memcli.registry import Registry
 from memcli.text import printable
 
-__all__ = ["LabelledImages", "Source", "aligned", "holdout", "open_source", "schemes", "with_whitening"]
+__all__ = ["SOURCES", "Source", "SourceKind", "aligned", "holdout", "open_source", "schemes", "with_whitening"]
 
-
-@dataclass(frozen=True)
-class _Kind:
-    """How a scheme is opened, what it is in a line, and whether it can fit its images to a size."""
-
-    open: Callable[[str, Request], Source]
-    help: str
-    resizes: bool = False
-
-
-_KINDS = {
-    "digits": _Kind(open_digits, "1,797 handwritten digits, 8x8, built in"),
-    "torchvision": _Kind(open_torchvision, "NAME[@ROOT]: MNIST, FashionMNIST, KMNIST, CIFAR10, CIFAR100 or SVHN"),
-    "imagefolder": _Kind(open_imagefolder, "PATH: a folder of image files per class", resizes=True),
-    "parquet": _Kind(open_parquet, "FOLDER, FILE or GLOB: Hugging Face image columns", resizes=True),
-    "npz": _Kind(open_npz, "FILE: numpy arrays of images and labels"),
-    "fake": _Kind(open_fake, "n=512,test=128,classes=10,shape=3x32x32,seed=0: synthetic, for smoke tests"),
-}
+SOURCES: Registry[SourceKind] = Registry(
+    "kind of source",
+    "memcli.sources",
+    {
+        "digits": "memcli.data.sources.digits:SOURCE",
+        "torchvision": "memcli.data.sources.torchvision:SOURCE",
+        "imagefolder": "memcli.data.sources.imagefolder:SOURCE",
+        "parquet": "memcli.data.sources.parquet:SOURCE",
+        "npz": "memcli.data.sources.npz:SOURCE",
+        "fake": "memcli.data.sources.fake:SOURCE",
+    },
+    "memcli.data.sources.base:SourceKind",
+)
 
 
 def schemes() -> tuple[tuple[str, str], ...]:
     """Every scheme with one line of help."""
-    return tuple((scheme, kind.help) for scheme, kind in _KINDS.items())
+    return tuple((scheme, kind.help) for scheme, kind in SOURCES.working().items())
 
 
 def open_source(
@@ -59,7 +47,7 @@ def open_source(
     request = Request(download, shape, image_size)
     try:
         scheme, rest, notes = _parsed(text)
-        kind = _KINDS[scheme]
+        kind = SOURCES[scheme]
         if image_size is not None and not kind.resizes:
             raise UsageError(f"images of {scheme}: cannot be resized", do="Leave out --image-size")
         source = kind.open(rest, request)
@@ -79,10 +67,10 @@ def _parsed(text: str) -> tuple[str, str, tuple[str, ...]]:
     match = re.match(r"([A-Za-z][A-Za-z0-9_-]*):", text)
     if match:
         scheme = match[1].lower()
-        if scheme not in _KINDS:
+        if scheme not in SOURCES:
             raise UsageError(
                 f"unknown kind of source {printable(match[1])!r}",
-                do=f"Choose from {', '.join(f'{s}:' for s in _KINDS)}",
+                do=f"Choose from {', '.join(f'{s}:' for s in SOURCES)}",
             )
         return scheme, text[match.end() :], ()
     scheme = _guessed(path)
@@ -96,7 +84,7 @@ def _guessed(path: Path) -> str:
     if not path.exists():
         raise DataError(
             f"there is no file or folder {printable(str(path))!r}",
-            do=f"Check the path, or write one of {', '.join(f'{scheme}:' for scheme in _KINDS)}",
+            do=f"Check the path, or write one of {', '.join(f'{scheme}:' for scheme in SOURCES)}",
         )
     if path.suffix.lower() in (".npz", ".parquet"):
         return path.suffix.lower().removeprefix(".")

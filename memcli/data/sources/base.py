@@ -135,6 +135,18 @@ class Source:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True)
+class SourceKind:
+    """One kind of source: `open(rest, request)` makes the source of what follows the scheme and its colon.
+
+    It raises UsageError for a wrong text, and DataError where the data is missing or cannot be used.
+    """
+
+    open: Callable[[str, Request], Source]
+    help: str  # one line: how `rest` is written, and what it is
+    resizes: bool = False  # whether it fits images to the size that is asked for
+
+
 def _statistics(channel: Tensor) -> tuple[float, float]:
     """Mean and standard deviation of the pixels of `channel`, (N, H, W) uint8, in [0, 1].
 

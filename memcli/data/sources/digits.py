@@ -3,7 +3,7 @@
 import torch
 
 from memcli.data.images import LabelledImages
-from memcli.data.sources.base import Request, Source, fixed_fifth
+from memcli.data.sources.base import Request, Source, SourceKind, fixed_fifth
 from memcli.errors import UsageError
 from memcli.text import printable
 
@@ -20,3 +20,6 @@ def open_digits(rest: str, _: Request) -> Source:
     cut = fixed_fifth(everything.labels)
     classes = tuple(str(name) for name in found.target_names)
     return Source("digits", classes, (1, 8, 8), lambda split: everything.subset(cut[split]))
+
+
+SOURCE = SourceKind(open_digits, "1,797 handwritten digits, 8x8, built in")

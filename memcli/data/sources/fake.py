@@ -6,7 +6,7 @@ import torch
 
 from memcli import seeds
 from memcli.data.images import LabelledImages
-from memcli.data.sources.base import Request, Shape, Source
+from memcli.data.sources.base import Request, Shape, Source, SourceKind
 from memcli.errors import UsageError
 from memcli.text import parse_call, printable, whole_number
 
@@ -55,3 +55,6 @@ def _shape(text: str) -> Shape:
         whole_number(side, "shape of fake", most=most) for side, most in zip(sides, (16, 512, 512), strict=True)
     )
     return channels, height, width
+
+
+SOURCE = SourceKind(open_fake, "n=512,test=128,classes=10,shape=3x32x32,seed=0: synthetic, for smoke tests")

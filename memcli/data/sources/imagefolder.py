@@ -8,7 +8,7 @@ import torch
 
 from memcli.data.images import LabelledImages
 from memcli.data.sources._images import SUFFIXES, Picture, choose_shape, decode, empty, in_blocks
-from memcli.data.sources.base import Request, Source, fixed_fifth, listed
+from memcli.data.sources.base import Request, Source, SourceKind, fixed_fifth, listed
 from memcli.errors import DataError
 from memcli.text import printable
 
@@ -117,3 +117,6 @@ def _same_classes(train: dict[str, list[Path]], test: dict[str, list[Path]]) -> 
         )
     if extra:
         raise DataError(f"the test folder adds the classes {listed(extra)}", do="Remove them, or add them to train")
+
+
+SOURCE = SourceKind(open_imagefolder, "PATH: a folder of image files per class", resizes=True)

@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from memcli.data.images import LabelledImages
-from memcli.data.sources.base import MAX_BYTES, Request, Shape, Source, fixed_fifth, listed
+from memcli.data.sources.base import MAX_BYTES, Request, Shape, Source, SourceKind, fixed_fifth, listed
 from memcli.errors import DataError, LimitError
 from memcli.text import printable
 
@@ -200,3 +200,6 @@ def _pixels(array: NDArray[Any]) -> torch.Tensor:
             piece = numpy.rint(piece * 255)
         pixels[start : start + _PIECE] = piece
     return torch.from_numpy(pixels)
+
+
+SOURCE = SourceKind(open_npz, "FILE: numpy arrays of images and labels")

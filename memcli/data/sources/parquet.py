@@ -13,7 +13,7 @@ import torch
 
 from memcli.data.images import LabelledImages
 from memcli.data.sources._images import Picture, choose_shape, decode, empty
-from memcli.data.sources.base import Request, Source, fixed_fifth, listed
+from memcli.data.sources.base import Request, Source, SourceKind, fixed_fifth, listed
 from memcli.errors import DataError
 from memcli.text import printable
 
@@ -229,3 +229,6 @@ def _numbered(labels: torch.Tensor, distinct: torch.Tensor) -> torch.Tensor:
     if len(unknown):
         raise DataError(f"label {int(unknown[0])} has no training image", do="Add some, or drop the label from test")
     return torch.searchsorted(distinct, labels)
+
+
+SOURCE = SourceKind(open_parquet, "FOLDER, FILE or GLOB: Hugging Face image columns", resizes=True)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from memcli.data.images import LabelledImages
-from memcli.data.sources.base import Request, Source
+from memcli.data.sources.base import Request, Source, SourceKind
 from memcli.errors import DataError, UsageError
 from memcli.text import printable
 
@@ -77,3 +77,6 @@ def _pixels(data: Any) -> Tensor:
     if pixels.ndim == 3:
         return pixels.unsqueeze(1)
     return pixels.permute(0, 3, 1, 2).contiguous() if pixels.shape[3] == 3 else pixels.contiguous()
+
+
+SOURCE = SourceKind(open_torchvision, "NAME[@ROOT]: MNIST, FashionMNIST, KMNIST, CIFAR10, CIFAR100 or SVHN")
