@@ -1,4 +1,4 @@
-"""docs/cli.md and the log's table are what they are made from, no page says a thing twice, and links lead somewhere."""
+"""Pages tell the truth: tables are what they are made from, commands and rooms are there, and links lead somewhere."""
 
 import re
 import runpy
@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+from memcli import __version__
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
 LOG = runpy.run_path(str(DOCS / "make_log.py"))
 EXPERIMENTS = sorted(path for path in (DOCS / "log").iterdir() if path.name != "README.md")
 GOOD = "# Title\n\n- Entry: 1\n- Date: 2026-11-22\n- Question: why\n- Verdict: since it is\n  so, by 1 %\n\nText.\n"
@@ -76,13 +80,37 @@ def test_a_head_that_is_wrong_says_what_to_write(tmp_path: Path, before: str, af
         LOG["read"](path)
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_no_page_has_a_section_twice(path: Path) -> None:
     headings = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("## ")]
     assert len(headings) == len(set(headings))
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_link_of_a_page_leads_somewhere(path: Path) -> None:
     links = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
     assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_contributing_has_the_commands_of_readme_and_of_ci() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands = re.findall(r"<!-- (?:first|test) command -->\n```sh\n(.*?)\n```", readme, re.DOTALL)
+    script = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    linters = [line for line in script if re.match(r"\.venv/bin/(ruff|mypy)\b", line)]
+    assert (len(commands), len(linters)) == (2, 3)
+    assert [command for command in (*commands, *linters) if command not in text.splitlines()] == []
+
+
+def test_contributing_names_the_rooms_from_the_lowest_up() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rooms = runpy.run_path(str(ROOT / "tests" / "test_layers.py"))["ROOMS"]
+    folders = [room for room in rooms if (ROOT / "memcli" / room).is_dir()]
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == folders, "its table lacks a room, or has it elsewhere"
+
+
+def test_the_changelog_and_the_citation_are_of_this_version() -> None:
+    headings = re.findall(r"^## \[(.*?)\] - (.*)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert headings[0][0] == __version__
+    assert all(re.fullmatch(r"Unreleased|\d{4}-\d\d-\d\d", date) for _, date in headings)
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
