@@ -5,7 +5,6 @@ after kill -9 is at most a temporary sibling, `.NAME.<16 hex digits>.tmp`, that 
 """
 
 import errno
-import fcntl
 import os
 import secrets
 import shutil
@@ -16,6 +15,7 @@ from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import BinaryIO
 
+from memcli import machine
 from memcli.errors import ExistsError, LimitError, UsageError
 from memcli.text import printable
 
@@ -63,11 +63,11 @@ def write_bytes(path: str | Path, data: bytes | mmap, *, force: bool) -> None:
     target = check_output(path, force)
     with explained(target):
         temporary = _beside(target)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the kernel applies the umask
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | machine.BINARY
+        descriptor = os.open(temporary, flags, 0o666)  # the kernel applies the umask
         try:
             try:
-                with suppress(FileNotFoundError):
-                    os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
+                _keep_mode(descriptor, target)
                 _write_all(descriptor, data)
                 os.fsync(descriptor)
             finally:
@@ -104,16 +104,16 @@ def new_folder(path: str | Path, *, force: bool) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`. The kernel gives it back when the process ends, however it ends.
+    """Hold the lock of `folder`. The system gives it back when the process ends, however it ends.
 
     Raises ExistsError where another run holds it, and as `write_bytes` does where there cannot be one.
     """
     path = folder / LOCK
     with explained(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | machine.NO_FOLLOW | machine.NO_WAIT, 0o666)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            machine.lock(descriptor)
         except BlockingIOError:
             shown = printable(str(folder))
             raise ExistsError(f"another run is using {shown}", do="Wait for it, or choose another -o") from None
@@ -169,6 +169,13 @@ def _beside(target: Path) -> Path:
     return target.with_name(f".{head}.{secrets.token_hex(8)}.tmp")
 
 
+def _keep_mode(descriptor: int, target: Path) -> None:
+    """Give the open file the mode bits of `target`, where that exists and the system can."""
+    if hasattr(os, "fchmod"):
+        with suppress(FileNotFoundError):
+            os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
+
+
 def _write_all(descriptor: int, data: bytes | mmap) -> None:
     rest = memoryview(data).cast("B")
     while rest:
@@ -177,14 +184,11 @@ def _write_all(descriptor: int, data: bytes | mmap) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        machine.sync_folder(folder)
     except OSError as error:
         if error.errno != errno.EINVAL:  # some network file systems cannot sync a folder, and say so with EINVAL
             raise
-    finally:
-        os.close(descriptor)
 
 
 def _swap(new: Path, target: Path) -> None:

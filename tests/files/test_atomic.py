@@ -176,7 +176,7 @@ def test_the_limit_of_the_kernel(old: Path) -> None:
 
 ENDLESS_WRITER = """
 import sys
-from memcli.atomic import write_bytes
+from memcli.files.atomic import write_bytes
 while True:
     for letter in (b"a", b"b"):
         write_bytes(sys.argv[1], letter * 300_000, force=True)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
+from torch._inductor.exc import InvalidCxxCompiler
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -120,14 +121,15 @@ def _calling(function: Callable[..., Tensor]) -> GraphModule:
     ("raised", "expected", "message"),
     [
         (
-            RuntimeError("no compiler to be found\nand more"),
+            InvalidCxxCompiler("odd++"),
             UsageError,
-            r"cannot be compiled on this machine: .*no compiler to be found\. Install a C\+\+ compiler",
+            r"cannot be compiled on this machine: Compiler: odd\+\+ is not found\. Install a C\+\+ compiler",
         ),
+        (RuntimeError("a bug of ours"), RuntimeError, "a bug of ours"),
         (MemoryError("none left"), MemoryError, "none left"),
     ],
 )
-def test_what_cannot_be_compiled_is_refused_with_the_reason(
+def test_a_missing_compiler_is_told_with_the_reason_and_a_bug_is_not_hidden(
     raised: Exception, expected: type[Exception], message: str
 ) -> None:
     def broken(*_: object) -> Tensor:

@@ -1,0 +1,121 @@
+"""memcli asks of the operating system only what each has; macOS and Windows are played by stand-ins."""
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from memcli import machine
+from memcli.errors import ExistsError
+from memcli.files import atomic
+
+NOT_ON_WINDOWS = ("fcntl", "pwd", "grp", "termios")
+ONLY_POSIX = ("O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "fchmod", "mkfifo", "statvfs", "getuid", "sysconf")
+
+IMPORT_ALL = f"""
+import os, pkgutil, sys, torch, rich.console, typer, numpy, torchvision, sklearn.datasets, pyarrow.parquet
+for name in {NOT_ON_WINDOWS}:
+    sys.modules[name] = None
+for name in {ONLY_POSIX}:
+    delattr(os, name)
+import memcli
+for module in pkgutil.walk_packages(memcli.__path__, "memcli."):
+    if not module.name.endswith("__main__"):
+        __import__(module.name)
+        print(module.name)
+"""
+
+WRITE_AND_LOCK = f"""
+import os, sys
+from pathlib import Path
+for name in {ONLY_POSIX}:
+    delattr(os, name)
+from memcli.files import atomic
+folder = Path(sys.argv[1])
+atomic.write_bytes(folder / "file", b"line\\n", force=False)
+atomic.write_bytes(folder / "file", b"another\\n", force=True)
+with atomic.new_folder(folder / "new", force=False), atomic.locked(folder):
+    pass
+"""
+
+
+def test_importing_needs_nothing_that_windows_lacks() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {"memcli.files.atomic", "memcli.distillation.loop", "memcli.cli.app"} <= set(done.stdout.split())
+
+
+def test_files_are_written_without_the_flags_that_windows_lacks(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", WRITE_AND_LOCK, str(tmp_path)], check=True)
+    assert (tmp_path / "file").read_bytes() == b"another\n"
+    assert (tmp_path / "new").is_dir()
+
+
+def test_the_peak_of_memory_is_counted_in_bytes() -> None:
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    before, found = int(status["VmHWM"].split()[0]) * 1024, machine.peak_memory()
+    assert before * 0.9 <= found <= before * 1.5
+
+
+def test_macos_counts_bytes_and_linux_kibibytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=3000))
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert machine.peak_memory() == 3000
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert machine.peak_memory() == 3000 * 1024
+
+
+class Function:
+    """A function of a Windows library: it has the attributes of one, and answers with what it is given."""
+
+    def __init__(self, answer: object) -> None:
+        self.answer = answer
+
+    def __call__(self, *given: object) -> object:
+        return self.answer(*given) if callable(self.answer) else self.answer
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_windows_tells_the_peak_by_a_call(monkeypatch: pytest.MonkeyPatch, works: bool) -> None:
+    def read(_process: int, counters: object, size: int) -> int:
+        found = counters._obj  # type: ignore[attr-defined]
+        assert size == ctypes.sizeof(found) == (72 if ctypes.sizeof(ctypes.c_size_t) == 8 else 40)
+        found.peak_working_set = 3000
+        return int(works)
+
+    kernel = SimpleNamespace(GetCurrentProcess=Function(-1), K32GetProcessMemoryInfo=Function(read))
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(ctypes, "WinDLL", lambda *_, **__: kernel, raising=False)
+    monkeypatch.setattr(ctypes, "get_last_error", lambda: 5, raising=False)
+    monkeypatch.setattr(ctypes, "WinError", lambda code: OSError(code, "denied"), raising=False)
+    if works:
+        assert machine.peak_memory() == 3000
+    else:
+        with pytest.raises(OSError, match="denied"):
+            machine.peak_memory()
+
+
+def test_windows_locks_the_first_byte(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    held: list[int] = []
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        assert (mode, count, os.lseek(descriptor, 0, os.SEEK_CUR)) == (2, 1, 0)
+        if held:
+            raise PermissionError(13, "Permission denied")
+        held.append(descriptor)
+
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=2))
+    with (
+        atomic.locked(tmp_path),
+        pytest.raises(ExistsError, match=r"another run is using .*\. Wait for it"),
+        atomic.locked(tmp_path),
+    ):
+        pytest.fail("the block must not run")
+    assert held
