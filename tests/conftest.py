@@ -9,6 +9,7 @@ import numpy
 import pytest
 import rich.style  # noqa: F401 - it draws from `random` when it is first imported, which no test should be blamed for
 import torch
+from real_data import real_folder
 
 torch.set_num_threads(min(torch.get_num_threads(), 2))
 
@@ -25,9 +26,5 @@ def global_generators_untouched() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real data sets named by MEMCLI_DATA (default ../shared/data)."""
-    default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("MEMCLI_DATA", default))
-    if not folder.is_dir():
-        pytest.skip(f"no real data: MEMCLI_DATA names no folder ({folder})")
-    return folder
+    """The folder of real data sets that MEMCLI_DATA names; without one the test is skipped."""
+    return real_folder(os.environ.get("MEMCLI_DATA"))

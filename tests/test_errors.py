@@ -9,7 +9,7 @@ KINDS = [kind for kind in vars(errors).values() if isinstance(kind, type) and is
 
 
 def test_exit_codes_are_those_of_the_contract() -> None:
-    """DESIGN, section 5: a script may rely on them."""
+    """Those of docs/cli.md: a script may rely on them."""
     assert {kind.__name__: kind.exit_code for kind in KINDS} == {
         "MemcliError": 1,
         "UsageError": 2,

@@ -23,7 +23,7 @@ CIFAR10, FASHION, DIGITS = data(), data(1, 28, 28), data(1, 8, 8)
 
 
 def test_cifar10_at_one_image_a_class() -> None:
-    """K = 16, s = 2, R = 115: 30,688 of 30,720 floats (DESIGN, section 2)."""
+    """K = 16, s = 2, R = 115: 30,688 of 30,720 floats."""
     found = MemorySpec.from_budget(CIFAR10, floats=30_720)
     assert (found.bases, found.scale, found.rows, found.floats, found.recalled) == (16, 2, 115, 30_688, 1150)
     assert found.shapes == {"bases": (16, 3, 16, 16), "addresses": (115, 10, 16)}
