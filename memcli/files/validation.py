@@ -9,7 +9,8 @@ from memcli.errors import LimitError
 from memcli.files import container
 from memcli.files.container import FILE_BYTES, HEADER_BYTES, Header, damaged
 from memcli.files.manifest import Manifest
-from memcli.memory.storage import CELLS, LEAST_SCALE, SCALE_SUFFIX
+from memcli.memory.storage import CELLS, SCALE_SUFFIX, STORAGES
+from memcli.memory.storages.base import LEAST_SCALE
 from memcli.text import printable
 
 _NUMPY = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1"}
@@ -65,22 +66,18 @@ def verify(header: Header, manifest: Manifest, payload: bytes) -> str:
 
     Raises MemoryFileError.
     """
+    shapes, storage = manifest.spec.shapes, STORAGES[manifest.spec.storage]
     for name, entry in header.tensors.items():
         numbers = numpy.frombuffer(payload[entry.begin : entry.end], _NUMPY[entry.dtype])
         if entry.dtype in ("F32", "F16") and not numpy.isfinite(numbers).all():
             raise damaged(f"{name} holds numbers that are not finite")
         if name.endswith(SCALE_SUFFIX) and not (numbers >= LEAST_SCALE).all():
             raise damaged(f"{name} holds scales below {LEAST_SCALE}")
-        if entry.dtype == "I8" and (numbers == -128).any():
-            raise damaged(f"{name} holds the code -128, which no writer writes")
         if name == CELLS:
             if (numbers >= manifest.spec.cells).any():
                 raise damaged(f"{name} holds numbers of cells that there are not")
-        elif entry.dtype == "U8":
-            count = math.prod(manifest.spec.shapes[name])
-            halves = numpy.stack([numbers & 15, numbers >> 4], 1).flatten()
-            if (halves[:count] == 0).any() or halves[count:].any():
-                raise damaged(f"{name} holds half bytes that no writer writes")
+        elif name in shapes and (fault := storage.fault(numbers, math.prod(shapes[name]))):
+            raise damaged(f"{name} holds {fault}, which no writer writes")
     container.verify(header, payload)
     if "labels" in header.manifest["memory"] and container.SEAL not in header.manifest:
         raise damaged(f"the manifest has no {container.SEAL}, which a file that tells of labels must have")

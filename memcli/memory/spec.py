@@ -90,7 +90,7 @@ class MemorySpec:
         """What a file holds, by name: dtype, as safetensors names it, and shape. 4-bit codes lie packed in a row."""
         kind, found = STORAGES[self.storage], {}
         for name, shape in self.shapes.items():
-            found[name] = (kind.dtype, shape if kind.bits >= 8 else (-(-math.prod(shape) * kind.bits // 8),))
+            found[name] = (kind.dtype, kind.payload_shape(shape))
             if kind.levels:
                 found[name + SCALE_SUFFIX] = (SCALE_DTYPE, (shape[SCALED_AXIS[name]],))
         if self.cells:

@@ -5,28 +5,24 @@ and the scale a float16 that all numbers with the same index along one axis shar
 the product is exact in float32, so what is read is bit for bit what was learned from (memcli.memory.quantise).
 """
 
-from dataclasses import dataclass
+from memcli.memory.storages.base import Storage
+from memcli.registry import Registry
 
 BYTES = {"F32": 4, "F16": 2, "BF16": 2, "I64": 8, "U8": 1, "I8": 1}  # of one number, by safetensors' names of dtypes
 
 
-@dataclass(frozen=True)
-class Storage:
-    """One way to store numbers."""
-
-    dtype: str  # of the stored tensor, as safetensors names it
-    bits: int  # of one number
-    levels: int = 0  # the largest code; 0: the numbers themselves are stored, without scales
-
-
-STORAGES = {
-    "float32": Storage("F32", 32),
-    "float16": Storage("F16", 16),
-    "int8": Storage("I8", 8, levels=127),
-    "int4": Storage("U8", 4, levels=7),  # two codes in a byte, the first in its low half; each as code + NIBBLE_ZERO
-}
-NIBBLE_ZERO = 8  # the half byte of code 0; a half byte of 0 is no code, and fills up the last byte
-SCALE_DTYPE, LEAST_SCALE = "F16", 2.0**-14  # the least normal float16: below it a scale would lose its precision
+STORAGES: Registry[Storage] = Registry(
+    "storage",
+    "memcli.storages",
+    {
+        "float32": "memcli.memory.storages.float32:STORAGE",
+        "float16": "memcli.memory.storages.float16:STORAGE",
+        "int8": "memcli.memory.storages.int8:STORAGE",
+        "int4": "memcli.memory.storages.int4:STORAGE",
+    },
+    "memcli.memory.storages.base:Storage",
+)
+SCALE_DTYPE = "F16"
 SCALE_SUFFIX = "_scale"  # of the name of a tensor's scales
 CELLS, CELLS_DTYPE = "cells", "U8"  # the tensor that tells each pixel's cell, in one byte
 MOST_CELLS = 256

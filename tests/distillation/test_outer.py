@@ -12,8 +12,8 @@ from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Outer
 from memcli.errors import DivergedError
 from memcli.memory.memory import Memory
-from memcli.memory.quantise import quantise
 from memcli.memory.spec import MemorySpec
+from memcli.memory.storages.codes import quantise
 from memcli.objectives import Outcome
 
 SPEC = MemorySpec(DataSpec("d", 1, 4, 4, ("a", "b"), (0.5,), (0.2,)), bases=2, scale=2, rows=3)

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from memcli.memory.quantise import dequantise, from_payload, pack, quantise, rounded, to_payload, unpack
-from memcli.memory.storage import LEAST_SCALE, SCALED_AXIS, STORAGES
+from memcli.memory.quantise import from_payload, rounded, to_payload
+from memcli.memory.storage import SCALED_AXIS, STORAGES
+from memcli.memory.storages.base import LEAST_SCALE
+from memcli.memory.storages.codes import dequantise, pack, quantise, unpack
 from memcli.seeds import generator
 
 LEVELS = {"int8": 127, "int4": 7}
