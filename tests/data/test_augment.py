@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
-from memcli.data.augment import Augmentation, interpolation
+from memcli.data.augment import Augmentation
 from memcli.data.augmentations import AUGMENTATIONS
+from memcli.data.augmentations.geometry import interpolation
 from memcli.errors import UsageError
 from memcli.seeds import generator, isolated
 

@@ -1,0 +1,38 @@
+"""rotate: by up to 15 degrees, as three shears (Paeth, "A Fast Algorithm for General Raster Rotation", 1986)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from memcli.data.augmentations.base import Operation
+from memcli.data.augmentations.geometry import centred, interpolation
+
+_ROTATE = math.radians(15)  # at most, either way
+
+
+def _draw_rotate(uniform: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
+    """The two different ones of three shears: along width (count, H, W, W) and along height (count, W, H, H)."""
+    _, height, width = shape
+    angle = ((2 * uniform[:, 0] - 1) * _ROTATE)[:, None, None]
+    y, x = centred(height), centred(width)
+    across = x - torch.tan(angle / 2) * y[:, None] + (width - 1) / 2  # (count, H, W)
+    along = y + torch.sin(angle) * x[:, None] + (height - 1) / 2  # (count, W, H)
+    return [interpolation(across, width), interpolation(along, height)]
+
+
+def _rotated(images: Tensor, draws: list[Tensor]) -> Tensor:
+    across, along = (draws.pop(0).to(images) for _ in range(2))
+    images = _sheared(images, across)
+    images = _sheared(images.mT, along).mT
+    return _sheared(images, across)
+
+
+def _sheared(images: Tensor, lines: Tensor) -> Tensor:
+    """Each line of `images` (n, C, H, W) by its own matrix, of (n or 1, H, W, W)."""
+    if len(lines) == 1:
+        return torch.einsum("nchj,hxj->nchx", images, lines[0])
+    return torch.einsum("nchj,nhxj->nchx", images, lines)
+
+
+OPERATION = Operation(2, _draw_rotate, _rotated)
