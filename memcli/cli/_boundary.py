@@ -13,19 +13,26 @@ import typer
 from typer.core import TyperGroup
 
 from memcli import __version__
+from memcli.cli._flags import BareFlags, has_flag, now_runs, with_flags
 from memcli.errors import LimitError, MemcliError, out_of_memory
 from memcli.text import printable
 
 BUG, USAGE, SIGINT, SIGPIPE, SIGTERM = 1, 2, 130, 141, 143  # signals as a shell reports them: 128 + number
 _MESSAGE_LIMIT = 2000  # characters of a message that are shown
 _OUT_OF_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_SMALLER = "Use a smaller --batch, fewer images or a machine with more memory"
+_SIZES = ("batch", "chunk")  # the options that set how many images are in memory at once
 
 
-class Boundary(TyperGroup):
-    """The group of all commands. Whatever leaves a command leaves the process as an exit code of DESIGN section 5."""
+class Boundary(BareFlags, TyperGroup):
+    """The group of all commands. Whatever leaves a command leaves the process as an exit code of docs/cli.md."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        found = super().resolve_command(ctx, args)
+        now_runs(found[1])
+        return found
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
+        now_runs(None)
         # Not standalone: Typer then raises its errors instead of drawing a box around them. Ctrl-C it turns into 130.
         try:
             code = super().main(*args, **{"prog_name": "memcli", **extra, "standalone_mode": False})
@@ -44,7 +51,7 @@ def report(error: Exception) -> int:
     """Say on stderr what went wrong, in one line unless it is a bug, and return the exit code."""
     expected = as_expected(error)
     if expected is not None:
-        say_error(str(expected))
+        say_error(str(type(expected)(expected.what, do=with_flags(expected.do))))
         return expected.exit_code
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
@@ -66,11 +73,14 @@ def as_expected(error: Exception) -> MemcliError | None:
     if isinstance(error, MemcliError):
         return error
     if what := out_of_memory(error):
-        instead = ", or --device cpu" if what == "device" else ""
-        return LimitError(f"the {what} ran out of memory", do=_SMALLER + instead)
+        sizes = "".join(f"a smaller `{size}`, " for size in _SIZES if has_flag(size))
+        instead = ", or `device` cpu" if what == "device" else ""
+        return LimitError(
+            f"the {what} ran out of memory", do=f"Use {sizes}fewer images or a machine with more memory{instead}"
+        )
     if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
         where = f" at {printable(str(error.filename))}" if error.filename else ""
-        return LimitError(f"there is no space left{where}", do="Free some, or choose another --output")
+        return LimitError(f"there is no space left{where}", do="Free some, or choose another `output`")
     return None
 
 

@@ -7,6 +7,7 @@ import typer
 from memcli import __version__
 from memcli.cli import continual, distill, evaluate, inspect, recall, retrain
 from memcli.cli._boundary import Boundary, prepare_process
+from memcli.cli._flags import Command
 
 EPILOG = (
     "Data goes to stdout, everything else to stderr. Every option can also be set in the environment, as "
@@ -21,12 +22,12 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "MEMCLI", "help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-app.command("distill")(distill.command)
-app.command("recall")(recall.command)
-app.command("retrain")(retrain.command)
-app.command("eval")(evaluate.command)
-app.command("continual")(continual.command)
-app.command("inspect")(inspect.command)
+app.command("distill", cls=Command)(distill.command)
+app.command("recall", cls=Command)(recall.command)
+app.command("retrain", cls=Command)(retrain.command)
+app.command("eval", cls=Command)(evaluate.command)
+app.command("continual", cls=Command)(continual.command)
+app.command("inspect", cls=Command)(inspect.command)
 
 
 def _show_version(wanted: bool) -> None:

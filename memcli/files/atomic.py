@@ -40,10 +40,11 @@ def check_folder(path: str | Path, force: bool) -> Path:
     """
     target = _checked(path, force, stat.S_ISDIR, "a folder")
     if target.exists() and Path.cwd().is_relative_to(target):
-        raise UsageError(f"{printable(str(path))} holds the current folder", do="Choose another -o")
+        raise UsageError(f"{printable(str(path))} holds the current folder", do="Choose another `output`")
     if target.exists() and any(target.iterdir()) and not (target / FOLDER_MARK).is_file():
         raise UsageError(
-            f"the folder {printable(str(path))} was not written by memcli, and is not replaced", do="Choose another -o"
+            f"the folder {printable(str(path))} was not written by memcli, and is not replaced",
+            do="Choose another `output`",
         )
     return target
 
@@ -116,7 +117,7 @@ def locked(folder: Path) -> Iterator[None]:
             machine.lock(descriptor)
         except BlockingIOError:
             shown = printable(str(folder))
-            raise ExistsError(f"another run is using {shown}", do="Wait for it, or choose another -o") from None
+            raise ExistsError(f"another run is using {shown}", do="Wait for it, or choose another `output`") from None
         yield
     finally:
         os.close(descriptor)
@@ -133,12 +134,12 @@ def explained(target: Path, only: set[int] | None = None) -> Iterator[None]:
             raise
         if code in FULL:
             raise LimitError(
-                f"no space to write {shown} ({error.strerror})", do="Free some disk space, or choose another -o"
+                f"no space to write {shown} ({error.strerror})", do="Free some disk space, or choose another `output`"
             ) from error
         if code in REFUSED:
-            raise UsageError(f"{shown} cannot be written ({error.strerror})", do="Choose another -o") from error
+            raise UsageError(f"{shown} cannot be written ({error.strerror})", do="Choose another `output`") from error
         raise LimitError(
-            f"writing {shown} failed ({error.strerror})", do="Check the disk, or choose another -o"
+            f"writing {shown} failed ({error.strerror})", do="Check the disk, or choose another `output`"
         ) from error
 
 
@@ -155,11 +156,11 @@ def _checked(path: str | Path, force: bool, wanted: Callable[[int], bool], noun:
         if target.parent.is_dir():
             return target
         parent = printable(str(target.parent))
-        raise UsageError(f"there is no folder {parent}", do="Create it first, or choose another -o") from None
+        raise UsageError(f"there is no folder {parent}", do="Create it first, or choose another `output`") from None
     if not wanted(mode):
-        raise UsageError(f"{shown} exists and is not {noun}", do="Choose another -o")
+        raise UsageError(f"{shown} exists and is not {noun}", do="Choose another `output`")
     if not force:
-        raise ExistsError(f"{shown} exists", do="Add --force to replace it, or choose another -o")
+        raise ExistsError(f"{shown} exists", do="Add `force` to replace it, or choose another `output`")
     return target
 
 

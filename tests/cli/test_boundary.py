@@ -52,10 +52,10 @@ def test_an_expected_failure_is_one_line_and_its_code(kind: type[MemcliError]) -
 @pytest.mark.parametrize(
     ("error", "message"),
     [
-        (torch.OutOfMemoryError("CUDA out of memory"), "the device ran out of memory.*--device cpu"),
-        (MemoryError(), "the machine ran out of memory.*smaller --batch"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "the device ran out of memory.*`device` cpu"),
+        (MemoryError(), "the machine ran out of memory. Use fewer images"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: ..."), "the machine ran out of memory"),
-        (OSError(errno.ENOSPC, "No space left on device", "/x\x1by"), r"no space left at /x\\x1by.*another --output"),
+        (OSError(errno.ENOSPC, "No space left on device", "/x\x1by"), r"no space left at /x\\x1by.*another `output`"),
         (OSError(errno.EDQUOT, "Quota exceeded"), "there is no space left. Free some"),
     ],
 )
@@ -185,7 +185,7 @@ def test_sigterm_removes_unfinished_files_and_is_143(memory: Path, tmp_path: Pat
     os.mkfifo(pipe)
     code = (
         "import sys, memcli.cli._boundary as b\n"
-        "from memcli import atomic\n"
+        "from memcli.files import atomic\n"
         "b.prepare_process()\n"
         f"with atomic.new_folder({str(tmp_path / 'out')!r}, force=False):\n"
         f"    open({str(pipe)!r}, 'w').close()\n"

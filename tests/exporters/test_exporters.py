@@ -164,7 +164,7 @@ def test_an_output_is_replaced_only_by_force(name: str, tmp_path: Path) -> None:
     path = tmp_path / "out"
     first_half = RecalledChunk(*(part[:10] for part in vars(content()).values()))
     EXPORTERS[name].export(path, DATA, iter([first_half]), 10, force=False)
-    with pytest.raises(ExistsError, match="Add --force"):
+    with pytest.raises(ExistsError, match="Add `force`"):
         EXPORTERS[name].export(path, DATA, chunks(), TOTAL, force=False)
     assert len(READERS[name](path)["images"]) == 10
     EXPORTERS[name].export(path, DATA, chunks(), TOTAL, force=True)

@@ -42,7 +42,7 @@ def test_a_replaced_file_keeps_its_mode(old: Path) -> None:
 
 
 def test_an_existing_file_needs_force(old: Path) -> None:
-    with pytest.raises(ExistsError, match=r"file exists\. Add --force to replace it, or choose another -o\."):
+    with pytest.raises(ExistsError, match=r"file exists\. Add `force` to replace it, or choose another `output`\."):
         atomic.write_bytes(old, b"new", force=False)
     assert old.read_bytes() == b"old"
 
