@@ -8,7 +8,6 @@
 The index is written last and replaced whole, so that what it names is complete whenever a run is killed.
 """
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,9 +18,10 @@ from typing import Any
 from torch import nn
 
 from memcli.data.spec import DataSpec
-from memcli.errors import ExistsError, MemoryFileError, UsageError
+from memcli.errors import MemoryFileError
 from memcli.files import atomic, container, memoryfile
 from memcli.files.memoryfile import Artifact
+from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
 from memcli.files.weights import Retrained, save
 from memcli.networks import build
 from memcli.text import printable
@@ -68,23 +68,23 @@ class Folder:
         sha256 = memoryfile.write(self.path / memory, artifact, force=True)
         save(self.path / network, retrained, memory_sha256=sha256, force=True)
         self.entries.append({"task": task, "memory": memory, "memory_sha256": sha256, "network": network})
-        _write(self.path / INDEX, {"format": _FORMAT, **self.settings, "tasks": self.entries})
+        write_json(self.path / INDEX, {"format": _FORMAT, **self.settings, "tasks": self.entries})
 
     def figures(self) -> dict[str, Any] | None:
         """What `measured` was given, or None where the stream was not measured yet."""
         path = self.path / FIGURES
-        return container.parse_json(path.read_bytes(), printable(str(path))) if path.exists() else None
+        return read_json(path) if path.exists() else None
 
     def measured(self, figures: dict[str, Any]) -> None:
         """Keep the figures of the finished stream."""
-        _write(self.path / FIGURES, figures)
+        write_json(self.path / FIGURES, figures)
 
     def _require(self, name: str, sha256: str) -> None:
         found = container.read_header(self.path / name).manifest.get("sha256")
         if found != sha256:
             raise MemoryFileError(
                 f"{printable(str(self.path / name))} is not the file that {INDEX} tells of",
-                do="Start afresh with --force",
+                do="Start afresh with `force`",
             )
 
 
@@ -115,22 +115,16 @@ def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool
 def _opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> Folder:
     shown = printable(str(path))
     exists = os.path.lexists(path / INDEX)
-    if exists and not (resume or force):
-        raise ExistsError(
-            f"{shown} holds a stream already", do="Add --resume to continue it, or --force to start afresh"
-        )
+    if exists:
+        refuse_existing(path, "holds a stream already", resume=resume, force=force)
     if resume and exists:
-        found = container.parse_json((path / INDEX).read_bytes(), printable(str(path / INDEX)))
-        differing = sorted(key for key in settings if found.get(key) != json.loads(json.dumps(settings[key])))
-        if differing or found.get("format") != _FORMAT:
-            raise UsageError(
-                f"the stream in {shown} was started with other settings: {', '.join(differing)} differ",
-                do="Give the same settings to --resume, or start afresh with --force",
-            )
-        return Folder(path, dict(settings), _entries(found.get("tasks"), shown))
+        found = read_json(path / INDEX)
+        tasks = found.pop("tasks", None)
+        require_same(found, {"format": _FORMAT, **settings}, f"the stream in {shown}")
+        return Folder(path, dict(settings), _entries(tasks, shown))
     (path / FIGURES).unlink(missing_ok=True)
     folder = Folder(path, dict(settings))
-    _write(path / INDEX, {"format": _FORMAT, **folder.settings, "tasks": []})
+    write_json(path / INDEX, {"format": _FORMAT, **folder.settings, "tasks": []})
     return folder
 
 
@@ -138,9 +132,5 @@ def _entries(found: Any, shown: str) -> list[dict[str, str]]:
     """The index's entries; MemoryFileError where they are not what `Folder.add` writes."""
     keys = {"task", "memory", "memory_sha256", "network"}
     if not isinstance(found, list) or not all(isinstance(each, dict) and set(each) == keys for each in found):
-        raise MemoryFileError(f"the index in {shown} is damaged", do="Start afresh with --force")
+        raise MemoryFileError(f"the index in {shown} is damaged", do="Start afresh with `force`")
     return list(found)
-
-
-def _write(path: Path, data: dict[str, Any]) -> None:
-    atomic.write_bytes(path, (json.dumps(data, indent=2, ensure_ascii=False) + "\n").encode(), force=True)

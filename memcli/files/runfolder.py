@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memcli.errors import ExistsError, MemoryFileError, UsageError
+from memcli.errors import MemoryFileError, UsageError
 from memcli.files import atomic, container
+from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
 from memcli.text import printable
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Checkpoint(NamedTuple):
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run, locked while it is in use: made by `opened`. Only the first rank of several may have it.
+    """The folder of one run, locked while it is in use: made by `opened`.
 
     `damaged` names the checkpoints that could not be read when the run was resumed, and were removed.
     """
@@ -63,7 +64,7 @@ class RunFolder:
         """Replace status.json by {"state": state, ...more}."""
         if state not in STATES:
             raise UsageError(f"no run is {printable(state)!r}", do=f"Say {', '.join(STATES)}")
-        _write_json(self.path / STATUS, {"state": state, **more})
+        write_json(self.path / STATUS, {"state": state, **more})
 
     def save(self, step: int, tensors: "dict[str, Tensor]", counters: Mapping[str, Any]) -> None:
         """Write a checkpoint of the state after `step` steps, and remove all but the newest two.
@@ -84,7 +85,7 @@ def folder_of(output: str | Path) -> Path:
     """The run folder beside `output`: f.safetensors -> f.run."""
     output = Path(output)
     if output.suffix == ".run":
-        raise UsageError(f"{printable(str(output))} is the name of a run folder", do="Choose another -o")
+        raise UsageError(f"{printable(str(output))} is the name of a run folder", do="Choose another `output`")
     return output.with_suffix(".run")
 
 
@@ -92,8 +93,8 @@ def settings(output: str | Path) -> dict[str, Any]:
     """The settings of the run of `output`. UsageError where there is none, MemoryFileError where they are damaged."""
     path = folder_of(output) / SETTINGS
     if not path.is_file():
-        raise UsageError(f"there is no run to resume in {printable(str(path.parent))}", do="Leave out --resume")
-    return container.parse_json(path.read_bytes(), printable(str(path)))
+        raise UsageError(f"there is no run to resume in {printable(str(path.parent))}", do="Leave out `resume`")
+    return read_json(path)
 
 
 @contextmanager
@@ -111,14 +112,11 @@ def opened(
     folder = folder_of(output)
     shown = printable(str(folder))
     if resume and not os.path.lexists(folder / SETTINGS):
-        raise UsageError(f"there is no run to resume in {shown}", do="Leave out --resume")
+        raise UsageError(f"there is no run to resume in {shown}", do="Leave out `resume`")
     if os.path.lexists(folder):
         if not folder.is_dir():
-            raise UsageError(f"{shown} exists and is not a folder", do="Remove it, or choose another -o")
-        if not (resume or force):
-            raise ExistsError(
-                f"{shown} exists from an earlier run", do="Add --resume to continue it, or --force to start afresh"
-            )
+            raise UsageError(f"{shown} exists and is not a folder", do="Remove it, or choose another `output`")
+        refuse_existing(folder, "exists from an earlier run", resume=resume, force=force)
     _make(folder)
     with atomic.locked(folder):
         known = _known_files(folder)
@@ -127,12 +125,12 @@ def opened(
                 raise UsageError(f"{printable(str(path))} is not a regular file", do="Remove it")
         damaged: tuple[str, ...] = ()
         if resume:
-            _compare(settings, folder / SETTINGS)
+            require_same(read_json(folder / SETTINGS), settings, "the run")
             damaged = _rewind(folder)
         else:
             for path in known:
                 path.unlink()
-            _write_json(folder / SETTINGS, settings)
+            write_json(folder / SETTINGS, settings)
         yield RunFolder(folder, damaged)
 
 
@@ -142,7 +140,7 @@ def _make(folder: Path) -> None:
             folder.mkdir(exist_ok=True)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
-            f"there is no folder {printable(str(folder.parent))}", do="Create it first, or choose another -o"
+            f"there is no folder {printable(str(folder.parent))}", do="Create it first, or choose another `output`"
         ) from None
 
 
@@ -191,7 +189,7 @@ def _rewind(folder: Path) -> tuple[str, ...]:
         damaged.append(path)
     if damaged and step < 0:
         raise MemoryFileError(
-            f"no checkpoint in {printable(str(folder))} can be read", do="Start afresh with --force, without --resume"
+            f"no checkpoint in {printable(str(folder))} can be read", do="Start afresh with `force`, without `resume`"
         )
     for path in damaged:
         path.unlink()
@@ -216,28 +214,3 @@ def _lines_until(step: int, lines: bytes) -> bytes:
             break
         kept.append(line)
     return b"".join(kept)
-
-
-def _compare(settings: dict[str, Any], path: Path) -> None:
-    """Raise UsageError naming the keys in which `settings` differ from those stored at `path`."""
-    before = _flat(container.parse_json(path.read_bytes(), printable(str(path))))
-    now = _flat(container.parse_json(container.canonical(settings).encode(), "the settings"))
-    differing = sorted(key for key in before.keys() | now.keys() if before.get(key, ...) != now.get(key, ...))
-    if differing:
-        raise UsageError(
-            f"the run was started with other settings: {printable(', '.join(differing))} differ",
-            do="Give the same settings to --resume, or start afresh with --force",
-        )
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested objects as one of dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {prefix + key: value}
-    return flat
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    plain = json.loads(container.canonical(data))
-    atomic.write_bytes(path, (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode(), force=True)

@@ -65,7 +65,7 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
 ) -> None:
     stream = open_small()
     run_stream(open_small, plan, folder_at(tmp_path / "out", stream, plan), seed=0)
-    with pytest.raises(ExistsError, match="--resume"):
+    with pytest.raises(ExistsError, match=r"holds a stream already\. Add `resume`"):
         folder_at(tmp_path / "out", stream, plan)
     other = settings("permutations", stream, plan, 1)
     with (
@@ -78,7 +78,7 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
         folder_at(tmp_path / "out", stream, plan, resume=True).memories()
     index = json.loads((tmp_path / "out" / "index.json").read_text())
     (tmp_path / "out" / "index.json").write_text(json.dumps({**index, "tasks": [{"memory": "../x"}]}))
-    with pytest.raises(MemoryFileError, match=r"index.*is damaged.*--force"):
+    with pytest.raises(MemoryFileError, match=r"index.*is damaged.*`force`"):
         folder_at(tmp_path / "out", stream, plan, resume=True)
     fresh = folder_at(tmp_path / "out", stream, plan, force=True)
     assert (fresh.finished, fresh.figures()) == (0, None)

@@ -61,7 +61,7 @@ def test_an_output_without_a_suffix_has_a_folder_too(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_run_folder_is_no_output(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"x\.run is the name of a run folder\. Choose another -o"):
+    with pytest.raises(UsageError, match=r"x\.run is the name of a run folder\. Choose another `output`"):
         runfolder.folder_of(tmp_path / "x.run")
 
 
@@ -133,7 +133,7 @@ def test_another_file_in_the_place_of_a_checkpoint_is_damaged(output: Path, mani
 def test_no_checkpoint_that_can_be_read(output: Path) -> None:
     run(output, 5)
     break_newest(output.with_name("shoes.run"))
-    with pytest.raises(MemoryFileError, match=r"no checkpoint in .* can be read\. Start afresh with --force"):
+    with pytest.raises(MemoryFileError, match=r"no checkpoint in .* can be read\. Start afresh with `force`"):
         run(output, resume=True)
     assert checkpoints(output.with_name("shoes.run"))
 
@@ -225,7 +225,7 @@ def test_damaged_settings(output: Path) -> None:
 
 def test_an_existing_folder_needs_resume_or_force(output: Path) -> None:
     run(output, 1)
-    with pytest.raises(ExistsError, match=r"shoes\.run exists from an earlier run\. Add --resume .* or --force"):
+    with pytest.raises(ExistsError, match=r"shoes\.run exists from an earlier run\. Add `resume` .* or `force`"):
         run(output, 1)
 
 
@@ -251,7 +251,7 @@ def test_resuming_removes_what_a_kill_left_of_a_write(output: Path) -> None:
 def test_nothing_to_resume(output: Path, made: bool) -> None:
     if made:
         output.with_name("shoes.run").mkdir()
-    with pytest.raises(UsageError, match=r"there is no run to resume in .*shoes\.run\. Leave out --resume"):
+    with pytest.raises(UsageError, match=r"there is no run to resume in .*shoes\.run\. Leave out `resume`"):
         run(output, resume=True)
 
 
