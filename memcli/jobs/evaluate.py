@@ -3,7 +3,6 @@
 The test split is read here and nowhere else.
 """
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -13,26 +12,25 @@ from typing import Any
 import torch
 from torch import nn
 
-from memcli.data.images import LabelledImages
 from memcli.data.sources.base import Source
 from memcli.data.spec import DataSpec
 from memcli.errors import DataError, DivergedError, GateError, UsageError
 from memcli.files.memoryfile import Artifact
 from memcli.files.validation import DEFAULT_LIMITS, Limits
+from memcli.jobs.baselines import BASELINES
+from memcli.jobs.baselines.base import Comparison
 from memcli.jobs.device import resolve
 from memcli.jobs.figures import Report, Trial
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
+from memcli.jobs.protocols import PROTOCOLS
 from memcli.memory.memory import Memory
-from memcli.memory.spec import MemorySpec
 from memcli.networks import build
 from memcli.progress import Progress, Silent
-from memcli.seeds import derive, generator
+from memcli.seeds import derive
 from memcli.text import printable
-from memcli.training.loop import Batch, accuracy, real_batches, recalled_batches, train
+from memcli.training.loop import Batch, accuracy, recalled_batches, train
 from memcli.training.recipe import TrainRecipe
 
-BASELINES = ("random", "bytes", "full")
-PROTOCOLS = ("file", "rtp")
 _HALVINGS = 6  # of the rate, for a network that diverges
 
 
@@ -90,11 +88,11 @@ def measure(
 ) -> Report:
     """Train `runs` fresh networks of every kind on the memory and on each baseline; measure the whole test split.
 
-    `networks` defaults to the recipe's own, and `recipe` to the file's; `by_protocol` says what `protocol` makes of it.
-    Run i starts from the same initial weights whatever it is trained on. Baselines:
+    `networks` defaults to the recipe's own, and `recipe` to the file's; what `protocol` makes of it is said in its file
+    (memcli.jobs.protocols). Run i starts from the same initial weights whatever it is trained on. Baselines:
 
     - "random": ceil(ipc) real training images of every class, drawn anew in every run, by the same recipe. ipc is what
-      the memory's floats would hold as raw images; rounding up favours the baseline.
+      the memory's floats would hold as raw images.
     - "bytes": likewise, as many as the memory's bytes would hold at one byte a pixel and channel.
     - "full": all training images by the same optimiser, rate and batch, for `full_epochs` epochs.
 
@@ -105,9 +103,8 @@ def measure(
     training raises.
     """
     recipe, device, progress = recipe or artifact.manifest.retrain, device or torch.device("cpu"), progress or Silent()
-    unknown = sorted(baselines - set(BASELINES))
-    if unknown:
-        raise UsageError(f"there is no baseline {printable(unknown[0])!r}", do=f"Choose from {', '.join(BASELINES)}")
+    for name in sorted(baselines):
+        BASELINES.find(name)
     for what, value in (("runs", runs), ("full epochs", full_epochs)):
         if value < 1:
             raise UsageError(f"{what} is {value}", do="Give 1 or more")
@@ -117,7 +114,7 @@ def measure(
         raise DataError("the source has other classes or another shape than the memory", do="Align the source first")
     kinds = ("memory", *(name for name in BASELINES if name in baselines))
     names = tuple(dict.fromkeys(networks)) or (recipe.network,)
-    recipes = [by_protocol(protocol, memory.spec, recipe, name) for name in names]
+    recipes = [PROTOCOLS.find(protocol).recipe(memory.spec, recipe, name) for name in names]
     for name in names:
         build(name, data, seed=seed)  # a name that is wrong is told before hours of training, not after
     test = source_aligned.split("test")
@@ -165,46 +162,12 @@ def _trainings(
     kinds: tuple[str, ...], memory: Memory, source: Source, recipe: TrainRecipe, *, seed: int, full_epochs: int
 ) -> Iterator[tuple[str, TrainRecipe, Batch]]:
     """For each kind of training data: its name, the recipe with its own number of steps, and the minibatches."""
-    data = memory.spec.data
+    comparison = Comparison(memory.spec, source, recipe, seed, full_epochs)
     for kind in kinds:
         if kind == "memory":
             yield kind, recipe, recalled_batches(memory, recipe.batch, seed, recipe.mixture)
-        elif kind in ("random", "bytes"):
-            stored = memory.spec.floats if kind == "random" else memory.spec.bytes
-            images = random_subset(source.split("train"), data, real_images_per_class(data, stored), seed)
-            yield kind, recipe, real_batches(images, data, recipe.batch, seed)
         else:
-            images = source.split("train")
-            steps = full_epochs * math.ceil(len(images) / recipe.batch)
-            yield kind, replace(recipe, steps=steps), real_batches(images, data, recipe.batch, seed)
-
-
-def real_images_per_class(data: DataSpec, numbers: int) -> int:
-    """Real images per class that so many numbers hold, one a pixel and channel, rounded up: 0.999 -> 1."""
-    return -(-numbers // (len(data.classes) * data.floats_per_image))
-
-
-def by_protocol(name: str, spec: MemorySpec, recipe: TrainRecipe, network: str) -> TrainRecipe:
-    """How `network` is trained under the protocol `name`, one of PROTOCOLS; `recipe` is the file's own.
-
-    "file": as the recipe says, which trains a family of networks that it was not found for longer and at a lower rate.
-    "rtp": 300 epochs of all recalled images in minibatches of 640, SGD at rate 0.01 with momentum 0.9, as in [RTP]'s
-    released evaluation (Deng & Russakovsky, NeurIPS 2022). Raises UsageError for an unknown name.
-    """
-    if name not in PROTOCOLS:
-        raise UsageError(f"there is no protocol {printable(name)!r}", do=f"Choose from {', '.join(PROTOCOLS)}")
-    if name == "file":
-        return recipe.for_network(network)
-    batch = min(640, spec.recalled)
-    return TrainRecipe(network, steps=300 * math.ceil(spec.recalled / batch), batch=batch, lr=0.01, momentum=0.9)
-
-
-def random_subset(images: LabelledImages, spec: DataSpec, per_class: int, seed: int) -> LabelledImages:
-    """`per_class` images of every class drawn by `seed`; all of a class that has fewer."""
-    order = torch.randperm(len(images), generator=generator(seed, "random subset"))
-    labels = images.labels[order]
-    chosen = [order[labels == label][:per_class] for label in range(len(spec.classes))]
-    return images.subset(torch.cat(chosen))
+            yield kind, *BASELINES[kind].training(comparison)
 
 
 def require(report: Report, least: float) -> None:

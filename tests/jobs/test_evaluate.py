@@ -12,9 +12,11 @@ from memcli.data.spec import DataSpec
 from memcli.errors import DataError, DivergedError, GateError, UsageError
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact
-from memcli.jobs import evaluate as module
-from memcli.jobs.evaluate import by_protocol, measure, random_subset, real_images_per_class, require, to_json
+from memcli.jobs.baselines import base as module
+from memcli.jobs.baselines.base import random_subset, real_images_per_class
+from memcli.jobs.evaluate import measure, require, to_json
 from memcli.jobs.figures import Report, Trial
+from memcli.jobs.protocols import PROTOCOLS
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Silent
@@ -126,13 +128,14 @@ def test_the_paper_s_protocol() -> None:
     data = open_source("fake:classes=10,shape=3x32x32").spec
     own = TrainRecipe("mlp", 5, 6, 0.5, mixture=0.5, decay=1.0)
     cifar = MemorySpec(data, bases=16, scale=2, rows=115)
-    assert by_protocol("file", cifar, own, "mlp") == own
-    assert by_protocol("file", cifar, own, "convnet") == own.for_network("convnet") != replace(own, network="convnet")
-    assert by_protocol("rtp", cifar, own, "vgg11") == TrainRecipe("vgg11", 600, 640, 0.01, 0.9)
+    by_file, by_rtp = PROTOCOLS["file"].recipe, PROTOCOLS["rtp"].recipe
+    assert by_file(cifar, own, "mlp") == own
+    assert by_file(cifar, own, "convnet") == own.for_network("convnet") != replace(own, network="convnet")
+    assert by_rtp(cifar, own, "vgg11") == TrainRecipe("vgg11", 600, 640, 0.01, 0.9)
     small = MemorySpec(data, bases=16, scale=2, rows=2)
-    assert by_protocol("rtp", small, own, "mlp") == TrainRecipe("mlp", 300, 20, 0.01, 0.9)
+    assert by_rtp(small, own, "mlp") == TrainRecipe("mlp", 300, 20, 0.01, 0.9)
     with pytest.raises(UsageError, match=r"there is no protocol 'best'\. Choose from file, rtp"):
-        by_protocol("best", small, own, "mlp")
+        PROTOCOLS.find("best")
 
 
 def test_random_subsets_are_even_pure_and_take_all_of_a_small_class(source: Source) -> None:

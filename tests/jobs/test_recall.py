@@ -154,7 +154,7 @@ def test_progress_counts_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"format": "jpg"}, "unknown format 'jpg'. Choose --format from png, npz, safetensors."),
+        ({"format": "jpg"}, "unknown format 'jpg'. Choose `format` from png, npz, safetensors."),
         ({"format": "npz", "per_class": 5}, "5 images per class were asked for, and the memory recalls 4."),
         ({"format": "npz", "per_class": 0}, "Give --per-class 1 to 4."),
         ({"format": "npz", "queries": ("cow",)}, "there is no class 'cow'"),
@@ -204,7 +204,7 @@ def test_a_preview_is_limited_and_takes_any_channels(
 
 def test_a_preview_replaces_only_by_force(tmp_path: Path) -> None:
     (tmp_path / "p.png").write_bytes(b"mine")
-    with pytest.raises(ExistsError, match="--force"):
+    with pytest.raises(ExistsError, match="`force`"):
         preview(artifact().memory, tmp_path / "p.png")
     preview(artifact().memory, tmp_path / "p.png", force=True)
     assert picture(tmp_path / "p.png").shape[0] == 3 * 34 - 2
