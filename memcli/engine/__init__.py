@@ -3,6 +3,9 @@
 `InnerProblem` says what is trained and how; an `Adjoint` differentiates an outer loss of its result with respect to
 the controls, and to the rate if asked. Every adjoint gives the same gradient, at another cost; so do all
 `Derivatives`, which differentiate one step. docs/derivations/adjoint.md has the mathematics.
+
+No recipe reaches `Direct`, `Checkpointed`, `ForwardOverReverse` or `Fastest`: they are references, which tests compare
+the others with and examples/bench_engine.py times.
 """
 
 from memcli.engine.adjoints.base import Adjoint, OuterGradient, OuterLoss
@@ -19,11 +22,12 @@ from memcli.engine.derivatives.forward import ForwardOverReverse
 from memcli.engine.derivatives.reverse import ReverseOverReverse
 from memcli.engine.derivatives.traced import Traced, TracedLoss
 from memcli.engine.functional import Functional
-from memcli.engine.optimisers import SGD, Adam, Optimiser
+from memcli.engine.optimisers import INNER_OPTIMISERS, SGD, Adam, InnerOptimiserKind, Optimiser
 from memcli.engine.problem import InnerProblem
 from memcli.engine.tensors import Tensors
 
 __all__ = [
+    "INNER_OPTIMISERS",
     "SGD",
     "Adam",
     "Adjoint",
@@ -35,6 +39,7 @@ __all__ = [
     "Fastest",
     "ForwardOverReverse",
     "Functional",
+    "InnerOptimiserKind",
     "InnerProblem",
     "Loss",
     "Optimiser",

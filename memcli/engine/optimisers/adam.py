@@ -6,7 +6,14 @@ from typing import ClassVar
 
 import torch
 
-from memcli.engine.optimisers.base import Optimiser, Pulled, require_decay, require_positive, require_share
+from memcli.engine.optimisers.base import (
+    InnerOptimiserKind,
+    Optimiser,
+    Pulled,
+    require_decay,
+    require_positive,
+    require_share,
+)
 from memcli.engine.tensors import Tensors, added, scaled
 
 
@@ -83,3 +90,6 @@ class Adam(Optimiser):
         roots = tuple(torch._foreach_sqrt(torch._foreach_clamp_min(squares, least)))
         corrected = scaled(roots, 1 / math.sqrt(1 - self.betas[1] ** (t + 1)))
         return roots, tuple(torch._foreach_add(corrected, self.eps))
+
+
+OPTIMISER = InnerOptimiserKind(lambda lr, momentum: Adam(lr, betas=(momentum, 0.999)))

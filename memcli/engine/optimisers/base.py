@@ -6,6 +6,8 @@ all of them add weight decay to the gradient, as torch.optim does: ĝ = g + weig
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor
@@ -45,6 +47,13 @@ class Optimiser(ABC):
         `params` are θ before the step; `state_after` may be empty where `needs_state` is false. The adjoint of θ is
         weights_bar + weight_decay · a + the curvature's part, which the caller adds.
         """
+
+
+@dataclass(frozen=True)
+class InnerOptimiserKind:
+    """An inner optimiser as a recipe names it: one line of the registry, or the entry point of a plug-in."""
+
+    make: Callable[[float, float], Optimiser]  # from the rate and the recipe's momentum
 
 
 def descend(params: Tensors, update: Tensors, lr: float | Tensor) -> Tensors:

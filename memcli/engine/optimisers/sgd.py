@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from memcli.engine.optimisers.base import Optimiser, Pulled, require_decay, require_positive, require_share
+from memcli.engine.optimisers.base import (
+    InnerOptimiserKind,
+    Optimiser,
+    Pulled,
+    require_decay,
+    require_positive,
+    require_share,
+)
 from memcli.engine.tensors import Tensors, added, scaled
 
 
@@ -55,3 +62,6 @@ class SGD(Optimiser):
         velocity_bar = added(state_bar, weights_bar, -through_update)
         direction = added(velocity_bar, weights_bar, -self.lr) if self.nesterov else velocity_bar
         return Pulled(direction, scaled(velocity_bar, self.momentum))
+
+
+OPTIMISER = InnerOptimiserKind(SGD)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from memcli.engine import SGD, Adam, Optimiser, Tensors
-from memcli.engine.optimisers import descend
+from memcli.engine.optimisers import INNER_OPTIMISERS, descend
 
 AS_TORCH = {
     "plain": (SGD(0.1), torch.optim.SGD, {"lr": 0.1}),
@@ -122,3 +122,8 @@ def test_a_zero_gradient_after_others_has_a_finite_adjoint_where_adam_forgets_it
 def test_impossible_settings_are_refused(make: object, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_a_recipe_s_momentum_is_sgd_s_and_adam_s_first_beta() -> None:
+    made = {name: kind.make(0.1, 0.7) for name, kind in INNER_OPTIMISERS.items()}
+    assert made == {"sgd": SGD(0.1, 0.7), "adam": Adam(0.1, (0.7, 0.999))}
