@@ -41,7 +41,7 @@ class Plan:
         return replace(self.retrain, steps=max(1, round(max(self.least, seen / tasks) * self.retrain.steps)))
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "refine": self.refine.to_json()}
 
 
 _OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)

@@ -26,8 +26,6 @@ from memcli.files.runfolder import Checkpoint, RunFolder
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
 from memcli.networks import build
-from memcli.objectives import objective
-from memcli.objectives.unrolled import Unrolled
 from memcli.progress import Callback, Progress, Silent
 from memcli.training import choose
 
@@ -111,8 +109,8 @@ class Distillation:
 
     def _take_objective(self) -> None:
         self.stage = self.recipe.stages[self.loop.stage]
-        self.objective = objective(
-            self.stage.objective, self.spec, self.device, compile=self._compile, bfloat16=self._bfloat16
+        self.objective = self.stage.objective.make(
+            self.spec, self.device, compile=self._compile, bfloat16=self._bfloat16
         )
 
     def _check(self) -> float:
@@ -233,12 +231,12 @@ def _compiles(
 def _seconds(stage: Stage, spec: MemorySpec, device: torch.device) -> float:
     """About what an outer step of this stage takes on such a device, from the operations of its network."""
     settings = stage.objective
-    if not isinstance(settings, Unrolled):
+    images = settings.images_per_step(len(spec.data.classes))
+    if not images:
         return 0.0
     network = build(settings.network, spec.data, seed=0)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, *spec.data.shape))
-    images = settings.steps * settings.per_class * len(spec.data.classes)
     return _PASSES * counter.get_total_flops() * images / _FLOPS["cuda" if device.type == "cuda" else "cpu"]
 
 

@@ -1,27 +1,18 @@
 """The outer loop's state: what moves, its optimiser, its average, and the best point so far."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Self
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
+from memcli.distillation.optimisers import OUTER_OPTIMISERS, Movers
 from memcli.distillation.recipe import Outer
 from memcli.errors import DivergedError
 from memcli.memory.memory import Memory
 from memcli.objectives import Outcome
 
-_OPTIMISERS: dict[str, Callable[[list[Tensor], Outer], Optimizer]] = {
-    "adam": lambda tensors, given: torch.optim.Adam(tensors, lr=given.lr, betas=(given.momentum, 0.999)),
-    # A step as large as Adam's usual one, so that one rate serves both.
-    "muon": lambda matrices, given: torch.optim.Muon(
-        matrices, lr=given.lr, momentum=given.momentum, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
-    ),
-    "sgd": lambda tensors, given: torch.optim.SGD(tensors, lr=given.lr, momentum=given.momentum),
-}
 _LAST_RATE = 0.1  # the share of the rate that is left at the end of its decay
 _RETREATS = 4  # returns to the best point, each at half the rate, before a run is given up
 
@@ -55,26 +46,47 @@ class Point:
         return Point.of(self.memory, {name: part.detach().clone() for name, part in self.parts.items()})
 
 
-class OuterLoop:
+@dataclass(eq=False)
+class Counters:
+    """The numbers of the outer loop's state."""
+
+    step: int = 0  # outer steps done
+    elapsed: float = 0.0  # seconds spent so far, over all processes
+    stage: int = 0
+    entered: int = 0  # the step that the stage began at
+    entered_at: float = 0.0  # and the second
+    stale: int = 0  # looks in this stage since the best point was found
+    retreats: int = 0  # returns to the best point
+    loss: float = math.nan  # of the last step
+    best_accuracy: float = -math.inf
+
+    def counters(self) -> dict[str, Any]:
+        """All of them by name, as JSON can hold them: None where a number is not finite."""
+        told = {field.name: getattr(self, field.name) for field in fields(Counters)}
+        return {name: value if math.isfinite(value) else None for name, value in told.items()}
+
+    def take_counters(self, counters: dict[str, Any]) -> None:
+        """Take up what `counters()` told."""
+        for field in fields(Counters):
+            value = counters[field.name]
+            setattr(self, field.name, field.default if value is None else value)
+
+
+class OuterLoop(Counters):
     """A memory under optimisation. All that a later process needs to go on is in `tensors()` and `counters()`."""
 
     def __init__(self, start: Memory, lr: float, settings: Outer) -> None:
         """`lr`: the inner learning rate to start from."""
+        super().__init__()
         self.here = Point.at(start, lr).copy()
         self.average, self.best = self.here.copy(), self.here.copy()
-        self.best_accuracy = -math.inf
-        self.step = 0  # outer steps done
-        self.stage, self.entered, self.entered_at = 0, 0, 0.0  # the stage, and the step and the seconds it began at
-        self.stale = 0  # looks in this stage since the best point was found
-        self.loss = math.nan  # of the last step
-        self.elapsed = 0.0  # seconds spent so far, over all processes
-        self._settings, self._retreats = settings, 0
+        self._settings = settings
         self._optimisers = self._fresh_optimisers()
 
     @property
     def draw(self) -> int:
         """The number that this step's random draws are made from: the step, but never again a draw that failed."""
-        return self.step + 1_000_000_007 * self._retreats
+        return self.step + 1_000_000_007 * self.retreats
 
     def move(self, outcome: Outcome, finished: float) -> None:
         """One outer step along `outcome`'s gradient; `finished` is the share of the stage that is over.
@@ -92,7 +104,7 @@ class OuterLoop:
             for name, tensor in moved.items():
                 tensor.grad = (gradients[name] * shrink).reshape(tensor.shape) if name in gradients else None
             for group in optimiser.param_groups:
-                group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self._retreats
+                group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self.retreats
             optimiser.step()
         self.step += 1
         # The average forgets its start at first, as one of few numbers does, and settles at the recipe's decay.
@@ -125,25 +137,10 @@ class OuterLoop:
                 found |= {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
         return found
 
-    def counters(self) -> dict[str, Any]:
-        """The state's numbers by name, as JSON can hold them."""
-        return {
-            "step": self.step,
-            "elapsed": self.elapsed,
-            "stage": self.stage,
-            "entered": self.entered,
-            "entered_at": self.entered_at,
-            "stale": self.stale,
-            "retreats": self._retreats,
-            "loss": self.loss if math.isfinite(self.loss) else None,
-            "best_accuracy": self.best_accuracy if math.isfinite(self.best_accuracy) else None,
-        }
-
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any], settings: Outer) -> None:
         """Take up the state that `tensors()` and `counters()` told; `settings` are those of its stage."""
         self._settings = settings
-        self.stage, self.stale = counters["stage"], counters["stale"]
-        self.entered, self.entered_at = counters["entered"], counters["entered_at"]
+        self.take_counters(counters)
         like, device = self.here.memory, self.here.log_lr.device
         # Adam keeps its count of steps on the CPU, wherever the rest is.
         tensors = {name: t if name.endswith(".step") else t.to(device) for name, t in tensors.items()}
@@ -157,30 +154,15 @@ class OuterLoop:
                 state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
                 if state:
                     optimiser.state[tensor] = state
-        self.step, self.elapsed = counters["step"], counters["elapsed"]
-        self._retreats = counters["retreats"]
-        self.loss = math.nan if counters["loss"] is None else counters["loss"]
-        self.best_accuracy = -math.inf if counters["best_accuracy"] is None else counters["best_accuracy"]
 
     def _points(self) -> dict[str, Point]:
         """The points of the state by the prefix of their tensors' names."""
         return {"best.": self.best, "average.": self.average, "": self.here}
 
-    def _fresh_optimisers(self) -> list[tuple[Optimizer, dict[str, Tensor]]]:
-        """Optimisers of the point `here`, each with what it moves, by name: parts of the point, or views of them.
-
-        Muon [Jordan] orthogonalises the step of a matrix, so that it moves bases, (K, pixels), and addresses,
-        (R · classes, K), in all their directions at once; what is no matrix is left to Adam.
-
-        [Jordan] Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io.
-        """
-        parts, kind = self.here.parts, self._settings.optimiser
-        by_kind = {kind: parts}
-        if kind == "muon":
-            bases, addresses = parts.pop("bases"), parts.pop("addresses")
-            matrices = {"bases": bases.view(len(bases), -1), "addresses": addresses.view(-1, len(bases))}
-            by_kind = {"muon": matrices, "adam": parts}
-        return [(_OPTIMISERS[kind](list(own.values()), self._settings), own) for kind, own in by_kind.items()]
+    def _fresh_optimisers(self) -> Movers:
+        """Optimisers of the point `here`, each with what it moves, by name: parts of the point, or views of them."""
+        settings = self._settings
+        return OUTER_OPTIMISERS[settings.optimiser].make(self.here.parts, settings.lr, settings.momentum)
 
     def _share_of_rate(self, finished: float) -> float:
         """1 until the last `decay` of the stage, then a cosine down to _LAST_RATE."""
@@ -190,8 +172,8 @@ class OuterLoop:
         return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * (finished - 1 + decay) / decay))
 
     def _retreat(self) -> None:
-        self._retreats += 1
-        if self._retreats > _RETREATS:
+        self.retreats += 1
+        if self.retreats > _RETREATS:
             raise DivergedError(
                 f"the loss is not finite at step {self.step}, at {0.5**_RETREATS:g} of the rate too",
                 do="Lower the recipe's lr, or its stages' outer.lr",

@@ -1,26 +1,31 @@
-"""Recipes: how a memory is distilled, resolved to plain numbers, and stored in every memory file. No torch."""
+"""Recipes: how a memory is distilled, resolved to plain numbers, and stored in every memory file.
+
+A recipe of memcli's own is a file of recipes/ for each of its versions, which is never changed once it is released.
+"""
 
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from memcli.checks import at_least_one, below_one, one_of, positive
+from memcli.distillation.optimisers import OUTER_OPTIMISERS
 from memcli.errors import DataError, UsageError
-from memcli.objectives.ridge import Ridge
-from memcli.objectives.unrolled import Unrolled
+from memcli.objectives import OBJECTIVES, ObjectiveSettings
+from memcli.registry import Registry
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
 
 STARTS = ("data", "noise")
-OPTIMISERS = ("adam", "muon", "sgd")
+_FOLDER = Path(__file__).parent / "recipes"
 
 
 @dataclass(frozen=True)
 class Outer:
     """The optimiser that moves the memory."""
 
-    optimiser: str = "adam"  # or "muon", for bases and addresses, with Adam for the rest; or "sgd"
+    optimiser: str = "adam"  # a name in OUTER_OPTIMISERS
     lr: float = 0.02
     momentum: float = 0.9  # of sgd and muon; Adam's first beta
     clip: float = 2.0  # largest norm of the gradient over all parts of the memory together
@@ -30,14 +35,14 @@ class Outer:
     def __post_init__(self) -> None:
         positive(self, "lr", "clip")
         below_one(self, "momentum", "decay", "average")
-        one_of(self, "optimiser", OPTIMISERS)
+        one_of(self, "optimiser", tuple(OUTER_OPTIMISERS))
 
 
 @dataclass(frozen=True)
 class Stage:
     """A part of a distillation: one objective, followed by one optimiser, until the stage's time or use is over."""
 
-    objective: Unrolled | Ridge
+    objective: ObjectiveSettings
     outer: Outer = Outer()
     steps: int = 300  # outer steps, at most
     share: float = 1.0  # of a time budget, in proportion to the other stages'
@@ -53,7 +58,10 @@ class Stage:
     @property
     def kind(self) -> str:
         """The name of the objective: a key of OBJECTIVES."""
-        return next(name for name, settings in OBJECTIVES.items() if isinstance(self.objective, settings))
+        return self.objective.kind
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "objective": {**self.objective.to_json(), "kind": self.kind}}
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,9 @@ class Recipe:
 
     @property
     def most_rows(self) -> int | None:
-        """The least of the stages that train networks through; None where none does."""
-        return min((s.objective.most_rows for s in self.stages if isinstance(s.objective, Unrolled)), default=None)
+        """The least that a stage's objective names; None where none does."""
+        named = (stage.objective.most_rows for stage in self.stages)
+        return min((rows for rows in named if rows is not None), default=None)
 
     def followed(self, training: TrainRecipe, lr: float) -> TrainRecipe:
         """`training` with its rate moved as the inner rate has: from where it started to `lr`."""
@@ -97,11 +106,7 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers; every stage's objective with its `kind`."""
-        plain = asdict(self)
-        for stage, told in zip(self.stages, plain["stages"], strict=True):
-            told["objective"]["kind"] = stage.kind
-        plain["stages"] = list(plain["stages"])
-        return plain
+        return {**asdict(self), "stages": [stage.to_json() for stage in self.stages]}
 
     def changed(self, settings: dict[str, Any]) -> Self:
         """This recipe with some settings replaced; `settings` is nested as `to_json` is. Unknown keys are errors.
@@ -112,7 +117,35 @@ class Recipe:
         return _replaced(self, settings, "")
 
 
-OBJECTIVES: dict[str, type[Unrolled | Ridge]] = {"unrolled": Unrolled, "ridge": Ridge}
+class Recipes(Registry[Recipe]):
+    """The recipes by name. `best` is the newest version, which its line tells; `best@1` is that very one.
+
+    A recipe has the name that it was asked for by.
+    """
+
+    @cached_property
+    def versions(self) -> tuple[str, ...]:
+        """All versions of memcli's own, such as `best@1`."""
+        return tuple(sorted(path.stem for path in _FOLDER.glob("*@*.toml")))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.versions or super().__contains__(name)
+
+    def _load(self, name: str) -> Recipe:
+        version = self._own.get(name, name)
+        if version not in self.versions:
+            return super()._load(name)
+        plain = Stage(_defaults("unrolled"))
+        blank = Recipe(name, "data", 0.01, (plain,), TrainRecipe(), 1, 10_000, 0.1, TrainRecipe())
+        return blank.changed(_read(_FOLDER / f"{version}.toml"))
+
+
+RECIPES = Recipes(
+    "recipe",
+    "memcli.recipes",
+    {"quick": "quick@1", "best": "best@2", "gpu": "gpu@2", "paper": "paper@1"},
+    "memcli.distillation.recipe:Recipe",
+)
 
 
 def load_recipe(name: str) -> Recipe:
@@ -122,19 +155,38 @@ def load_recipe(name: str) -> Recipe:
     """
     if not name.endswith(".toml"):
         if name not in RECIPES:
-            known = ", ".join(RECIPES)
-            raise UsageError(f"unknown recipe {printable(name)!r}", do=f"Choose from {known}, or name a .toml file")
+            do = f"Choose from {_choices(name)}, or name a .toml file"
+            raise UsageError(f"unknown recipe {printable(name)!r}", do=do)
         return RECIPES[name]
-    try:
-        settings = tomllib.loads(Path(name).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"cannot read recipe {printable(name)!r}: {printable(str(error))}", do="Correct it") from error
-    base = settings.pop("base", "quick")
+    settings = _read(Path(name))
+    base = str(settings.pop("base", "quick"))
     if base not in RECIPES:
-        raise UsageError(
-            f"{printable(name)!r} has base {printable(str(base))!r}", do=f"Choose from {', '.join(RECIPES)}"
-        )
+        raise UsageError(f"{printable(name)!r} has base {printable(base)!r}", do=f"Choose from {_choices(base)}")
     return RECIPES[base].changed({"name": Path(name).stem, **settings})
+
+
+def _choices(name: str) -> str:
+    """What there is in place of `name`: versions, if it asks for one."""
+    return ", ".join(RECIPES.versions if "@" in name else RECIPES)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        given, told = printable(str(path)), printable(str(error))
+        raise DataError(f"cannot read recipe {given!r}: {told}", do="Correct it") from error
+
+
+def _defaults(kind: str) -> ObjectiveSettings:
+    """The settings of that kind of objective, all at their defaults."""
+    settings = OBJECTIVES.find(kind).settings()
+    if settings.kind != kind:
+        raise UsageError(
+            f"the objective {printable(kind)!r} calls itself {printable(settings.kind)!r}",
+            do="Let its settings' `kind` be the name that it is registered under",
+        )
+    return settings
 
 
 def _replaced(part: Any, settings: dict[str, Any], path: str) -> Any:
@@ -173,107 +225,7 @@ def _stages(current: tuple[Stage, ...], settings: Any) -> tuple[Stage, ...]:
         base = current[number] if number < len(current) else None
         objective = given.get("objective", {})
         kind = objective.get("kind", base.kind if base else "unrolled") if isinstance(objective, dict) else None
-        if kind is not None and kind not in OBJECTIVES:
-            raise UsageError(
-                f"recipe: there is no objective {printable(str(kind))!r}", do=f"Choose from {', '.join(OBJECTIVES)}"
-            )
         if base is None or (kind is not None and kind != base.kind):
-            base = Stage(OBJECTIVES[kind or "unrolled"]())
+            base = Stage(_defaults(str(kind or "unrolled")))
         found.append(_replaced(base, given, f"stages.{number}."))
     return tuple(found)
-
-
-_SMALL = "convnet:width=32,depth=2,side=14"  # the literature's without its first block, on images of half the size
-_MUON = Outer("muon", lr=0.03)
-_POOLED = Unrolled("convnet", steps=240, per_class=5, real_per_class=100, window=60, pool=6)
-_NORMALISED = Outer("muon", lr=0.015, clip=0.001)  # so that every step's gradient counts alike (docs/log/)
-
-RECIPES = {
-    recipe.name: recipe
-    for recipe in (
-        # Made for a CPU and minutes; the experiments behind each number are in docs/log/.
-        Recipe(
-            name="quick",
-            start="data",
-            lr=0.02,
-            stages=(
-                Stage(Ridge(_SMALL), _MUON, steps=100, share=1.0, check_every=20, patience=3),
-                Stage(Unrolled(_SMALL, per_class=5), _MUON, steps=200, share=3.0, check_every=50, patience=10),
-                Stage(Unrolled(), replace(_MUON, decay=0.8), steps=100, share=4.0),
-            ),
-            check=TrainRecipe("convnet:width=32", steps=20, batch=20, lr=0.02, momentum=0.9),  # as in the last stage
-            check_networks=2,
-            check_images=2_000,
-            holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=80, batch=20, lr=0.006, momentum=0.9),
-        ),
-        # For ten minutes and more: what `gpu` does, on narrower networks.
-        Recipe(
-            name="best",
-            start="data",
-            lr=0.01,
-            stages=(
-                Stage(
-                    replace(_POOLED, network=_SMALL, real_per_class=50),
-                    replace(_NORMALISED, lr=0.02),
-                    steps=300,
-                    share=1.0,
-                    check_every=40,
-                    patience=4,
-                ),
-                Stage(
-                    replace(_POOLED, network="convnet:width=32", real_per_class=50),
-                    replace(_NORMALISED, decay=0.8, average=0.99),
-                    steps=800,
-                    share=2.0,
-                    check_every=40,
-                ),
-            ),
-            check=TrainRecipe("convnet:width=32", steps=150, batch=50, lr=0.008, momentum=0.9),
-            check_networks=1,
-            check_images=10_000,
-            holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=150, batch=50, lr=0.005, momentum=0.9),
-        ),
-        # For ten minutes of a GPU: networks as they will be used, more images a step, windows of long trainings.
-        Recipe(
-            name="gpu",
-            start="data",
-            lr=0.01,
-            stages=(
-                Stage(
-                    replace(_POOLED, network="convnet:depth=2,side=14", per_class=10),
-                    replace(_NORMALISED, lr=0.02),
-                    steps=600,
-                    share=1.0,
-                    check_every=200,
-                ),
-                Stage(_POOLED, replace(_NORMALISED, decay=0.8, average=0.99), steps=3_200, share=5.0, check_every=150),
-            ),
-            check=TrainRecipe("convnet", steps=200, batch=50, lr=0.01, momentum=0.9),
-            check_networks=1,
-            check_images=10_000,
-            holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=200, batch=50, lr=0.01, momentum=0.9),
-        ),
-        # [RTP] as published, from the released configuration: T = 150, K = 16 at half size for CIFAR-10 at ipc 1.
-        Recipe(
-            name="paper",
-            start="noise",
-            lr=0.01,
-            stages=(
-                Stage(
-                    Unrolled("convnet", steps=150, per_class=32, learn_lr=False, momentum=0.9, real_per_class=64),
-                    Outer("sgd", lr=0.1, momentum=0.5, clip=2.0, decay=0.0, average=0.0),
-                    steps=20_000,
-                    check_every=200,
-                ),
-            ),
-            check=TrainRecipe("convnet", steps=150, batch=320, lr=0.01, momentum=0.9),
-            check_networks=1,
-            check_images=2_000,
-            holdout=0.1,
-            retrain=TrainRecipe("convnet", steps=600, batch=640, lr=0.01, momentum=0.9),
-        ),
-    )
-}

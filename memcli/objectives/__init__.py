@@ -1,28 +1,25 @@
-"""Objectives: what makes a memory good, and in which direction it should move. One file per objective."""
-
-import torch
+"""Objectives: what makes a memory good, and in which direction it should move. One file each, one line below."""
 
 from memcli.data.real import RealImages
-from memcli.memory.spec import MemorySpec
-from memcli.objectives.base import Objective, Outcome
-from memcli.objectives.ridge import Ridge, RidgeObjective
-from memcli.objectives.unrolled import Unrolled, UnrolledObjective
+from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome
+from memcli.objectives.ridge import RidgeObjective
+from memcli.objectives.unrolled import UnrolledObjective
+from memcli.registry import Registry
 
-__all__ = ["Objective", "Outcome", "RealImages", "RidgeObjective", "UnrolledObjective", "objective"]
+__all__ = [
+    "OBJECTIVES",
+    "Objective",
+    "ObjectiveKind",
+    "ObjectiveSettings",
+    "Outcome",
+    "RealImages",
+    "RidgeObjective",
+    "UnrolledObjective",
+]
 
-
-def objective(
-    settings: Unrolled | Ridge,
-    spec: MemorySpec,
-    device: torch.device,
-    *,
-    compile: bool = False,
-    bfloat16: bool = False,
-) -> Objective:
-    """The objective that `settings` are of, for memories of `spec`.
-
-    Where it can do that, its steps are compiled, and their convolutions done in bfloat16.
-    """
-    if isinstance(settings, Ridge):
-        return RidgeObjective(settings, spec, device)
-    return UnrolledObjective(settings, spec, device, compile=compile, bfloat16=bfloat16)
+OBJECTIVES: Registry[ObjectiveKind] = Registry(
+    "objective",
+    "memcli.objectives",
+    {"unrolled": "memcli.objectives.unrolled:OBJECTIVE", "ridge": "memcli.objectives.ridge:OBJECTIVE"},
+    "memcli.objectives.base:ObjectiveKind",
+)

@@ -7,7 +7,7 @@ What a task's memory does alone is not what it does beside nineteen others. The 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from memcli import seeds
 from memcli.data.real import RealImages
 from memcli.data.sampling import balanced_rows
-from memcli.engine import SGD, Functional, InnerProblem, Stored, Tensors, Traced
+from memcli.engine import Functional, InnerProblem, Stored, Tensors, Traced
 from memcli.errors import UsageError
 from memcli.memory.memory import Memory, Query
 from memcli.memory.spec import MemorySpec
@@ -26,7 +26,7 @@ from memcli.objectives.unrolled import Unrolled
 
 
 class JointObjective(Objective):
-    """See the module's text. `settings.network` and `settings.learn_lr` are not used: networks come from `starts`."""
+    """See the module's text. `settings.network` is not used: networks come from `starts`."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class JointObjective(Objective):
                 "networks that draw at random or keep statistics cannot be trained jointly here",
                 do="Choose one without batch norm and dropout",
             )
+        _refuse_unused(settings)
         self._settings, self._spec, self._starts, self._others = settings, spec, starts, others
         self._large = replace(spec, scale=1, cells=0)  # of the enlarged memory that inner training recalls from
         self._network = Functional(network)
@@ -66,7 +67,7 @@ class JointObjective(Objective):
             controls=tuple(part.detach() for part in memory.enlarged().parts.values()),
             batches=self._batches(seed, step),
             derivatives=self._derivatives,
-            optimiser=SGD(lr, settings.momentum),
+            optimiser=settings.inner_optimiser(lr),
         )
         result = Stored().outer_gradient(
             problem, lambda params: cross_entropy(self._network(params, (), images), self._places[labels])
@@ -101,3 +102,14 @@ class JointObjective(Objective):
                 batch += (self._others[0][chosen], self._others[1][chosen])
             found.append(tuple(part.to(self._places.device) for part in batch))
         return found
+
+
+def _refuse_unused(settings: Unrolled) -> None:
+    """Raise UsageError where a setting asks for what joint training does not do."""
+    plain = replace(settings, learn_lr=False, window=0, pool=0, augment="", networks=1)
+    asked = [field.name for field in fields(settings) if getattr(settings, field.name) != getattr(plain, field.name)]
+    if asked:
+        raise UsageError(
+            f"joint training has no {', '.join(asked)}",
+            do="Give learn_lr = false, and leave window, pool, augment and networks at their defaults",
+        )

@@ -10,6 +10,7 @@ differentiated, so a step costs far less than an unrolled one.
 """
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -24,12 +25,14 @@ from memcli.errors import UsageError
 from memcli.memory.memory import Memory, Query
 from memcli.memory.spec import MemorySpec
 from memcli.networks import Classifier, build, stateless
-from memcli.objectives.base import Objective, Outcome
+from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome
 
 
 @dataclass(frozen=True)
-class Ridge:
+class Ridge(ObjectiveSettings):
     """Settings of the ridge objective: fit real images by kernel ridge regression on features of recalled ones."""
+
+    kind: ClassVar[str] = "ridge"
 
     network: str = "convnet:width=32"  # whose features are used
     networks: int = 8  # in the pool
@@ -45,6 +48,11 @@ class Ridge:
         at_least_one(self, "networks", "age", "per_class", "real_per_class")
         below_one(self, "momentum")
         positive(self, "regulariser")
+
+    def make(self, spec: MemorySpec, device: torch.device, *, compile: bool, bfloat16: bool) -> "RidgeObjective":
+        """Its steps are neither compiled nor rounded."""
+        del compile, bfloat16
+        return RidgeObjective(self, spec, device)
 
 
 def ridge_predictions(real: Tensor, recalled: Tensor, labels: Tensor, regulariser: float) -> Tensor:
@@ -152,3 +160,6 @@ class RidgeObjective(Objective):
                 speed.mul_(self._settings.momentum).add_(gradient)
                 weight.sub_(lr * speed)
         member.age += 1
+
+
+OBJECTIVE = ObjectiveKind(Ridge)

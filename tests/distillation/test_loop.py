@@ -20,6 +20,7 @@ from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
 from memcli.objectives import Outcome, UnrolledObjective
+from memcli.objectives.unrolled import Unrolled
 from memcli.progress import Silent
 from memcli.training import choose
 
@@ -291,7 +292,7 @@ def test_only_runs_long_enough_to_gain_by_it_are_compiled(
         asked.append(compile)
         raise Interrupted("seen", do="Stop")
 
-    monkeypatch.setattr("memcli.distillation.loop.objective", made)
+    monkeypatch.setattr(Unrolled, "make", made)
     monkeypatch.setattr("memcli.distillation.loop.why_not_compiled", lambda _: None)
     recipe = RECIPE.changed({"stages": [{"objective": {"network": "convnet:width=8"}}]})
     with pytest.raises(Interrupted):
@@ -327,7 +328,7 @@ def test_compiled_runs_are_in_bfloat16_where_that_is_quicker_or_as_asked(
         made.append(bfloat16)
         return UnrolledObjective(*given, bfloat16=bfloat16)
 
-    monkeypatch.setattr("memcli.distillation.loop.objective", eager)
+    monkeypatch.setattr(Unrolled, "make", eager)
     monkeypatch.setattr("memcli.distillation.loop.quick_in_bfloat16", lambda _: quick)
     found = distill(SOURCE, SPEC, RECIPE, steps=1, compile=compiled, bfloat16=asked_for)
     assert found.artifact.manifest.provenance["precision"] == expected

@@ -1,13 +1,39 @@
 """Recipes: named, printable, changed by files, and refused where they make no sense."""
 
 import json
+import tomllib
+from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
-from memcli.distillation.recipe import RECIPES, Stage, load_recipe
+from memcli.distillation import recipe as recipes
+from memcli.distillation.recipe import RECIPES, Recipe, Stage, load_recipe
 from memcli.errors import DataError, UsageError
+from memcli.objectives import OBJECTIVES, ObjectiveKind
 from memcli.objectives.ridge import Ridge
+
+FOLDER = Path(recipes.__file__).parent / "recipes"
+FROZEN = {  # of every version, the first digits of the SHA-256 of its JSON without the name
+    "quick@1": "80695edcd5dc38aa",
+    "best@1": "1b4d11cfab8cfe5f",
+    "best@2": "f257f6e8d830e377",
+    "gpu@1": "2ee336663d319994",
+    "gpu@2": "2efb62f64b96e1e3",
+    "paper@1": "99a5b1da7e9fc6f3",
+}
+
+
+class Point:
+    """What an entry point of a plug-in does."""
+
+    def __init__(self, member: object) -> None:
+        self.member, self.value = member, "lab:MEMBER"
+
+    def load(self) -> object:
+        return self.member
 
 
 def test_the_paper_s_settings() -> None:
@@ -24,6 +50,72 @@ def test_a_recipe_is_plain_json_and_rebuilt_from_it(name: str) -> None:
     recipe = load_recipe(name)
     stored = json.loads(json.dumps(recipe.to_json()))
     assert load_recipe("quick").changed(stored) == recipe
+
+
+@pytest.mark.parametrize("version", RECIPES.versions)
+def test_a_version_states_every_setting_and_never_changes(version: str) -> None:
+    """A change of a default, or of a released file, would change what a memory file says it was made by."""
+    plain = load_recipe(version).to_json()
+    assert plain.pop("name") == version
+    assert tomllib.loads((FOLDER / f"{version}.toml").read_text(encoding="utf-8")) == plain
+    assert sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16] == FROZEN[version]
+
+
+def test_a_plain_name_is_the_newest_version() -> None:
+    newest: dict[str, int] = {}
+    for version in RECIPES.versions:
+        name, number = version.split("@")
+        newest[name] = max(newest.get(name, 0), int(number))
+    assert newest.keys() == set(RECIPES)
+    for name, number in newest.items():
+        found, same = load_recipe(name), load_recipe(f"{name}@{number}")
+        assert (found.name, same.name) == (name, f"{name}@{number}")
+        assert found.stages == same.stages
+
+
+def test_a_file_may_be_based_on_a_version(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "best@1"\nholdout = 0.2\n')
+    assert load_recipe(str(path)).stages == load_recipe("best@1").stages != load_recipe("best").stages
+
+
+@pytest.mark.parametrize("version", ["best@9", "best@", "best@1.toml/../best@1", "../recipes/best@1"])
+def test_an_unknown_version_is_refused(version: str) -> None:
+    with pytest.raises(UsageError, match=r"unknown recipe .*\. Choose from best@1, best@2, gpu@1, .* or name a .toml"):
+        load_recipe(version)
+
+
+def test_a_plug_in_s_recipe_has_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = load_recipe("quick").changed({"name": "lab", "holdout": 0.3})
+    monkeypatch.setitem(RECIPES.__dict__, "plugins", {"lab": Point(lab), "odd": Point("lab.toml")})
+    monkeypatch.setattr(RECIPES, "_loaded", {})
+    assert load_recipe("lab") is lab
+    assert list(RECIPES)[-2:] == ["lab", "odd"]
+    with pytest.raises(UsageError, match=r"of the recipe 'odd' is a str, and no Recipe\. Let its entry point name"):
+        load_recipe("odd")
+
+
+def test_a_plug_in_s_objective_is_named_by_recipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Also as a plug-in that says nothing of rows and costs: then there is no limit of the first, and none of both."""
+
+    @dataclass(frozen=True)
+    class Luck(Ridge):
+        kind: ClassVar[str] = "luck"
+        coins: int = 3
+
+    points: dict[str, Any] = {"luck": Point(ObjectiveKind(Luck)), "chance": Point(ObjectiveKind(Luck))}
+    monkeypatch.setitem(OBJECTIVES.__dict__, "plugins", points)
+    monkeypatch.setattr(OBJECTIVES, "_loaded", {})
+    path = tmp_path / "mine.toml"
+    path.write_text('[[stages]]\nobjective.kind = "luck"\nobjective.coins = 5\n')
+    found: Recipe = load_recipe(str(path))
+    assert found.stages[0].objective == Luck(coins=5)
+    assert found.to_json()["stages"][0]["objective"]["coins"] == 5
+    assert load_recipe("quick").changed(found.to_json()) == found
+    assert found.most_rows is None
+    path.write_text('[[stages]]\nobjective.kind = "chance"\n')
+    with pytest.raises(UsageError, match=r"the objective 'chance' calls itself 'luck'\. Let its settings' `kind` be"):
+        load_recipe(str(path))
 
 
 def test_a_file_changes_the_recipe_that_it_is_based_on(tmp_path: Path) -> None:
@@ -58,6 +150,7 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ('base = "slow"', r"has base 'slow'\. Choose from quick, best, gpu, paper"),
+        ("base = [1]", r"has base '\[1\]'\. Choose from quick, best, gpu, paper"),
         ("stepz = 3", r"unknown recipe setting 'stepz'\. Choose from .*stages"),
         ("[[stages]]\nobjective.rate = 3", r"setting 'stages.0.objective.rate'\. Choose from .*network"),
         ("check_networks = 1.5", r"recipe setting 'check_networks' is 1.5\. Give a value like \d+"),
@@ -89,6 +182,10 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
         ("holdout = 1.0", r"recipe: holdout is 1.0\. Give a share between 0 and 1"),
         ('start = "luck"', r"recipe: start is 'luck'\. Choose from data, noise"),
         ('[[stages]]\nouter.optimiser = "lion"', r"recipe: optimiser is 'lion'\. Choose from adam, muon, sgd"),
+        (
+            '[[stages]]\nobjective.kind = "unrolled"\nobjective.optimiser = "muon"',
+            r"recipe: optimiser is 'muon'\. Choose from sgd, adam",
+        ),
         ("[retrain]\nlr = -1", r"rate -1.0 with momentum 0.9 cannot train"),
     ],
 )

@@ -1,5 +1,7 @@
 """The joint objective's gradient, against autograd through the same training."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
@@ -84,6 +86,21 @@ def test_inner_training_starts_at_every_age(memory: Memory) -> None:
     objective = JointObjective(still, SPEC, network, starts, PLACES, 5, None)
     losses = {round(objective.step(plain, 1e-9, real, 0, step).loss.item(), 4) for step in range(12)}
     assert len(losses) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ({"learn_lr": True}, "learn_lr"),
+        ({"window": 2, "pool": 3}, "window, pool"),
+        ({"augment": "shift"}, "augment"),
+        ({"networks": 2}, "networks"),
+    ],
+)
+def test_settings_that_joint_training_does_not_have_are_refused(setting: dict, told: str) -> None:
+    network = build("mlp:width=6,depth=2", ALL, seed=0)
+    with pytest.raises(UsageError, match=rf"joint training has no {told}\. Give learn_lr = false, and leave window"):
+        JointObjective(replace(SETTINGS, **setting), SPEC, network, [], PLACES, 5, None)
 
 
 def test_networks_that_draw_or_keep_statistics_are_refused() -> None:

@@ -25,9 +25,10 @@ from memcli.engine import (
 from memcli.errors import UsageError
 from memcli.memory.memory import Memory, Query
 from memcli.memory.spec import MemorySpec
-from memcli.memory.start import from_data
+from memcli.memory.start import from_data, from_noise
 from memcli.networks import build
 from memcli.objectives import UnrolledObjective
+from memcli.objectives.batches import InnerBatch
 from memcli.objectives.unrolled import Unrolled
 
 CPU = torch.device("cpu")
@@ -88,6 +89,41 @@ def test_the_loss_is_that_of_a_network_trained_by_torch_on_the_same_minibatches(
         optimiser.step()
     images, labels = REAL.batch(3, 0, 5)
     assert found.loss.item() == pytest.approx(cross_entropy(network(images), labels).item(), rel=1e-5)
+
+
+def test_the_inner_training_may_be_adam_s() -> None:
+    """Its first beta is the momentum, and its exact adjoint is what the gradient runs through."""
+    memory, settings = from_data(SPEC, TRAIN, seed=0), replace(SETTINGS, optimiser="adam", momentum=0.8)
+    objective = UnrolledObjective(settings, SPEC, CPU)
+    found = objective.step(memory, 0.01, REAL, seed=0, step=5)
+    network = build(SETTINGS.network, SOURCE.spec, seed=0, purpose="inner", step=5)
+    optimiser = torch.optim.Adam(network.parameters(), lr=0.01, betas=(0.8, 0.999))
+    for query in objective.queries(0, 5):
+        optimiser.zero_grad()
+        cross_entropy(network(memory.recall(query)), query.labels.argmax(1)).backward()
+        optimiser.step()
+    images, labels = REAL.batch(3, 0, 5)
+    assert found.loss.item() == pytest.approx(cross_entropy(network(images), labels).item(), rel=1e-4)
+    wanted = UnrolledObjective(settings, SPEC, CPU, adjoint=Direct()).step(memory, 0.01, REAL, 0, 5)
+    for name, gradient in wanted.gradients.items():
+        torch.testing.assert_close(found.gradients[name], gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_descent_through_adam_lowers_the_loss_of_trainings_that_it_never_saw() -> None:
+    settings = replace(POOLED, optimiser="adam")
+    memory, objective = from_noise(SPEC, 0), UnrolledObjective(settings, SPEC, CPU)
+
+    def unseen(memory: Memory) -> float:
+        plain = replace(settings, window=0, pool=0)
+        found = (UnrolledObjective(plain, SPEC, CPU).step(memory, 0.02, REAL, 9, step) for step in range(8))
+        return sum(outcome.loss.item() for outcome in found)
+
+    before = unseen(memory)
+    for step in range(30):
+        gradients = objective.step(memory, 0.02, REAL, 0, step).gradients
+        assert all(gradient.isfinite().all() for gradient in gradients.values())
+        memory = Memory(SPEC, memory.bases - 0.3 * gradients["bases"], memory.addresses - 0.3 * gradients["addresses"])
+    assert unseen(memory) < 0.7 * before
 
 
 def test_a_small_step_against_the_gradient_lowers_the_loss() -> None:
@@ -193,12 +229,12 @@ POOLED = replace(SETTINGS, window=2, pool=2)
 
 def test_a_pool_s_windows_follow_one_another_and_have_the_gradient_of_one_training() -> None:
     memory, objective = from_data(SPEC, TRAIN, seed=0), UnrolledObjective(POOLED, SPEC, CPU)
-    begin = objective._next(0, 0)
+    begin = objective._trainings.next(0, 0)
     outcomes = [objective.step(memory, 0.1, REAL, 0, step) for step in range(3)]
     for step, ahead in ((0, 0), (2, 2)):  # of the first training, whose memory has not moved
         alone = UnrolledObjective(replace(POOLED, pool=0), SPEC, CPU, adjoint=Direct())
         placed = replace(begin, ahead=ahead)
-        alone._next = lambda *_, found=placed: found
+        alone._trainings.next = lambda *_, found=placed: found
         wanted = alone.step(memory, 0.1, REAL, 0, step)
         torch.testing.assert_close(outcomes[step].loss, wanted.loss)
         for name, gradient in wanted.gradients.items():
@@ -226,14 +262,15 @@ def test_a_pool_s_trainings_go_on_with_the_memory_as_it_is_and_end_after_their_s
         optimiser.step()
     images, labels = REAL.batch(3, 0, last)
     assert found.loss.item() == pytest.approx(cross_entropy(network(images), labels).item(), rel=1e-5)
-    begun = objective._next(0, 4 + place)
+    begun = objective._trainings.next(0, 4 + place)
     assert (begun.taken, begun.ahead, begun.draw) == (0, 0, seeds.derive(0, purpose, 4 + place))
 
 
 @pytest.mark.parametrize("taken", [0, 1, 4])
-def test_a_restored_pool_goes_on_bit_for_bit(taken: int) -> None:
+@pytest.mark.parametrize("optimiser", ["sgd", "adam"])
+def test_a_restored_pool_goes_on_bit_for_bit(taken: int, optimiser: str) -> None:
     memory = from_data(SPEC, TRAIN, seed=0)
-    settings = replace(POOLED, pool=3)
+    settings = replace(POOLED, pool=3, optimiser=optimiser)
     whole, resumed = (UnrolledObjective(settings, SPEC, CPU) for _ in range(2))
     goes_on_bit_for_bit(whole, resumed, memory, REAL, taken, 7)
 
@@ -277,8 +314,8 @@ def test_several_networks_at_once_have_the_mean_of_their_losses_and_gradients(ne
         alone = UnrolledObjective(replace(settings, networks=1), SPEC, CPU)
         fresh = build(network, SOURCE.spec, seed=0, purpose=f"inner {rank}" if rank else "inner", step=5)
         weights, _ = alone._trained.split(fresh)
-        training = replace(alone._fresh(0, 5), weights=(alone._packing.packed(weights),))
-        alone._fresh = lambda *_, found=training, **__: found
+        training = replace(alone._trainings.next(0, 5), weights=(alone._packing.packed(weights),))
+        alone._trainings.next = lambda *_, found=training: found
         outcome = alone.step(memory, 0.1, REAL, 0, 5)
         losses.append(outcome.loss)
         gradients.append(outcome.gradients)
@@ -292,3 +329,10 @@ def test_several_networks_that_draw_at_random_are_refused() -> None:
     settings = replace(SETTINGS, network="torchvision:squeezenet1_1", networks=2)
     with pytest.raises(UsageError, match=r"draws at random, .*\. Give the recipe's stage networks = 1\."):
         UnrolledObjective(settings, SPEC, CPU)
+
+
+def test_a_batch_is_what_it_was_made_of() -> None:
+    rows, labels, seed, first, second, fixed = (torch.tensor(number) for number in range(6))
+    for dropped in (seed, None):
+        batch = InnerBatch(rows, labels, dropped, (first, second), (fixed,))
+        assert InnerBatch.of(batch.flat(), drops=dropped is not None, draws=2) == batch

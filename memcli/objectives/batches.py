@@ -1,0 +1,46 @@
+"""What the steps of inner training see: which rows are recalled, with which labels, and what else a step needs."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from memcli.data.sampling import balanced_rows
+from memcli.engine import Tensors
+from memcli.memory.memory import Query
+from memcli.memory.spec import MemorySpec
+
+
+@dataclass(frozen=True)
+class InnerBatch:
+    """What one step of inner training sees beside the memory."""
+
+    rows: Tensor
+    labels: Tensor
+    dropped: Tensor | None  # the seed of what the network's layers drop; None where they drop nothing
+    draws: Tensors  # the augmentation's
+    fixed: Tensors  # parameters that are not trained
+
+    def flat(self) -> Tensors:
+        """As the engine takes it: tensors in a row."""
+        return (self.rows, self.labels, *(() if self.dropped is None else (self.dropped,)), *self.draws, *self.fixed)
+
+    @classmethod
+    def of(cls, flat: Tensors, *, drops: bool, draws: int) -> Self:
+        """What `flat` was made of: `drops` says whether layers drop, `draws` how many tensors a draw has."""
+        rows, labels, *others = flat
+        dropped = others.pop(0) if drops else None
+        return cls(rows, labels, dropped, tuple(others[:draws]), tuple(others[draws:]))
+
+
+def inner_queries(spec: MemorySpec, per_class: int, draw: int, steps: range, device: torch.device) -> list[Query]:
+    """What each of these steps of the training with that `draw` recalls: `per_class` rows of every class."""
+    classes = len(spec.data.classes)
+    queries = []
+    for t in steps:
+        chosen, of_class = balanced_rows(spec.rows, classes, per_class, draw, t, "inner minibatch")
+        queries.append(Query.of_classes(chosen, of_class, classes))
+    every_row = torch.stack([query.rows for query in queries]).to(device)  # one transfer, not T
+    every_label = torch.stack([query.labels for query in queries]).to(device)
+    return [Query(*pair) for pair in zip(every_row, every_label, strict=True)]

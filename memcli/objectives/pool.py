@@ -1,0 +1,95 @@
+"""The trainings that an unrolled objective differentiates windows of, on their way from one outer step to the next."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from memcli import seeds
+from memcli.engine import OuterGradient, Tensors
+
+_ENDED = (-1, 0, 0)  # what a checkpoint holds of a place whose training has ended: no draw is negative
+
+
+@dataclass(frozen=True)
+class Training:
+    """An inner training on its way."""
+
+    weights: Tensors  # packed
+    fixed: Tensors  # parameters that are not trained
+    draw: int  # its minibatches are drawn from
+    ahead: int  # steps to its next window
+    taken: int = 0  # steps so far
+    state: Tensors | None = None  # the optimiser's, once it took a step
+
+    @property
+    def tensors(self) -> dict[str, Tensors]:
+        return {"weights": self.weights, "fixed": self.fixed, "state": self.state or ()}
+
+
+class Trainings:
+    """The training of each outer step.
+
+    With `places` = 0 every outer step has a fresh one, and a window at a random place of its `steps`. Otherwise as many
+    trainings take turns, and go on from window to window while the memory moves; one that has no room for another
+    window has ended, and a fresh one takes its place. The first ones begin at ages spread over the steps.
+    """
+
+    def __init__(
+        self, steps: int, window: int, places: int, fresh: Callable[[int, int, str], tuple[Tensors, Tensors]]
+    ) -> None:
+        """`window` = 0: all steps. `fresh(seed, step, purpose)` gives packed weights, and what is not trained."""
+        self._steps, self._window, self._places, self._fresh = steps, window, places, fresh
+        self._going: list[Training | None] = []  # None: ended
+
+    def next(self, seed: int, step: int) -> Training:
+        """The training whose next window outer step `step` differentiates."""
+        steps, window, places = self._steps, self._window, self._places
+        if not places:
+            share = torch.rand((), generator=seeds.generator(seed, "window", step)).item() if window else 0.0
+            return self._begun(seed, step, ahead=int(share * (steps - window + 1)))
+        if not self._going:  # at ages spread over T, in whole windows
+            ages = [(place * (steps // window) // places) * window for place in range(places)]
+            self._going = [self._begun(seed, step, f"pool {place}", age) for place, age in enumerate(ages)]
+        place = step % places
+        return self._going[place] or self._begun(seed, step, f"pool {place}")
+
+    def after(self, step: int, training: Training, trained: int, result: OuterGradient) -> None:
+        """Remember where `training` is after the `trained` steps of outer step `step`, if it is to go on."""
+        if not self._places:
+            return
+        taken = training.taken + trained
+        goes_on = taken + self._window <= self._steps and result.loss.isfinite()
+        after = replace(training, weights=result.weights, state=result.state, taken=taken, ahead=0)
+        self._going[step % self._places] = after if goes_on else None
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of them by name, for a checkpoint."""
+        found = {}
+        for place, training in enumerate(self._going):
+            counts = _ENDED if training is None else (training.draw, training.ahead, training.taken)
+            found[f"{place}.counts"] = torch.tensor(counts)
+            for name, tensors in [] if training is None else training.tensors.items():
+                found |= {f"{place}.{name}.{number}": tensor for number, tensor in enumerate(tensors)}
+        return found
+
+    def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
+        """Take up what `tensors()` told."""
+        self._going = []
+        for place in range(self._places if tensors else 0):
+            draw, ahead, taken = tensors[f"{place}.counts"].tolist()
+            if draw < 0:
+                self._going.append(None)
+                continue
+            part: dict[str, Tensors] = {}
+            for name in ("weights", "fixed", "state"):
+                count = sum(key.startswith(f"{place}.{name}.") for key in tensors)
+                part[name] = tuple(tensors[f"{place}.{name}.{n}"].to(device) for n in range(count))
+            state = part["state"] if taken else None
+            self._going.append(Training(part["weights"], part["fixed"], draw, ahead, taken, state))
+
+    def _begun(self, seed: int, step: int, purpose: str = "inner", ahead: int = 0) -> Training:
+        weights, fixed = self._fresh(seed, step, purpose)
+        draw = seeds.derive(seed, "recalled" if purpose == "inner" else purpose, step)
+        return Training(weights, fixed, draw, ahead)

@@ -1,0 +1,30 @@
+"""Every kind of objective tells what sizes and costs depend on, and is made by its settings."""
+
+import pytest
+import torch
+
+from memcli.data.sources import open_source
+from memcli.memory.spec import MemorySpec
+from memcli.objectives import OBJECTIVES, Objective
+from memcli.objectives.ridge import Ridge
+from memcli.objectives.unrolled import Unrolled
+
+SPEC = MemorySpec(open_source("fake:n=60,test=10,classes=3,shape=1x8x8").spec, bases=4, scale=2, rows=3)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_defaults_of_every_kind_make_an_objective(name: str) -> None:
+    settings = OBJECTIVES[name].settings()
+    assert settings.kind == name
+    assert isinstance(settings.make(SPEC, torch.device("cpu"), compile=False, bfloat16=False), Objective)
+
+
+def test_rows_are_limited_and_steps_cost_where_training_is_differentiated() -> None:
+    unrolled = Unrolled(steps=7, per_class=3)
+    assert (unrolled.most_rows, unrolled.images_per_step(5)) == (10, 7 * 3 * 5)
+    assert (Ridge().most_rows, Ridge().images_per_step(5)) == (None, 0)
+
+
+def test_a_setting_newer_than_the_format_is_told_only_where_it_was_changed() -> None:
+    assert "optimiser" not in Unrolled().to_json()
+    assert Unrolled(optimiser="adam").to_json()["optimiser"] == "adam"
