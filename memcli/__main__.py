@@ -1,6 +1,27 @@
 """`python -m memcli` and the console script `memcli`."""
 
-from memcli.cli.app import main
+import sys
+import warnings
+from typing import Any
+
+from memcli.registry import PluginWarning
+
+
+def main() -> None:
+    """Run the command line. A plug-in that is left out is told in one line, as other messages are."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            sys.stderr.write(f"memcli: {message}\n")
+        else:
+            usual(message, category, *where, **more)
+
+    warnings.showwarning = show
+    from memcli.cli.app import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -18,6 +18,10 @@ from memcli.text import printable
 T = TypeVar("T")
 
 
+class PluginWarning(UserWarning):
+    """A plug-in is left out, since it is broken."""
+
+
 class Registry(Mapping[str, T], Generic[T]):
     """The members of one kind by name, as a read-only mapping: memcli's own in their order, then plug-ins by name.
 
@@ -65,7 +69,7 @@ class Registry(Mapping[str, T], Generic[T]):
             try:
                 found[name] = self[name]
             except UsageError as error:
-                warnings.warn(str(error), RuntimeWarning, stacklevel=2)
+                warnings.warn(str(error), PluginWarning, stacklevel=2)
         return found
 
     def _load(self, name: str) -> T:

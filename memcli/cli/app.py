@@ -1,14 +1,28 @@
 """The application: one line registers one command."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
 from memcli import __version__
-from memcli.cli import continual, distill, evaluate, inspect, recall, retrain
 from memcli.cli._boundary import Boundary, prepare_process
 from memcli.cli._flags import Command
+from memcli.registry import Registry
 
+COMMANDS: Registry[Callable[..., None]] = Registry(
+    "command",
+    "memcli.commands",
+    {
+        "distill": "memcli.cli.distill:command",
+        "recall": "memcli.cli.recall:command",
+        "retrain": "memcli.cli.retrain:command",
+        "eval": "memcli.cli.evaluate:command",
+        "continual": "memcli.cli.continual:command",
+        "inspect": "memcli.cli.inspect:command",
+    },
+    "collections.abc:Callable",
+)
 EPILOG = (
     "Data goes to stdout, everything else to stderr. Every option can also be set in the environment, as "
     "MEMCLI_COMMAND_OPTION: MEMCLI_EVAL_RUNS=5. An option that is typed wins."
@@ -22,12 +36,8 @@ app = typer.Typer(
     context_settings={"auto_envvar_prefix": "MEMCLI", "help_option_names": ["-h", "--help"]},
     epilog=EPILOG,
 )
-app.command("distill", cls=Command)(distill.command)
-app.command("recall", cls=Command)(recall.command)
-app.command("retrain", cls=Command)(retrain.command)
-app.command("eval", cls=Command)(evaluate.command)
-app.command("continual", cls=Command)(continual.command)
-app.command("inspect", cls=Command)(inspect.command)
+for _name, _command in COMMANDS.working().items():
+    app.command(_name, cls=Command)(_command)
 
 
 def _show_version(wanted: bool) -> None:
