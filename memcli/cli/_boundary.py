@@ -51,7 +51,7 @@ def report(error: Exception) -> int:
     """Say on stderr what went wrong, in one line unless it is a bug, and return the exit code."""
     expected = as_expected(error)
     if expected is not None:
-        say_error(str(type(expected)(expected.what, do=with_flags(expected.do))))
+        say_error(with_flags(str(expected)))
         return expected.exit_code
     if isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)

@@ -40,17 +40,17 @@ def toy(error: Exception) -> typer.Typer:
 
 
 @pytest.mark.parametrize(
-    ("command", "advice"),
+    ("command", "said"),
     [
-        ("one", "Give a larger --ipc, --max-images, --json, --no-whiten or batch, not ` force ` or `a b`."),
-        ("other", "Give a larger ipc, max_images, as_json, no_whiten or batch, not ` force ` or `a b`."),
+        ("one", "--ipc is 0. Give a larger --ipc, --max-images, --json, --no-whiten or batch, not ` force ` or `a b`."),
+        ("other", "ipc is 0. Give a larger ipc, max_images, as_json, no_whiten or batch, not ` force ` or `a b`."),
     ],
 )
-def test_a_setting_is_the_flag_of_the_command_that_runs(command: str, advice: str) -> None:
-    error = UsageError("`ipc` is the name of a file", do=ADVICE)
+def test_a_setting_is_the_flag_of_the_command_that_runs(command: str, said: str) -> None:
+    error = UsageError("`ipc` is 0", do=ADVICE)
     result = CliRunner().invoke(toy(error), [command])
-    assert (result.exit_code, result.stderr) == (2, f"memcli: error: `ipc` is the name of a file. {advice}\n")
-    assert str(error) == f"`ipc` is the name of a file. {ADVICE}."
+    assert (result.exit_code, result.stderr) == (2, f"memcli: error: {said}\n")
+    assert str(error) == f"`ipc` is 0. {ADVICE}."
 
 
 def test_what_ran_before_names_no_flags_of_what_runs_now() -> None:
