@@ -1,6 +1,7 @@
 """Recipes: named, printable, changed by files, and refused where they make no sense."""
 
 import json
+import re
 import tomllib
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,12 +11,17 @@ from typing import Any, ClassVar
 import pytest
 
 from memcli.distillation import recipe as recipes
+from memcli.distillation.optimisers import OUTER_OPTIMISERS
 from memcli.distillation.recipe import RECIPES, Recipe, Stage, load_recipe
+from memcli.engine import INNER_OPTIMISERS
 from memcli.errors import DataError, UsageError
+from memcli.files.inspection import inspect
 from memcli.objectives import OBJECTIVES, ObjectiveKind
 from memcli.objectives.ridge import Ridge
 
 FOLDER = Path(recipes.__file__).parent / "recipes"
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 FROZEN = {  # of every version, the first digits of the SHA-256 of its JSON without the name
     "quick@1": "80695edcd5dc38aa",
     "best@1": "1b4d11cfab8cfe5f",
@@ -61,6 +67,28 @@ def test_a_version_states_every_setting_and_never_changes(version: str) -> None:
     assert sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:16] == FROZEN[version]
 
 
+@pytest.mark.parametrize(
+    ("row", "version"),
+    [
+        ("fashion-1-minute", "quick@1"),
+        ("fashion-1-best", "best@1"),
+        ("fashion-1-int8-best", "best@1"),
+        ("fashion-1-best-10-minutes", "best@2"),
+        ("cifar10-1-gpu", "gpu@1"),
+        ("cifar10-1-int8-gpu", "gpu@2"),
+        ("fashion-1-int8-gpu", "gpu@2"),
+    ],
+)
+def test_a_version_is_what_a_published_memory_was_made_by(row: str, version: str) -> None:
+    """But for the name, and for the most steps of a stage, which runs with a time budget do not look at."""
+    made_by = inspect(ROOT / "docs" / "results" / row / "memory.safetensors").manifest.recipe
+    recipe = load_recipe(version)
+    stages = [{key: value for key, value in stage.items() if key != "steps"} for stage in made_by["stages"]]
+    told = {key: value for key, value in made_by.items() if key not in ("name", "steps")}
+    assert len(stages) == len(recipe.stages)
+    assert recipe.changed({**told, "stages": stages}) == recipe
+
+
 def test_a_plain_name_is_the_newest_version() -> None:
     newest: dict[str, int] = {}
     for version in RECIPES.versions:
@@ -96,7 +124,7 @@ def test_a_plug_in_s_recipe_has_its_name(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_plug_in_s_objective_is_named_by_recipes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Also as a plug-in that says nothing of rows and costs: then there is no limit of the first, and none of both."""
+    """It is made, changed and stored as memcli's own are, and must be registered under the name it gives itself."""
 
     @dataclass(frozen=True)
     class Luck(Ridge):
@@ -201,10 +229,22 @@ def test_most_rows_are_those_that_every_training_sees_twice() -> None:
     assert {name: load_recipe(name).most_rows for name in RECIPES} == wanted
 
 
+def rows(title: str) -> set[str]:
+    """The names in the first column of the page's table whose first title that is."""
+    table = PAGE.split(f"\n| {title} |")[1].split("\n\n")[0]
+    return set(re.findall(r"^\| `(\S+)` \|", table, re.MULTILINE))
+
+
+def test_the_page_has_a_row_for_every_name() -> None:
+    assert rows("recipe") == set(RECIPES)
+    assert rows("version") == set(RECIPES.versions)
+    assert rows("objective") == set(OBJECTIVES)
+    assert rows("inner optimiser") == set(INNER_OPTIMISERS)
+    assert rows("outer optimiser") == set(OUTER_OPTIMISERS)
+
+
 def test_the_example_of_the_page_is_a_recipe(tmp_path: Path) -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
     path = tmp_path / "own.toml"
-    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    path.write_text(PAGE.split("```toml\n")[1].split("```")[0])
     recipe = load_recipe(str(path))
     assert [(stage.kind, stage.steps) for stage in recipe.stages] == [("ridge", 200), ("unrolled", 1000)]
-    assert all(f"| `{name}` |" in page for name in RECIPES)
