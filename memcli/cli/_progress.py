@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from memcli.cli._flags import with_flags
 from memcli.progress import Progress, Silent
 from memcli.text import printable
 
@@ -111,7 +112,7 @@ class RichProgress:
         self._bars.refresh()
 
     def note(self, message: str) -> None:
-        self._bars.console.print(f"memcli: {printable(message, 2000)}", markup=False, highlight=False)
+        self._bars.console.print(f"memcli: {printable(with_flags(message), 2000)}", markup=False, highlight=False)
 
     def close(self) -> None:
         self._bars.stop()
@@ -135,4 +136,4 @@ def duration(seconds: float) -> str:
 
 
 def _line(message: str) -> None:
-    typer.echo(f"memcli: {printable(message, 2000)}", err=True)
+    typer.echo(f"memcli: {printable(with_flags(message), 2000)}", err=True)

@@ -37,7 +37,7 @@ def run_stream(
         stream.tasks[number].finish()
     for number in range(folder.finished, len(stream.tasks)):
         if interrupted():
-            raise Interrupted(f"stopped before task {number}", do="Give the same command with --resume to continue")
+            raise Interrupted(f"stopped before task {number}", do="Give the same command with `resume` to continue")
         artifact = learn_task(stream, number, artifacts, plan, seed=seed, progress=progress)
         artifacts[memory_name(number)] = artifact
         network_seed = seeds.derive(seed, "network", number)

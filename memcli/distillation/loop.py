@@ -277,7 +277,7 @@ def follow(
         if interrupted():
             if run is not None:
                 work.save(run)
-            raise Interrupted(f"stopped at step {loop.step}", do="Give the same command with --resume to continue")
+            raise Interrupted(f"stopped at step {loop.step}", do="Give the same command with `resume` to continue")
         try:
             work.move(finished)
         except DivergedError as error:

@@ -70,7 +70,7 @@ def tune(
     Raises UsageError where there is no candidate.
     """
     if not specs:
-        raise UsageError("no memory fits the budget", do="Give a larger --ipc or --budget")
+        raise UsageError("no memory fits the budget", do="Give a larger `ipc` or `budget`")
     if steps is None and time_budget is None:
         steps = max(1, round(SHARE * recipe.steps))
     progress, device = progress or Silent(), device or torch.device("cpu")

@@ -69,7 +69,7 @@ class Png(Exporter):
         if data.channels not in _CHANNELS:
             raise UsageError(
                 f"PNG holds images of 1 or 3 channels, and these have {data.channels}",
-                do="Use --format npz or --format safetensors",
+                do="Use `format` npz or `format` safetensors",
             )
         folders = class_folders(data.classes)
         with atomic.new_folder(path, force=force) as folder:

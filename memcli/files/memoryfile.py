@@ -80,7 +80,7 @@ def stored(memory: Memory) -> Memory:
         if not part.isfinite().all():
             raise DivergedError(f"{name} hold numbers that are not finite", do="Train again, at a lower rate")
         if not rounded.parts[name].isfinite().all():
-            raise UsageError(f"{name} hold numbers too large for {memory.spec.storage}", do="Give --storage float32")
+            raise UsageError(f"{name} hold numbers too large for {memory.spec.storage}", do="Give `storage` float32")
     return rounded
 
 

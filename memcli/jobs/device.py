@@ -23,9 +23,9 @@ def resolve(text: str) -> "torch.device":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, colon, number = text.partition(":")
     if text != "cpu" and not (kind == "cuda" and ((number.isascii() and number.isdigit()) or not colon)):
-        raise UsageError(f"unknown device {printable(text)!r}", do="Choose --device auto, cpu, cuda or cuda:N")
+        raise UsageError(f"unknown device {printable(text)!r}", do="Choose `device` auto, cpu, cuda or cuda:N")
     if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
         raise UsageError(
-            f"there is no device {printable(text)}, but {torch.cuda.device_count()} GPUs", do="Use --device auto"
+            f"there is no device {printable(text)}, but {torch.cuda.device_count()} GPUs", do="Use `device` auto"
         )
     return torch.device(text)

@@ -177,7 +177,7 @@ def require(report: Report, least: float) -> None:
         if found is not None and found.mean < least:
             raise GateError(
                 f"{printable(network)} reached an accuracy of {found.mean:.4f}, below {least:.4f}",
-                do="Distil longer or with a larger budget, or lower --min-accuracy",
+                do="Distil longer or with a larger budget, or lower `min_accuracy`",
             )
 
 

@@ -59,7 +59,7 @@ def recall(
     if not 1 <= rows <= spec.rows:
         raise UsageError(
             f"{rows} images per class were asked for, and the memory recalls {spec.rows}",
-            do=f"Give --per-class 1 to {spec.rows}",
+            do=f"Give `per_class` 1 to {spec.rows}",
         )
     labels = torch.stack([parse_query(text, spec) for text in queries]) if queries else None
     total = rows * (len(spec.data.classes) if labels is None else len(labels))

@@ -67,7 +67,7 @@ def common_data(named: Mapping[str, DataSpec]) -> DataSpec:
         if data.zca != first.zca:
             raise MemoryFileError(
                 f"the images of {printable(name)} are not whitened as those of {printable(first_name)} are",
-                do="Give memories that were distilled without --zca, or one of them alone",
+                do="Give memories that were distilled without `zca`, or one of them alone",
             )
     names = dict.fromkeys(data.name for data in named.values())
     classes = dict.fromkeys(label for data in named.values() for label in data.classes)

@@ -45,11 +45,11 @@ class MemorySpec:
     def __post_init__(self) -> None:
         for what, value in (("bases", self.bases), ("scale", self.scale), ("rows", self.rows)):
             if value < 1:
-                raise UsageError(f"{what} is {value}", do=f"Give --{what} 1 or more")
+                raise UsageError(f"{what} is {value}", do=f"Give `{what}` 1 or more")
         if self.data.height % self.scale or self.data.width % self.scale:
             raise UsageError(
                 f"scale {self.scale} does not divide {self.data.height}x{self.data.width} images",
-                do="Choose a --scale that divides both sides",
+                do="Choose a `scale` that divides both sides",
             )
         most = most_cells(self.data)
         if self.cells > 0 and not most:
@@ -64,7 +64,7 @@ class MemorySpec:
         for what, choice, choices in (("storage", self.storage, tuple(STORAGES)), ("labels", self.labels, LABELS)):
             if choice not in choices:
                 raise UsageError(
-                    f"unknown {what} {printable(choice)!r}", do=f"Choose --{what} from {', '.join(choices)}"
+                    f"unknown {what} {printable(choice)!r}", do=f"Choose `{what}` from {', '.join(choices)}"
                 )
 
     @property
@@ -174,7 +174,7 @@ class MemorySpec:
             raise UsageError(
                 f"a budget of {budget} {unit_of_cost} is too small for {unit.bases} bases of "
                 f"{'x'.join(map(str, unit.base_shape))} and {unit.rows} rows, which need {getattr(unit, unit_of_cost)}",
-                do="Give a larger --ipc or --budget, a larger --scale, or fewer --bases or --rows",
+                do="Give a larger `ipc` or `budget`, a larger `scale`, or fewer `bases` or `rows`",
             )
         spec = unit
         if bases is None:

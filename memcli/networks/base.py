@@ -99,5 +99,5 @@ def require_side(data: DataSpec, least: int, name: str) -> None:
     if min(data.height, data.width) < least:
         raise UsageError(
             f"{name} needs images of at least {least}x{least} pixels, and these are {data.height}x{data.width}",
-            do="Choose --network convnet:depth=1 or mlp",
+            do="Choose `network` convnet:depth=1 or mlp",
         )

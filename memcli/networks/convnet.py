@@ -35,7 +35,7 @@ def make(data: DataSpec, *, width: int, depth: int | None, norm: str, side: int 
     if depth > deepest:
         raise UsageError(
             f"a convnet of depth {depth} is too deep for {down}x{across} images",
-            do=f"Choose --network convnet:depth={deepest}" if deepest else "Choose --network mlp",
+            do=f"Choose `network` convnet:depth={deepest}" if deepest else "Choose `network` mlp",
         )
     unit = 2**depth
     layers: list[nn.Module] = [nn.AvgPool2d(factor, ceil_mode=True)] if factor > 1 else []

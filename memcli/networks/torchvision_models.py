@@ -39,7 +39,7 @@ def _models() -> ModuleType:
     except (ImportError, RuntimeError) as error:  # RuntimeError: built for another torch
         raise UsageError(
             f"torchvision cannot be used: {printable(str(error))}",
-            do="Install the torchvision that matches this torch, or choose --network convnet",
+            do="Install the torchvision that matches this torch, or choose `network` convnet",
         ) from error
     return models
 
@@ -72,7 +72,7 @@ def make(data: DataSpec, *, name: str) -> nn.Module:
     if data.channels not in (1, 3):
         raise UsageError(
             f"torchvision's models take 1 or 3 channels, and these images have {data.channels}",
-            do="Choose --network convnet",
+            do="Choose `network` convnet",
         )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # on initial weights of two models that are refused below

@@ -50,7 +50,7 @@ def choose(
     for number, change in enumerate((lambda first: first, *_CHANGES)):
         if interrupted():
             raise Interrupted(
-                "stopped while choosing how to retrain", do="Give the same command with --resume to continue"
+                "stopped while choosing how to retrain", do="Give the same command with `resume` to continue"
             )
         candidate = change(best)
         began = time.monotonic()

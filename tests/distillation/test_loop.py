@@ -106,7 +106,7 @@ def test_an_interrupted_run_is_continued_to_the_same_bits(tmp_path: Path) -> Non
     polls = iter([False, False, False, True])
     with (
         runfolder.opened(output, settings) as run,
-        pytest.raises(Interrupted, match=r"stopped at step 3\. Give the same command with --resume"),
+        pytest.raises(Interrupted, match=r"stopped at step 3\. Give the same command with `resume`"),
     ):
         distill(SOURCE, SPEC, RECIPE, seed=0, run=run, interrupted=lambda: next(polls))
     with runfolder.opened(output, settings, resume=True) as run:

@@ -71,5 +71,5 @@ def test_a_time_budget_is_kept_by_trials_of_no_step() -> None:
 
 
 def test_no_candidate_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no memory fits the budget\. Give a larger --ipc or --budget"):
+    with pytest.raises(UsageError, match=r"no memory fits the budget\. Give a larger `ipc` or `budget`"):
         tune(SOURCE, candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=5)), RECIPE)

@@ -45,6 +45,6 @@ def test_the_manifest_tells_the_data_set_and_the_folders(tmp_path: Path) -> None
 
 
 def test_channels_that_png_cannot_hold_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"these have 4\. Use --format npz"):
+    with pytest.raises(UsageError, match=r"these have 4\. Use `format` npz"):
         Png().export(tmp_path / "out", data(4), iter([]), 1, force=False)
     assert not (tmp_path / "out").exists()

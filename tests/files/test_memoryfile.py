@@ -283,7 +283,7 @@ def test_the_payload_is_as_large_as_the_spec_says(
     [
         (float("nan"), DivergedError, "bases hold numbers that are not finite"),
         (float("inf"), DivergedError, "bases hold numbers that are not finite"),
-        (1e7, UsageError, r"bases hold numbers too large for STORAGE\. Give --storage float32"),
+        (1e7, UsageError, r"bases hold numbers too large for STORAGE\. Give `storage` float32"),
     ],
 )
 @pytest.mark.parametrize("storage", ["float16", "int8", "int4"])

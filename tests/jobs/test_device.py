@@ -16,12 +16,12 @@ def test_devices_that_are_there() -> None:
 
 @pytest.mark.parametrize("text", ["tpu", "cpu:0", "cuda:", "cuda:x", "cuda:-1", "", "cuda0", "cuda:²"])
 def test_unknown_devices(text: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(f"unknown device {text!r}. Choose --device auto, cpu, cuda")):
+    with pytest.raises(UsageError, match=re.escape(f"unknown device {text!r}. Choose `device` auto, cpu, cuda")):
         resolve(text)
 
 
 def test_a_gpu_that_is_not_there() -> None:
     with pytest.raises(
-        UsageError, match=f"no device cuda:4096, but {torch.cuda.device_count()} GPUs. Use --device auto"
+        UsageError, match=f"no device cuda:4096, but {torch.cuda.device_count()} GPUs. Use `device` auto"
     ):
         resolve("cuda:4096")

@@ -156,7 +156,7 @@ def test_progress_counts_images(tmp_path: Path) -> None:
     [
         ({"format": "jpg"}, "unknown format 'jpg'. Choose `format` from png, npz, safetensors."),
         ({"format": "npz", "per_class": 5}, "5 images per class were asked for, and the memory recalls 4."),
-        ({"format": "npz", "per_class": 0}, "Give --per-class 1 to 4."),
+        ({"format": "npz", "per_class": 0}, "Give `per_class` 1 to 4."),
         ({"format": "npz", "queries": ("cow",)}, "there is no class 'cow'"),
     ],
 )

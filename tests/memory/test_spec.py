@@ -89,7 +89,7 @@ def test_float16_costs_two_bytes() -> None:
 
 @pytest.mark.parametrize("given_", [{}, {"bases": 16}, {"rows": 1}, {"bases": 1, "rows": 10**6}])
 def test_a_budget_that_is_too_small(given_: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match=r"a budget of 700 floats is too small for .* Give a larger --ipc or --budget"):
+    with pytest.raises(UsageError, match=r"a budget of 700 floats is too small for .* Give a larger `ipc` or `budget`"):
         MemorySpec.from_budget(CIFAR10, floats=700, **given_)
 
 
@@ -184,12 +184,12 @@ def test_one_kind_of_budget_is_given() -> None:
 @pytest.mark.parametrize(
     ("change", "match"),
     [
-        ({"bases": 0}, r"bases is 0\. Give --bases 1 or more"),
-        ({"rows": -1}, r"rows is -1\. Give --rows 1 or more"),
-        ({"scale": 0}, r"scale is 0\. Give --scale 1 or more"),
+        ({"bases": 0}, r"bases is 0\. Give `bases` 1 or more"),
+        ({"rows": -1}, r"rows is -1\. Give `rows` 1 or more"),
+        ({"scale": 0}, r"scale is 0\. Give `scale` 1 or more"),
         ({"scale": 3}, r"scale 3 does not divide 32x32 images"),
-        ({"labels": "soft"}, r"unknown labels 'soft'\. Choose --labels from fixed, class, row"),
-        ({"storage": "int\x1b4"}, r"unknown storage 'int\\+x1b4'\. Choose --storage from float32, float16, int8, int4"),
+        ({"labels": "soft"}, r"unknown labels 'soft'\. Choose `labels` from fixed, class, row"),
+        ({"storage": "int\x1b4"}, r"unknown storage 'int\\+x1b4'\. Choose `storage` from float32, float16, int8, int4"),
     ],
 )
 def test_impossible_memories(change: dict[str, Any], match: str) -> None:

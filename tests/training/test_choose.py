@@ -53,7 +53,7 @@ def test_changes_that_help_are_kept_and_others_taken_back(judged: Callable) -> N
 def test_the_choice_stops_where_it_is_asked_to(judged: Callable) -> None:
     asked, polls = judged(lambda _: 0.5), iter([False, False, True])
     with pytest.raises(
-        Interrupted, match=r"stopped while choosing how to retrain\. Give the same command with --resume to continue"
+        Interrupted, match=r"stopped while choosing how to retrain\. Give the same command with `resume` to continue"
     ):
         choose(MEMORY, RECIPE, VALIDATION, 0, interrupted=lambda: next(polls))
     assert asked == [RECIPE, replace(RECIPE, augment="rotate")]

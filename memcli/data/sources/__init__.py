@@ -49,7 +49,7 @@ def open_source(
         scheme, rest, notes = _parsed(text)
         kind = SOURCES[scheme]
         if image_size is not None and not kind.resizes:
-            raise UsageError(f"images of {scheme}: cannot be resized", do="Leave out --image-size")
+            raise UsageError(f"images of {scheme}: cannot be resized", do="Leave out `image_size`")
         source = kind.open(rest, request)
     except OSError as error:
         raise DataError(f"{printable(text)} cannot be read: {printable(str(error))}", do="Check the path") from error

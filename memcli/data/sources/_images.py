@@ -54,7 +54,7 @@ def empty(count: int, shape: Shape) -> NDArray[numpy.uint8]:
     if count * math.prod(shape) > MAX_BYTES:
         raise LimitError(
             f"{count} images of {'x'.join(map(str, shape))} take more than {MAX_BYTES >> 30} GiB of memory",
-            do="Choose a smaller --image-size, or fewer images",
+            do="Choose a smaller `image_size`, or fewer images",
         )
     return numpy.empty((count, *shape), numpy.uint8)
 
@@ -90,7 +90,7 @@ def choose_shape(blocks: Iterable[Sequence[Picture]], request: Request) -> tuple
     found = "of several sizes" if len(sizes) > 1 else f"of {height}x{width}"
     side = _DEFAULT_SIDE
     return (channels, side, side), (
-        f"images {found} are resized to {side}x{side}: --image-size N chooses another size",
+        f"images {found} are resized to {side}x{side}: `image_size` N chooses another size",
     )
 
 

@@ -42,7 +42,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.image_size is not None and not 4 <= self.image_size <= 512:
-            raise UsageError(f"image size is {self.image_size}", do="Give --image-size from 4 to 512")
+            raise UsageError(f"image size is {self.image_size}", do="Give `image_size` from 4 to 512")
         if self.image_size is not None and self.shape is not None:
             raise UsageError("both an image size and a shape are asked for", do="Give one of them")
 

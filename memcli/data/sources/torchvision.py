@@ -67,7 +67,7 @@ def _opened(name: str, folder: Path, split: str, download: bool) -> Any:
             ) from error
         raise DataError(
             f"{name} is missing or damaged in the folder {shown}: {printable(str(error))}",
-            do=f"Add --download or give the root: torchvision:{name}@/path",
+            do=f"Add `download` or give the root: torchvision:{name}@/path",
         ) from error
 
 

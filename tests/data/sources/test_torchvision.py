@@ -33,7 +33,7 @@ def test_unknown_names_list_the_known() -> None:
 
 @pytest.mark.parametrize("name", ["MNIST", "CIFAR100", "SVHN"])
 def test_missing_files_say_where_and_what_to_do(tmp_path: Path, name: str) -> None:
-    with pytest.raises(DataError, match=rf"{name} is missing .*{tmp_path}.*--download.*torchvision:{name}@/path"):
+    with pytest.raises(DataError, match=rf"{name} is missing .*{tmp_path}.*`download`.*torchvision:{name}@/path"):
         open_source(f"torchvision:{name.lower()}@{tmp_path}")
 
 
