@@ -1,50 +1,22 @@
 """A run folder is locked, resumed exactly where it was, and never mixes two runs."""
 
-import errno
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
+from run_folders import SETTINGS, run, steps_in
 
 from memcli.errors import ExistsError, LimitError, MemoryFileError, UsageError
-from memcli.files import container, runfolder
+from memcli.files import runfolder
 from memcli.files.runfolder import opened
-
-SETTINGS = {"recipe": {"outer": {"lr": 0.02}, "steps": 10}, "seed": 0, "shape": (1, 2)}
 
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
     return tmp_path / "shoes.safetensors"
-
-
-def state(step: int) -> dict[str, torch.Tensor]:
-    return {
-        "bases": torch.full((2, 3), step / 7),
-        "step/α": torch.tensor(step),
-        "mask": torch.ones(4, dtype=torch.uint8),
-    }
-
-
-def run(output: Path, *steps: int, **how: bool) -> None:
-    """A run that writes figures and a checkpoint at every one of `steps`."""
-    with opened(output, SETTINGS, **how) as folder:
-        for step in steps:
-            folder.metrics(step, loss=step / 2)
-            folder.save(step, state(step), {"best": 0.1, "rate": 0.02 / 3})
-
-
-def steps_in(path: Path) -> list[int]:
-    return [json.loads(line)["step"] for line in (path / "metrics.jsonl").read_text().splitlines()]
-
-
-def checkpoints(path: Path) -> list[str]:
-    return sorted(found.name for found in path.glob("checkpoint-*"))
 
 
 def test_a_new_folder_holds_the_settings(output: Path) -> None:
@@ -65,89 +37,6 @@ def test_the_name_of_a_run_folder_is_no_output(tmp_path: Path) -> None:
         runfolder.folder_of(tmp_path / "x.run")
 
 
-def test_a_checkpoint_comes_back_exactly(output: Path) -> None:
-    run(output, 100)
-    with opened(output, SETTINGS, resume=True) as folder:
-        found = folder.latest()
-    assert found is not None
-    step, tensors, counters = found
-    assert (step, counters) == (100, {"best": 0.1, "rate": 0.02 / 3})
-    assert tensors.keys() == state(100).keys()
-    for name, tensor in state(100).items():
-        assert torch.equal(tensors[name], tensor)
-        assert tensors[name].dtype == tensor.dtype
-
-
-def test_two_generations_are_kept(output: Path) -> None:
-    run(output, 1, 2, 3)
-    names = ["checkpoint-00000002.safetensors", "checkpoint-00000003.safetensors"]
-    assert checkpoints(output.with_name("shoes.run")) == names
-
-
-def test_steps_of_nine_digits_are_in_order(output: Path) -> None:
-    run(output, 99_999_999, 100_000_000)
-    with opened(output, SETTINGS, resume=True) as folder:
-        found = folder.latest()
-    assert found is not None
-    assert found.step == 100_000_000
-
-
-def break_newest(path: Path) -> str:
-    newest = path / checkpoints(path)[-1]
-    data = bytearray(newest.read_bytes())
-    data[-1] ^= 1
-    newest.write_bytes(data)
-    return newest.name
-
-
-def test_a_damaged_newest_falls_back_to_the_older(output: Path) -> None:
-    run(output, 5, 6)
-    broken = break_newest(output.with_name("shoes.run"))
-    with opened(output, SETTINGS, resume=True) as folder:
-        found = folder.latest()
-        assert found is not None
-        assert found.step == 5
-        assert folder.damaged == (broken,)
-        assert checkpoints(folder.path) == ["checkpoint-00000005.safetensors"]
-        assert steps_in(folder.path) == [5]
-
-
-@pytest.mark.parametrize(
-    "manifest",
-    [
-        {"kind": "memory"},
-        {"kind": "checkpoint"},
-        {"kind": "checkpoint", "format": 1, "step": "6", "counters": {}},
-        {"kind": "checkpoint", "format": 1, "step": 6, "counters": []},
-        {"kind": "checkpoint", "format": 1, "step": 7, "counters": {}},
-    ],
-)
-def test_another_file_in_the_place_of_a_checkpoint_is_damaged(output: Path, manifest: dict[str, Any]) -> None:
-    run(output, 5)
-    path = output.with_name("shoes.run") / "checkpoint-00000006.safetensors"
-    container.write(path, state(6), manifest, force=False)
-    with opened(output, SETTINGS, resume=True) as folder:
-        assert folder.damaged == (path.name,)
-
-
-def test_no_checkpoint_that_can_be_read(output: Path) -> None:
-    run(output, 5)
-    break_newest(output.with_name("shoes.run"))
-    with pytest.raises(MemoryFileError, match=r"no checkpoint in .* can be read\. Start afresh with `force`"):
-        run(output, resume=True)
-    assert checkpoints(output.with_name("shoes.run"))
-
-
-def test_a_checkpoint_of_a_newer_memcli_is_kept(output: Path) -> None:
-    run(output, 5)
-    path = output.with_name("shoes.run") / "checkpoint-00000006.safetensors"
-    manifest = {"kind": "checkpoint", "format": 2, "step": 6, "counters": {}}
-    container.write(path, state(6), manifest, force=False)
-    with pytest.raises(MemoryFileError, match="was written by a newer memcli"):
-        run(output, resume=True)
-    assert path.exists()
-
-
 def test_resuming_cuts_off_the_figures_after_the_checkpoint(output: Path) -> None:
     run(output, 1, 2)
     path = output.with_name("shoes.run")
@@ -165,14 +54,6 @@ def test_a_torn_line_of_figures_ends_them(output: Path, torn: str) -> None:
         file.write(torn)
     run(output, 2, resume=True)
     assert steps_in(path) == [1, 2]
-
-
-def test_resuming_before_the_first_checkpoint_starts_over(output: Path) -> None:
-    with opened(output, SETTINGS) as folder:
-        folder.metrics(0, loss=1.0)
-    with opened(output, SETTINGS, resume=True) as folder:
-        assert folder.latest() is None
-        assert steps_in(folder.path) == []
 
 
 def test_figures_that_are_not_finite_are_null(output: Path) -> None:
@@ -309,26 +190,3 @@ def test_the_lock_of_a_killed_run_is_free(output: Path) -> None:
     assert subprocess.run([sys.executable, "-c", code, str(output)], check=False).returncode == -9
     with opened(output, {}, resume=True) as folder:
         assert folder.latest() is None
-
-
-def full(*_: Any) -> None:
-    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def test_a_full_disk_keeps_the_older_checkpoints(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(output, 1, 2)
-    with opened(output, SETTINGS, resume=True) as folder:
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "write", full)
-            with pytest.raises(LimitError, match="no space to write"):
-                folder.save(3, state(3), {})
-        names = ["checkpoint-00000001.safetensors", "checkpoint-00000002.safetensors"]
-        assert checkpoints(folder.path) == names
-        found = folder.latest()
-    assert found is not None
-    assert found.step == 2
-
-
-def test_counters_must_be_json(output: Path) -> None:
-    with opened(output, SETTINGS) as folder, pytest.raises(UsageError, match="cannot be stored as JSON"):
-        folder.save(1, state(1), {"loss": float("nan")})
