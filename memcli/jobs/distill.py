@@ -10,7 +10,7 @@ import torch
 
 from memcli.data.sources import Source, open_source, with_whitening
 from memcli.data.spec import DataSpec
-from memcli.distillation import loop
+from memcli.distillation import learn
 from memcli.distillation.recipe import Recipe, load_recipe
 from memcli.distillation.tune import SHARE, Tried, candidates, tune
 from memcli.errors import DivergedError, Interrupted, UsageError
@@ -90,7 +90,7 @@ class Plan:
         return {"recipe": self.recipe.to_json(), "memory": spec.to_json(), "seed": self.seed, "data": data}
 
     @property
-    def loop_seconds(self) -> float | None:
+    def seconds_to_learn(self) -> float | None:
         """The time that is left after tuning."""
         if self.time_budget is None or not self.tune:
             return self.time_budget
@@ -103,7 +103,7 @@ class Plan:
             "seed": self.seed,
             "device": self.device,
             "steps": self.steps,
-            "time_budget": self.loop_seconds,
+            "time_budget": self.seconds_to_learn,
             "compile": self.compile,
             "bfloat16": self.bfloat16,
         }
@@ -187,7 +187,7 @@ def estimate(source: Source | str | Path, **settings: Any) -> Estimate:
     Raises as `distill` does.
     """
     plan = prepared(source, **_grouped(settings))
-    needed = loop.estimate(plan.source, plan.spec, plan.recipe, **plan.settings)
+    needed = learn.estimate(plan.source, plan.spec, plan.recipe, **plan.settings)
     peak = int(needed["peak_bytes"])
     return Estimate(plan.resolved(plan.spec), plan.spec, needed["seconds"], needed["seconds_per_step"], peak)
 
@@ -281,11 +281,11 @@ def _learned(
     licence: str | None,
     callback: Callback,
     interrupted: Callable[[], bool],
-) -> loop.Distilled:
+) -> learn.Distilled:
     """The distillation itself; its end is told in the run folder where it is not a good one."""
     run.status("running")
     try:
-        return loop.distill(
+        return learn.learn(
             plan.source,
             spec,
             plan.recipe,

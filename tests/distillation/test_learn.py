@@ -9,9 +9,11 @@ import pytest
 import torch
 
 from memcli.data.sources import holdout, open_source
-from memcli.distillation.loop import Distillation, Distilled, _compiles, distill, estimate
+from memcli.distillation.learn import Distilled, estimate, learn
+from memcli.distillation.loop import Distillation
 from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Outer, load_recipe
+from memcli.distillation.speed import _compiles
 from memcli.engine import why_not_compiled
 from memcli.errors import Interrupted
 from memcli.files import memoryfile, runfolder
@@ -53,7 +55,7 @@ def same(one: Distilled, other: Distilled) -> bool:
 def test_a_recipe_says_how_many_validation_images_are_looked_at() -> None:
     assert len(Distillation(SOURCE, SPEC, RECIPE, seed=0, device=torch.device("cpu")).validation) == 9, "all of a tenth"
     few = RECIPE.changed({"check_images": 4})
-    assert distill(SOURCE, SPEC, few, steps=1).artifact.manifest.results["validation"]["images"] == 4
+    assert learn(SOURCE, SPEC, few, steps=1).artifact.manifest.results["validation"]["images"] == 4
 
 
 def test_distillation_beats_its_start_on_digits() -> None:
@@ -79,7 +81,7 @@ def test_distillation_beats_its_start_on_digits() -> None:
             "retrain": {"network": "mlp:width=32,depth=2", "steps": 10, "batch": 20, "lr": 0.1},
         }
     )
-    before, after = (distill(digits, spec, changed, steps=n) for changed, n in ((tiny(recipe), 1), (recipe, 25)))
+    before, after = (learn(digits, spec, changed, steps=n) for changed, n in ((tiny(recipe), 1), (recipe, 25)))
     accuracies = [
         measure(found.artifact, digits, runs=3, recipe=recipe.retrain).accuracy(recipe.retrain.network, "memory")
         for found in (before, after)
@@ -94,7 +96,7 @@ def tiny(recipe):
 
 def test_a_seed_gives_one_file(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        memoryfile.write(tmp_path / name, distill(SOURCE, SPEC, RECIPE, seed=seed).artifact, force=False)
+        memoryfile.write(tmp_path / name, learn(SOURCE, SPEC, RECIPE, seed=seed).artifact, force=False)
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b
     assert a != c
@@ -102,15 +104,15 @@ def test_a_seed_gives_one_file(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_is_continued_to_the_same_bits(tmp_path: Path) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
-    whole = distill(SOURCE, SPEC, RECIPE, seed=0)
+    whole = learn(SOURCE, SPEC, RECIPE, seed=0)
     polls = iter([False, False, False, True])
     with (
         runfolder.opened(output, settings) as run,
         pytest.raises(Interrupted, match=r"stopped at step 3\. Give the same command with `resume`"),
     ):
-        distill(SOURCE, SPEC, RECIPE, seed=0, run=run, interrupted=lambda: next(polls))
+        learn(SOURCE, SPEC, RECIPE, seed=0, run=run, interrupted=lambda: next(polls))
     with runfolder.opened(output, settings, resume=True) as run:
-        continued = distill(SOURCE, SPEC, RECIPE, seed=0, run=run)
+        continued = learn(SOURCE, SPEC, RECIPE, seed=0, run=run)
         lines = (run.path / "metrics.jsonl").read_text().splitlines()
     assert same(whole, continued)
     assert [line.split(",")[0] for line in lines] == ['{"step": 0', '{"step": 2', '{"step": 4', '{"step": 6']
@@ -133,12 +135,12 @@ STAGES = RECIPE.changed(
 @pytest.mark.parametrize("stopped", [2, 3, 5])
 def test_stages_follow_one_another_and_are_continued_to_the_same_bits(tmp_path: Path, stopped: int) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
-    whole = distill(SOURCE, SPEC, STAGES, seed=0)
+    whole = learn(SOURCE, SPEC, STAGES, seed=0)
     polls = iter([False] * stopped + [True])
     with runfolder.opened(output, settings) as run, pytest.raises(Interrupted, match=f"stopped at step {stopped}"):
-        distill(SOURCE, SPEC, STAGES, seed=0, run=run, interrupted=lambda: next(polls))
+        learn(SOURCE, SPEC, STAGES, seed=0, run=run, interrupted=lambda: next(polls))
     with runfolder.opened(output, settings, resume=True) as run:
-        continued = distill(SOURCE, SPEC, STAGES, seed=0, run=run)
+        continued = learn(SOURCE, SPEC, STAGES, seed=0, run=run)
         lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert same(whole, continued)
     assert [(line["step"], line["stage"]) for line in lines] == [(0, 1), (2, 1), (3, 1), (4, 2), (6, 2), (7, 2)]
@@ -151,7 +153,7 @@ def test_a_stage_ends_when_validation_stops_improving(monkeypatch: pytest.Monkey
     stages = [
         {"steps": 100, "check_every": 1, "patience": 2, "objective": {"kind": "unrolled", "network": MLP, "steps": 2}}
     ]
-    assert distill(SOURCE, SPEC, RECIPE.changed({"stages": stages})).steps == 4
+    assert learn(SOURCE, SPEC, RECIPE.changed({"stages": stages})).steps == 4
 
 
 def test_a_stage_begins_from_the_best_memory_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,7 +166,7 @@ def test_a_stage_begins_from_the_best_memory_before_it(monkeypatch: pytest.Monke
         entered.append(torch.equal(loop.here.memory.bases, loop.best.memory.bases))
 
     monkeypatch.setattr(OuterLoop, "enter", watched)
-    found = distill(SOURCE, SPEC, STAGES)
+    found = learn(SOURCE, SPEC, STAGES)
     assert entered == [True]
     assert found.steps == 7
 
@@ -172,18 +174,18 @@ def test_a_stage_begins_from_the_best_memory_before_it(monkeypatch: pytest.Monke
 def test_resuming_a_finished_run_does_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
     with runfolder.opened(output, settings) as run:
-        whole = distill(SOURCE, SPEC, RECIPE, run=run)
+        whole = learn(SOURCE, SPEC, RECIPE, run=run)
 
     def never(*_: object) -> None:
         raise AssertionError("a step was made")
 
     monkeypatch.setattr(UnrolledObjective, "step", never)
     with runfolder.opened(output, settings, resume=True) as run:
-        assert same(whole, distill(SOURCE, SPEC, RECIPE, run=run))
+        assert same(whole, learn(SOURCE, SPEC, RECIPE, run=run))
 
 
 def test_a_time_budget_ends_the_run() -> None:
-    found = distill(SOURCE, SPEC, RECIPE, time_budget=1e-6)
+    found = learn(SOURCE, SPEC, RECIPE, time_budget=1e-6)
     assert found.steps == 0
     assert 0 <= found.validation <= 1
 
@@ -199,18 +201,18 @@ def test_the_kept_memory_is_the_best_on_validation_and_never_saw_it(monkeypatch:
         return next(told)
 
     monkeypatch.setattr(Distillation, "_check", check)
-    found = distill(SOURCE, SPEC, RECIPE)
+    found = learn(SOURCE, SPEC, RECIPE)
     assert torch.equal(found.artifact.memory.bases, seen[2])
 
 
 def test_a_run_that_diverges_ends_with_its_best_memory() -> None:
-    found = distill(SOURCE, SPEC, RECIPE.changed({"lr": 1e30}))
+    found = learn(SOURCE, SPEC, RECIPE.changed({"lr": 1e30}))
     assert found.diverged
     assert found.artifact.memory.bases.isfinite().all()
 
 
 def test_the_manifest_tells_what_was_done() -> None:
-    manifest = distill(SOURCE, SPEC, RECIPE, seed=3, steps=4).artifact.manifest
+    manifest = learn(SOURCE, SPEC, RECIPE, seed=3, steps=4).artifact.manifest
     assert manifest.seed == 3
     assert manifest.recipe["steps"] == 4
     assert manifest.retrain.steps in {10, 20, 40}
@@ -235,7 +237,7 @@ def test_what_is_learned_from_measured_kept_and_written_is_the_rounded_memory(
 
     monkeypatch.setattr(UnrolledObjective, "step", watched)
     monkeypatch.setattr("memcli.training.choose.retrained_accuracy", watched_measure)
-    found = distill(SOURCE, replace(SPEC, storage=storage, labels=labels), RECIPE).artifact
+    found = learn(SOURCE, replace(SPEC, storage=storage, labels=labels), RECIPE).artifact
     assert len(seen) >= RECIPE.steps + 4 + 1
     for memory in seen:
         assert all(torch.equal(part, memory.rounded().parts[name]) for name, part in memory.parts.items())
@@ -251,12 +253,12 @@ def test_quantised_runs_with_learned_labels_are_continued_to_the_same_bits(
     storage: str, labels: str, tmp_path: Path
 ) -> None:
     spec, output = replace(SPEC, storage=storage, labels=labels), tmp_path / "f.safetensors"
-    whole = distill(SOURCE, spec, RECIPE)
+    whole = learn(SOURCE, spec, RECIPE)
     polls = iter([False, False, False, True])
     with runfolder.opened(output, {}) as run, pytest.raises(Interrupted):
-        distill(SOURCE, spec, RECIPE, run=run, interrupted=lambda: next(polls))
+        learn(SOURCE, spec, RECIPE, run=run, interrupted=lambda: next(polls))
     with runfolder.opened(output, {}, resume=True) as run:
-        continued = distill(SOURCE, spec, RECIPE, run=run)
+        continued = learn(SOURCE, spec, RECIPE, run=run)
     assert same(whole, continued)
     assert not torch.equal(whole.artifact.memory.labels, start("data", spec, SOURCE.split("train"), 0).labels)
 
@@ -293,15 +295,15 @@ def test_only_runs_long_enough_to_gain_by_it_are_compiled(
         raise Interrupted("seen", do="Stop")
 
     monkeypatch.setattr(Unrolled, "make", made)
-    monkeypatch.setattr("memcli.distillation.loop.why_not_compiled", lambda _: None)
+    monkeypatch.setattr("memcli.distillation.speed.why_not_compiled", lambda _: None)
     recipe = RECIPE.changed({"stages": [{"objective": {"network": "convnet:width=8"}}]})
     with pytest.raises(Interrupted):
-        distill(SOURCE, SPEC, recipe, steps=steps, time_budget=time_budget)
+        learn(SOURCE, SPEC, recipe, steps=steps, time_budget=time_budget)
     assert asked == [compiled]
 
 
 def test_steps_that_a_gpu_is_quick_with_are_not_compiled_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memcli.distillation.loop.why_not_compiled", lambda _: None)
+    monkeypatch.setattr("memcli.distillation.speed.why_not_compiled", lambda _: None)
     stages = [{"steps": 1_000_000, "objective": {"network": "convnet:width=16"}}]
     settings = (SPEC, RECIPE.changed({"stages": stages}))
     assert [_compiles(*settings, torch.device(kind), None, None, Notes()) for kind in ("cpu", "cuda")] == [True, False]
@@ -329,25 +331,25 @@ def test_compiled_runs_are_in_bfloat16_where_that_is_quicker_or_as_asked(
         return UnrolledObjective(*given, bfloat16=bfloat16)
 
     monkeypatch.setattr(Unrolled, "make", eager)
-    monkeypatch.setattr("memcli.distillation.loop.quick_in_bfloat16", lambda _: quick)
-    found = distill(SOURCE, SPEC, RECIPE, steps=1, compile=compiled, bfloat16=asked_for)
+    monkeypatch.setattr("memcli.distillation.speed.quick_in_bfloat16", lambda _: quick)
+    found = learn(SOURCE, SPEC, RECIPE, steps=1, compile=compiled, bfloat16=asked_for)
     assert found.artifact.manifest.provenance["precision"] == expected
     assert set(made) == {expected == "bfloat16"}
 
 
 def test_a_long_run_on_a_machine_without_a_compiler_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memcli.distillation.loop.why_not_compiled", lambda _: "there is none")
-    monkeypatch.setattr("memcli.distillation.loop._LEAST_COMPILED", 0.0)
+    monkeypatch.setattr("memcli.distillation.speed.why_not_compiled", lambda _: "there is none")
+    monkeypatch.setattr("memcli.distillation.speed._LEAST_COMPILED", 0.0)
     progress = Notes()
-    found = distill(SOURCE, SPEC, RECIPE, progress=progress)
+    found = learn(SOURCE, SPEC, RECIPE, progress=progress)
     assert progress.notes == ["steps are not compiled, and slower for it: there is none"]
-    assert same(found, distill(SOURCE, SPEC, RECIPE, compile=False))
+    assert same(found, learn(SOURCE, SPEC, RECIPE, compile=False))
 
 
 @pytest.mark.skipif(why_not_compiled(torch.device("cpu")) is not None, reason="no working C++ compiler")
 def test_a_compiled_run_repeats_its_bits_and_equals_the_other_to_rounding() -> None:
     compiled, again, plain = (
-        distill(SOURCE, SPEC, RECIPE, steps=2, compile=how, bfloat16=False) for how in (True, True, False)
+        learn(SOURCE, SPEC, RECIPE, steps=2, compile=how, bfloat16=False) for how in (True, True, False)
     )
     assert same(compiled, again)
     torch.testing.assert_close(compiled.artifact.memory.bases, plain.artifact.memory.bases, rtol=1e-3, atol=1e-4)

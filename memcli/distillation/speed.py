@@ -1,0 +1,64 @@
+"""Whether the steps of a distillation are compiled, and rounded to bfloat16, where that is left to the machine."""
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from memcli.distillation.recipe import Recipe, Stage
+from memcli.engine import quick_in_bfloat16, why_not_compiled
+from memcli.memory.spec import MemorySpec
+from memcli.networks import build
+from memcli.progress import Progress
+
+_LEAST_COMPILED = 180.0  # seconds that a run takes for compiling, which takes 20 to 40, to pay
+_PASSES = 12  # through the network for each recalled image
+_FLOPS = {"cpu": 5e10, "cuda": 1e13}  # a second, not compiled: two cores, an H200 (docs/performance.md, log)
+
+
+def how_steps_run(
+    compile: bool | None,
+    bfloat16: bool | None,
+    spec: MemorySpec,
+    recipe: Recipe,
+    device: torch.device,
+    steps: int | None,
+    time_budget: float | None,
+    progress: Progress,
+) -> tuple[bool, bool]:
+    """Whether steps are compiled, and convolutions done in bfloat16, where None leaves that to the machine."""
+    if compile is None:
+        compile = _compiles(spec, recipe, device, steps, time_budget, progress)
+    if bfloat16 is None:
+        bfloat16 = compile and quick_in_bfloat16(device)
+    return compile, bfloat16
+
+
+def _compiles(
+    spec: MemorySpec,
+    recipe: Recipe,
+    device: torch.device,
+    steps: int | None,
+    time_budget: float | None,
+    progress: Progress,
+) -> bool:
+    """Whether compiling pays: by the time budget; without one by counted operations, which equal steps have alike."""
+    if time_budget is None:
+        share = 1.0 if steps is None else steps / recipe.steps
+        time_budget = share * sum(stage.steps * _seconds(stage, spec, device) for stage in recipe.stages)
+    if time_budget < _LEAST_COMPILED:
+        return False
+    why_not = why_not_compiled(device)
+    if why_not is not None:
+        progress.note(f"steps are not compiled, and slower for it: {why_not}")
+    return why_not is None
+
+
+def _seconds(stage: Stage, spec: MemorySpec, device: torch.device) -> float:
+    """About what an outer step of this stage takes on such a device, from the operations of its network."""
+    settings = stage.objective
+    images = settings.images_per_step(len(spec.data.classes))
+    if not images:
+        return 0.0
+    network = build(settings.network, spec.data, seed=0)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, *spec.data.shape))
+    return _PASSES * counter.get_total_flops() * images / _FLOPS["cuda" if device.type == "cuda" else "cpu"]
