@@ -13,7 +13,7 @@ from memcli import machine
 from memcli.errors import ExistsError
 from memcli.files import atomic
 
-NOT_ON_WINDOWS = ("fcntl", "pwd", "grp", "termios")
+NOT_ON_WINDOWS = ("fcntl", "resource", "pwd", "grp", "termios")
 ONLY_POSIX = ("O_NOFOLLOW", "O_NONBLOCK", "O_DIRECTORY", "fchmod", "mkfifo", "statvfs", "getuid", "sysconf")
 
 IMPORT_ALL = f"""
