@@ -13,7 +13,7 @@ import bench_engine as bench
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-SCRIPT = ROOT / "examples" / "bench_engine.py"
+SCRIPT = ROOT / "examples" / "benchmarks" / "bench_engine.py"
 KEYS = {"network", "width", "batch", "steps", "method", "seconds", "peak_mb"}
 SIZES = ("--widths", "4", "--batches", "10", "--steps", "2", "--repeats", "1")
 

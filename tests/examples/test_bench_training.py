@@ -11,7 +11,7 @@ import torch
 
 from memcli.seeds import isolated
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "bench_training.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "bench_training.py"
 
 
 def test_both_sides_are_measured_in_processes_of_their_own() -> None:

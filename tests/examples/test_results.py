@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import results
 
-SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "results.py"
+SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "results.py"
 RECIPE = """
 check_networks = 1
 [[stages]]

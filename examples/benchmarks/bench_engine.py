@@ -1,9 +1,9 @@
 """Time and memory of memcli's outer step, beside what a PyTorch user would write, or install, instead.
 
-    python examples/bench_engine.py                                     # widths 32, 128; batches 20, 100; T 10, 30, 100
-    python examples/bench_engine.py --widths 32 --batches 20 --steps 30 --json
-    python examples/bench_engine.py --cost --plot docs/performance.svg  # against T, batch, width and classes
-    python examples/bench_engine.py --paper --device cuda               # the paper's CIFAR-10 step
+    python examples/benchmarks/bench_engine.py                        # widths 32, 128; batches 20, 100; T 10, 30, 100
+    python examples/benchmarks/bench_engine.py --widths 32 --batches 20 --steps 30 --json
+    python examples/benchmarks/bench_engine.py --cost --plot docs/performance.svg  # against T, batch, width and classes
+    python examples/benchmarks/bench_engine.py --paper --device cuda  # the paper's CIFAR-10 step
 
 An outer step: draw a fresh ConvNet-3, train it for T steps of SGD with momentum on recalled images of 3x32x32, and
 differentiate its loss on real images with respect to the memory. Every method does all of it, from the same draws, in a

@@ -1,7 +1,7 @@
 """How quickly a network is trained on images, and looks at images: by memcli, and by plain PyTorch.
 
-    python examples/bench_training.py                          # ConvNet-3 of width 128, a minute or two each line
-    python examples/bench_training.py --widths 32 --batches 20 --json
+    python examples/benchmarks/bench_training.py               # ConvNet-3 of width 128, a minute or two each line
+    python examples/benchmarks/bench_training.py --widths 32 --batches 20 --json
 
 Each side is a process of its own and does as its users would: memcli's what `memcli retrain` and `memcli eval` do,
 PyTorch's the same with torch's own layers and allocator. They take turns, so that other work slows both alike. A figure

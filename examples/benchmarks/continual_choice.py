@@ -1,6 +1,6 @@
 """How a plan of continual learning does on training images that no task uses: to choose plans by, without test images.
 
-    python examples/continual_choice.py many --data torchvision:MNIST@data --set pilots=2 retrain.noise=0.8
+    python examples/benchmarks/continual_choice.py many --data torchvision:MNIST@data --set pilots=2 retrain.noise=0.8
 
 The stream is made of the source's training images but for the last 2,000 of an order drawn at random, on which the last
 network is measured. Streams have seeds of their own, 100 and above; the reported ones begin at 0. One line of JSON for

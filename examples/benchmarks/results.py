@@ -1,8 +1,8 @@
 """The results page: the commands that make each cell, a runner for them, and docs/results.md from what they printed.
 
-    python examples/results.py commands                  # what makes every cell
-    python examples/results.py run fashion-1 --data DIR   # make one; DIR holds MNIST, FashionMNIST and cifar10
-    python examples/results.py page                       # write docs/results.md from docs/results/
+    python examples/benchmarks/results.py commands                 # what makes every cell
+    python examples/benchmarks/results.py run fashion-1 --data DIR  # make one; DIR: MNIST, FashionMNIST and cifar10
+    python examples/benchmarks/results.py page                     # write docs/results.md from docs/results/
 
 A cell is a folder in docs/results/: distill.json, eval.json, eval-rtp.json, eval-cross.json and eval-full.json are what
 the commands print with --json, made.json says where and from which commit, and memory.safetensors is the memory. What
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CROSS = ("mlp", "alexnet", "vgg11", "resnet18")
 STEPS = ("distill", "eval", "eval-rtp", "eval-cross", "eval-full")
 
@@ -186,9 +186,9 @@ def page(results: Path) -> str:
     made = [f"    # {cell.name}\n    {found['made'].get('command', '')}" for cell, found in told if found["made"]]
     parts = [
         "# Results",
-        "Made by `python examples/results.py page` from what the commands printed; edit that, not this. Test accuracy "
-        "in per cent, mean ± standard deviation (n) of fresh ConvNet-3 of width 128. All choices were made on a "
-        "validation part of train. A cell is one memory; the deviation is over networks trained on it. All real "
+        "Made by `python examples/benchmarks/results.py page` from what the commands printed; edit that, not this. "
+        "Test accuracy in per cent, mean ± standard deviation (n) of fresh ConvNet-3 of width 128. All choices were made "
+        "on a validation part of train. A cell is one memory; the deviation is over networks trained on it. All real "
         "images are trained on once for each data set, for ten epochs, by the optimiser, rate and batch of one cell.",
         "## Accuracy",
         table(HEAD, main_rows),
@@ -198,7 +198,8 @@ def page(results: Path) -> str:
         "## Other architectures, by the memory's own recipe; all but resnet18 twice as long, at a quarter of the rate",
         table(["cell", *CROSS], cross_rows),
         "## Commands",
-        "`python examples/results.py commands` lists all; these made the cells above (DATA: the folder of data sets).",
+        "`python examples/benchmarks/results.py commands` lists all; these made the cells above "
+        "(DATA: the folder of data sets).",
         "\n\n".join(made) if made else "None yet.",
     ]
     return "\n\n".join(parts) + "\n"
