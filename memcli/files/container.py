@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from memcli.errors import LimitError, MemoryFileError, UsageError
 from memcli.files import atomic
+from memcli.machine import BINARY, NO_WAIT
 from memcli.memory.storage import BYTES
 from memcli.text import printable
 
@@ -251,7 +252,7 @@ def _checksum(parts: Iterable[tuple[str, str, tuple[int, ...], Any]]) -> str:
 @contextmanager
 def _regular(path: str | Path) -> Iterator[BinaryIO]:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a FIFO without a writer must not make us wait
+        descriptor = os.open(path, os.O_RDONLY | NO_WAIT | BINARY)  # a FIFO without a writer must not make us wait
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise MemoryFileError("this is not a regular file", do="Check the path")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 STATES = ("running", "done", "interrupted", "failed")
 SETTINGS, METRICS, STATUS = "settings.json", "metrics.jsonl", "status.json"
+TRIALS = "trials.json"  # of tuning
 GENERATIONS = 2
 _CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _FORMAT = 1
@@ -65,6 +66,18 @@ class RunFolder:
         if state not in STATES:
             raise UsageError(f"no run is {printable(state)!r}", do=f"Say {', '.join(STATES)}")
         write_json(self.path / STATUS, {"state": state, **more})
+
+    def trials(self) -> list[dict[str, Any]]:
+        """What `tried` was given last: the trials of tuning so far."""
+        path = self.path / TRIALS
+        found = read_json(path).get("trials") if path.exists() else []
+        if not (isinstance(found, list) and all(isinstance(trial, dict) for trial in found)):
+            raise MemoryFileError(f"{printable(str(path))} is damaged", do="Start afresh with `force`")
+        return found
+
+    def tried(self, trials: list[dict[str, Any]]) -> None:
+        """Keep the trials of tuning so far, each as plain JSON."""
+        write_json(self.path / TRIALS, {"trials": trials})
 
     def save(self, step: int, tensors: "dict[str, Tensor]", counters: Mapping[str, Any]) -> None:
         """Write a checkpoint of the state after `step` steps, and remove all but the newest two.
@@ -152,8 +165,10 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 def _known_files(folder: Path) -> list[Path]:
     """What a run writes, with the temporary files of one that was killed (nobody else's: we hold the lock)."""
-    named = [folder / name for name in (SETTINGS, METRICS, STATUS) if os.path.lexists(folder / name)]
-    stray = re.compile(r"\.(settings\.json|status\.json|metrics\.jsonl|checkpoint-\d+\.safetensors)\.[0-9a-f]{16}\.tmp")
+    named = [folder / name for name in (SETTINGS, METRICS, STATUS, TRIALS) if os.path.lexists(folder / name)]
+    stray = re.compile(
+        r"\.(settings\.json|status\.json|trials\.json|metrics\.jsonl|checkpoint-\d+\.safetensors)\.[0-9a-f]{16}\.tmp"
+    )
     return [
         *named,
         *(path for _, path in _checkpoints(folder)),

@@ -2,111 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from memcli.data.sources import Source, open_source, with_whitening
-from memcli.data.spec import DataSpec
+from memcli.data.sources import Source
 from memcli.distillation import learn
-from memcli.distillation.recipe import Recipe, load_recipe
 from memcli.distillation.tune import SHARE, Tried, candidates, tune
-from memcli.errors import DivergedError, Interrupted, UsageError
+from memcli.errors import DivergedError, Interrupted
 from memcli.files import atomic, memoryfile, runfolder
 from memcli.files.memoryfile import Artifact
 from memcli.files.runfolder import RunFolder
-from memcli.jobs.device import resolve
+from memcli.jobs.plan import Plan, grouped, prepared
 from memcli.jobs.recall import preview
 from memcli.jobs.signals import asked_to_stop
 from memcli.memory.spec import MemorySpec
-from memcli.progress import Callback, Progress, Silent
-from memcli.units import seconds, size_in_bytes
-
-
-@dataclass(frozen=True)
-class Size:
-    """What a memory may hold. What is None is chosen from the budget."""
-
-    ipc: float | None = None  # the budget in numbers: those of so many images per class; 1 where none is given
-    budget: str | None = None  # or in bytes of payload: "30KB", or "1ipc", the bytes of 1 image per class as float32
-    bases: int | None = None  # K
-    scale: int | None = None  # s: bases are stored smaller by this factor
-    rows: int | None = None  # R: images recalled per class
-    cells: int = 0  # groups of pixels that share a number, in place of a grid; 0: a grid
-    storage: str = "float32"  # how numbers are stored, and learned
-    labels: str = "fixed"  # or learned within the budget: "class", "row"
-
-    def limit(self, data: DataSpec) -> dict[str, int]:
-        """The budget as an argument of `MemorySpec.from_budget`: `floats` or `bytes`."""
-        if self.ipc is not None and self.budget is not None:
-            raise UsageError("both `ipc` and `budget` are given", do="Give one of them")
-        if self.ipc is not None and not 0 < self.ipc <= 1_000_000:
-            raise UsageError(f"`ipc` is {self.ipc:g}", do="Give a positive number of images per class")
-        image_of_each = len(data.classes) * data.floats_per_image  # numbers of one image per class
-        if self.budget is not None:
-            return {"bytes": size_in_bytes(self.budget, ipc=4 * image_of_each)}
-        return {"floats": int((1 if self.ipc is None else self.ipc) * image_of_each)}
-
-    def fitted(self, data: DataSpec) -> Callable[..., MemorySpec]:
-        """`MemorySpec.from_budget` with all given but bases, scale, rows, cells and the most rows."""
-        return partial(MemorySpec.from_budget, data, storage=self.storage, labels=self.labels, **self.limit(data))
-
-    def spec(self, data: DataSpec, recipe: Recipe) -> MemorySpec:
-        """The memory of this size for `data`, to be learned by `recipe`."""
-        chosen = {"bases": self.bases, "scale": self.scale, "rows": self.rows, "cells": self.cells}
-        return self.fitted(data)(most_rows=recipe.most_rows, **chosen)
-
-    def require_free(self) -> None:
-        """Raise UsageError where a size is given that tuning chooses."""
-        if self.cells or any(size is not None for size in (self.bases, self.scale, self.rows)):
-            raise UsageError(
-                "`tune` chooses bases, scale and rows, and no cells",
-                do="Leave out `bases`, `scale`, `cells` and `rows`",
-            )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A distillation that is ready to begin: all that was asked for, resolved."""
-
-    source: Source
-    size: Size
-    recipe: Recipe
-    spec: MemorySpec  # before tuning
-    seed: int
-    device: torch.device
-    steps: int | None
-    time_budget: float | None  # seconds
-    compile: bool | None
-    bfloat16: bool | None
-    tune: bool
-    progress: Progress
-
-    def resolved(self, spec: MemorySpec) -> dict[str, Any]:
-        """The settings as plain JSON."""
-        data = self.source.spec.to_json()
-        return {"recipe": self.recipe.to_json(), "memory": spec.to_json(), "seed": self.seed, "data": data}
-
-    @property
-    def seconds_to_learn(self) -> float | None:
-        """The time that is left after tuning."""
-        if self.time_budget is None or not self.tune:
-            return self.time_budget
-        return self.time_budget * (1 - SHARE)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The arguments that a distillation and its estimate share."""
-        return {
-            "seed": self.seed,
-            "device": self.device,
-            "steps": self.steps,
-            "time_budget": self.seconds_to_learn,
-            "compile": self.compile,
-            "bfloat16": self.bfloat16,
-        }
+from memcli.progress import Callback
 
 
 @dataclass(frozen=True)
@@ -146,47 +56,12 @@ class GivenUpError(DivergedError):
         self.result = result
 
 
-def prepared(
-    source: Source | str | Path,
-    *,
-    size: Size,
-    tune: bool = False,
-    recipe: str | Recipe = "quick",
-    steps: int | None = None,
-    time_budget: str | float | None = None,
-    compile: bool | None = None,
-    bfloat16: bool | None = None,
-    seed: int = 0,
-    device: str | torch.device = "auto",
-    zca: bool = False,
-    download: bool = False,
-    image_size: int | None = None,
-    progress: Progress | None = None,
-) -> Plan:
-    """Resolve what was asked for, and open the source. See `distill` for the arguments."""
-    progress = progress or Silent()
-    plan = load_recipe(recipe) if isinstance(recipe, str) else recipe
-    place = resolve(device) if isinstance(device, str) else device
-    limit = seconds(time_budget) if isinstance(time_budget, str) else time_budget
-    opened = source
-    if not isinstance(opened, Source):
-        opened = open_source(str(opened), download=download, image_size=image_size)
-    for note in opened.notes:
-        progress.note(note)
-    if zca:
-        opened = with_whitening(opened)
-    if tune:
-        size.require_free()
-    spec = size.spec(opened.spec, plan)
-    return Plan(opened, size, plan, spec, seed, place, steps, limit, compile, bfloat16, tune, progress)
-
-
 def estimate(source: Source | str | Path, **settings: Any) -> Estimate:
     """What `distill` with the same settings would make and need, measured in a few steps; writes nothing.
 
     Raises as `distill` does.
     """
-    plan = prepared(source, **_grouped(settings))
+    plan = prepared(source, **grouped(settings))
     needed = learn.estimate(plan.source, plan.spec, plan.recipe, **plan.settings)
     peak = int(needed["peak_bytes"])
     return Estimate(plan.resolved(plan.spec), plan.spec, needed["seconds"], needed["seconds_per_step"], peak)
@@ -221,16 +96,16 @@ def distill(
     """
     output, callback = Path(output), callback or Callback()
     atomic.check_output(output, force)
-    plan = prepared(source, **_grouped(settings))
-    spec, trials = _chosen_size(plan, output, resume)
-    told = plan.resolved(spec) | {"fingerprint": plan.source.fingerprint, "licence": licence}
+    plan = prepared(source, **grouped(settings))
+    told = plan.resolved(plan.spec) | {"fingerprint": plan.source.fingerprint, "licence": licence}
+    told |= {"tune": True} if plan.tune else {}
     with (
         runfolder.opened(output, told, resume=resume, force=force) as run,
         asked_to_stop(plan.progress) as interrupted,
     ):
         for name in run.damaged:
             plan.progress.note(f"{name} was damaged and is left out; an older checkpoint is continued")
-        found = _learned(plan, spec, run, licence, callback, interrupted)
+        trials, found = _learned(plan, run, licence, callback, interrupted)
         sha256 = memoryfile.write(output, found.artifact, force=force)
         preview(found.artifact.memory, run.path / "preview.png", force=True)
         run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
@@ -242,52 +117,50 @@ def distill(
     return result
 
 
-def _grouped(settings: dict[str, Any]) -> dict[str, Any]:
-    """`settings` with those of the size put together. UsageError where one is unknown."""
-    size = {name: settings.pop(name) for name in Size.__dataclass_fields__ if name in settings}
-    known = prepared.__kwdefaults__ or {}
-    if unknown := sorted(settings.keys() - known.keys()):
-        names = ", ".join((*Size.__dataclass_fields__, *known))
-        raise UsageError(f"there is no setting `{unknown[0]}`", do=f"Choose from {names}")
-    return {"size": Size(**size), **settings}
+def _tuned(plan: Plan, run: RunFolder, interrupted: Callable[[], bool]) -> tuple[Tried, ...]:
+    """The trials that choose the size, the best first; those that the run folder holds are not made again."""
+    told, data = run.trials(), plan.source.spec
+    known = {}
+    for trial in told:
+        size = MemorySpec(data, **trial["memory"])
+        known[trial["round"], size] = Tried(size, trial["steps"], trial["accuracy"])
 
+    def record(place: tuple[int, MemorySpec], trial: Tried) -> None:
+        figures = {"steps": trial.steps, "accuracy": trial.accuracy}
+        told.append({"round": place[0], "memory": trial.spec.to_json(), **figures})
+        run.tried(told)
 
-def _chosen_size(plan: Plan, output: Path, resume: bool) -> tuple[MemorySpec, tuple[Tried, ...]]:
-    """The size of the memory, and the trials that chose it, if any."""
-    if not plan.tune:
-        return plan.spec, ()
-    if resume:
-        return MemorySpec(plan.source.spec, **runfolder.settings(output)["memory"]), ()
     trials = tune(
         plan.source,
-        candidates(plan.source.spec, plan.size.fitted(plan.source.spec)),
+        candidates(data, plan.size.fitted(data)),
         plan.recipe,
         seed=plan.seed,
         device=plan.device,
         steps=None if plan.steps is None else max(1, round(SHARE * plan.steps)),
         time_budget=None if plan.time_budget is None else SHARE * plan.time_budget,
+        compile=plan.compile,
+        bfloat16=plan.bfloat16,
         progress=plan.progress,
+        known=known,
+        record=record,
+        interrupted=interrupted,
     )
-    for trial in reversed(trials):
-        size = f"{trial.spec.bases} bases at scale {trial.spec.scale}, {trial.spec.rows} rows"
-        plan.progress.note(f"{size}: {100 * trial.accuracy:.2f} % of validation after {trial.steps} steps")
-    return trials[0].spec, trials
+    for one in reversed(trials):
+        shape = f"{one.spec.bases} bases at scale {one.spec.scale}, {one.spec.rows} rows"
+        plan.progress.note(f"{shape}: {100 * one.accuracy:.2f} % of validation after {one.steps} steps")
+    return trials
 
 
 def _learned(
-    plan: Plan,
-    spec: MemorySpec,
-    run: RunFolder,
-    licence: str | None,
-    callback: Callback,
-    interrupted: Callable[[], bool],
-) -> learn.Distilled:
-    """The distillation itself; its end is told in the run folder where it is not a good one."""
+    plan: Plan, run: RunFolder, licence: str | None, callback: Callback, interrupted: Callable[[], bool]
+) -> tuple[tuple[Tried, ...], learn.Distilled]:
+    """Tuning, if it is asked for, and the distillation; its end is told in the run folder where it is no good one."""
     run.status("running")
     try:
-        return learn.learn(
+        trials = _tuned(plan, run, interrupted) if plan.tune else ()
+        found = learn.learn(
             plan.source,
-            spec,
+            trials[0].spec if trials else plan.spec,
             plan.recipe,
             **plan.settings,
             licence=licence,
@@ -302,3 +175,4 @@ def _learned(
     except Exception as error:
         run.status("failed", reason=str(error))
         raise
+    return trials, found

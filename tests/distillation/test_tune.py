@@ -42,7 +42,7 @@ def test_the_better_half_goes_on_for_longer(monkeypatch: pytest.MonkeyPatch) -> 
     specs = tuple(MemorySpec(SOURCE.spec, bases=bases, scale=2, rows=2) for bases in range(1, 6))
     given: list[tuple[int, int]] = []
 
-    def trial(_source, spec, _recipe, _seed, _device, steps, _seconds) -> Tried:
+    def trial(_source, spec, _recipe, _seed, _device, steps, _seconds, *_how) -> Tried:
         given.append((spec.bases, steps))
         return Tried(spec, steps, spec.bases / 10)
 

@@ -124,7 +124,7 @@ def test_a_network_trained_on_several_knows_the_classes_of_all(artifact: Artifac
         ({"height": 4}, r"other\\x1b.pt has images of shape \(1, 4, 8\), and one.pt \(1, 8, 8\)"),
         ({"mean": (0.4,)}, r"other.* has a mean of \(0.4,\), and one.pt \(0.5,\)"),
         ({"std": (0.5,)}, "standard deviation.*Give memories of the same kind"),
-        ({"zca": (1.0,) * 7}, "the images of other.* are not whitened as those of one.pt are.*without --zca"),
+        ({"zca": (1.0,) * 7}, "the images of other.* are not whitened as those of one.pt are.*without `zca`"),
     ],
 )
 def test_memories_that_do_not_fit_are_refused_by_name(change: dict, message: str) -> None:

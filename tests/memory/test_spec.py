@@ -273,7 +273,7 @@ def test_an_unknown_training_setting() -> None:
 @pytest.mark.parametrize("zero", [{"bases": 0}, {"rows": 0}, {"scale": 0}])
 def test_from_budget_refuses_none_of_anything(zero: dict[str, int]) -> None:
     data = DataSpec("d", 1, 8, 8, ("a", "b"), (0.5,), (0.2,))
-    with pytest.raises(UsageError, match=rf"{next(iter(zero))} is 0\. Give --{next(iter(zero))} 1 or more"):
+    with pytest.raises(UsageError, match=rf"{next(iter(zero))} is 0\. Give `{next(iter(zero))}` 1 or more"):
         MemorySpec.from_budget(data, floats=1000, **zero)
 
 

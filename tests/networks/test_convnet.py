@@ -33,7 +33,7 @@ def test_sides_that_are_no_multiple_are_padded_up(height: int, width: int, depth
 
 
 @pytest.mark.parametrize(
-    ("side", "depth", "message"), [(8, 4, "too deep for 8x8.*depth=3"), (28, 5, "depth=4"), (1, 1, "network mlp")]
+    ("side", "depth", "message"), [(8, 4, "too deep for 8x8.*depth=3"), (28, 5, "depth=4"), (1, 1, "`network` mlp")]
 )
 def test_a_depth_that_does_not_fit_is_refused_with_one_that_does(side: int, depth: int, message: str) -> None:
     with pytest.raises(UsageError, match=message):

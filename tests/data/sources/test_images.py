@@ -101,7 +101,7 @@ def test_one_small_size_is_kept_and_others_become_32() -> None:
     for pictures, found in (([big], "of 65x65"), ([small, big], "of several sizes")):
         shape, notes = choose_shape([pictures], Request())
         assert shape == (3, 32, 32)
-        assert notes == (f"images {found} are resized to 32x32: --image-size N chooses another size",)
+        assert notes == (f"images {found} are resized to 32x32: `image_size` N chooses another size",)
     assert choose_shape([[small], [big]], Request(image_size=48)) == ((3, 48, 48), ())
     assert choose_shape([[big]], Request(shape=(1, 8, 10))) == ((1, 8, 10), ())
     with pytest.raises(DataError, match="image files have 1 or 3 channels, not 4"):

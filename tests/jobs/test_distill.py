@@ -1,0 +1,173 @@
+"""`memcli.distill`: the same as the command, from Python; what is stopped goes on, also while it is being tuned."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import memcli
+from memcli.errors import ExistsError, Interrupted, UsageError
+from memcli.jobs.distill import DistilledFile, GivenUpError
+from memcli.objectives import Outcome, UnrolledObjective
+from memcli.progress import Callback, Silent
+
+DATA = "fake:classes=3,shape=1x8x8,n=60,test=15"
+RECIPE = """
+base = "quick"
+[[stages]]
+objective = { kind = "unrolled", network = "mlp:width=8", steps = 3 }
+steps = 6
+check_every = 2
+[check]
+network = "mlp:width=8"
+steps = 5
+[retrain]
+network = "mlp:width=8"
+steps = 5
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "small.toml"
+    path.write_text(RECIPE)
+    return str(path)
+
+
+def distill(output: Path, recipe: str, **settings: Any) -> DistilledFile:
+    return memcli.distill(DATA, output, **{"recipe": recipe, "ipc": 2, "device": "cpu", **settings})
+
+
+class Stopping(Silent):
+    """Asks the process to stop, as Ctrl-C does, when the stage of that title has reported so often."""
+
+    def __init__(self, title: str, reports: int) -> None:
+        self._asked, self._left, self._title = title, reports, ""
+
+    def begin(self, title: str, *_: Any, **__: Any) -> None:
+        self._title = title
+
+    def update(self, *_: Any, **__: Any) -> None:
+        if self._asked in self._title:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_the_file_is_the_command_s_and_what_is_returned_is_what_is_read(tmp_path: Path, recipe: str) -> None:
+    made = distill(tmp_path / "a.safetensors", recipe)
+    assert made.path == tmp_path / "a.safetensors"
+    assert (made.steps, made.diverged, made.trials) == (6, False, ())
+    read = memcli.load(made.path)
+    assert read.sha256 == made.sha256
+    for name, part in made.artifact.memory.parts.items():
+        assert torch.equal(part, read.memory.parts[name])
+    assert json.loads((tmp_path / "a.run" / "status.json").read_text())["sha256"] == made.sha256
+    with pytest.raises(ExistsError, match="Add `force` to replace it"):
+        distill(made.path, recipe)
+    assert distill(made.path, recipe, force=True).sha256 == made.sha256
+
+
+def test_a_callback_follows_the_run(tmp_path: Path, recipe: str) -> None:
+    class Watcher(Callback):
+        def __init__(self) -> None:
+            self.steps: list[int] = []
+            self.looks: list[tuple[int, float, float]] = []
+            self.end: Any = None
+
+        def on_step(self, step: int, loss: float) -> None:
+            assert loss > 0
+            self.steps.append(step)
+
+        def on_look(self, step: int, validation: float, best: float) -> None:
+            self.looks.append((step, validation, best))
+
+        def on_end(self, result: Any) -> None:
+            self.end = result
+
+    watcher = Watcher()
+    made = distill(tmp_path / "a.safetensors", recipe, callback=watcher)
+    assert watcher.steps == [1, 2, 3, 4, 5, 6]
+    assert [step for step, _, _ in watcher.looks] == [0, 2, 4, 6]
+    assert all(0 <= validation <= best <= 1 for _, validation, best in watcher.looks)
+    assert watcher.end is made
+
+
+@pytest.mark.parametrize(("tune", "title", "reports"), [(False, "distilling", 4), (True, "tuning", 1)])
+def test_a_stopped_run_ends_as_one_that_was_not(
+    tmp_path: Path, recipe: str, tune: bool, title: str, reports: int
+) -> None:
+    settings = {"tune": tune, "steps": 24}
+    whole = distill(tmp_path / "whole.safetensors", recipe, **settings)
+    output = tmp_path / "stopped.safetensors"
+    with pytest.raises(Interrupted, match="Give the same command with `resume` to continue"):
+        distill(output, recipe, **settings, progress=Stopping(title, reports))
+    assert not output.exists()
+    assert json.loads((tmp_path / "stopped.run" / "status.json").read_text())["state"] == "interrupted"
+    again = distill(output, recipe, **settings, resume=True)
+    assert output.read_bytes() == whole.path.read_bytes()
+    assert again.trials == whole.trials
+    assert bool(again.trials) == tune
+
+
+def test_trials_that_were_made_are_not_made_again(tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "a.safetensors"
+    with pytest.raises(Interrupted):
+        distill(output, recipe, tune=True, steps=24, progress=Stopping("tuning", 1))
+    before = json.loads((tmp_path / "a.run" / "trials.json").read_text())["trials"]
+    assert before
+    made: list[Any] = []
+    from memcli.distillation import tune as module
+
+    original = module.Distillation
+    monkeypatch.setattr(module, "Distillation", lambda *args, **more: made.append(args[1]) or original(*args, **more))
+    distill(output, recipe, tune=True, steps=24, resume=True)
+    after = json.loads((tmp_path / "a.run" / "trials.json").read_text())["trials"]
+    assert after[: len(before)] == before
+    assert len(made) == len(after) - len(before)
+
+
+def test_a_run_that_diverges_raises_with_its_best_memory(
+    tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(_: Any, memory: Any, *__: Any) -> Outcome:
+        return Outcome(torch.tensor(torch.nan), {name: torch.zeros_like(p) for name, p in memory.parts.items()})
+
+    monkeypatch.setattr(UnrolledObjective, "step", spoilt)
+    with pytest.raises(
+        GivenUpError, match=r"training diverged\. The best memory before that is in .*a\.safetensors"
+    ) as r:
+        distill(tmp_path / "a.safetensors", recipe)
+    assert memcli.load(tmp_path / "a.safetensors").sha256 == r.value.result.sha256
+    assert r.value.result.diverged
+
+
+def test_an_estimate_writes_nothing_and_knows_the_size(tmp_path: Path, recipe: str) -> None:
+    plan = memcli.estimate(DATA, recipe=recipe, ipc=2, device="cpu", steps=100)
+    assert plan.spec.ipc <= 2
+    assert plan.seconds == pytest.approx(100 * plan.seconds_per_step)
+    assert plan.peak_bytes > 1e6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"ipc": 1, "budget": "1KB"}, "both `ipc` and `budget` are given. Give one of them."),
+        ({"ipc": 0}, "`ipc` is 0. Give a positive number of images per class."),
+        ({"tune": True, "bases": 2}, "`tune` chooses bases, scale and rows, and no cells. Leave out `bases`"),
+        ({"colour": 3}, "there is no setting `colour`. Choose from ipc, budget, bases"),
+        ({"time_budget": "soon"}, "'soon' is no time. Write it as 90s"),
+    ],
+)
+def test_settings_that_are_impossible_are_named_as_python_names_them(
+    tmp_path: Path, recipe: str, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        distill(tmp_path / "a.safetensors", recipe, **settings)
+    assert message in str(raised.value)
+    assert not (tmp_path / "a.run").exists()
