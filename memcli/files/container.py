@@ -7,7 +7,6 @@ by its manifest, a JSON object stored as the value of the one metadata key `memc
 
 import hashlib
 import json
-import math
 import os
 import shutil
 import stat
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from memcli.errors import LimitError, MemoryFileError, UsageError
 from memcli.files import atomic
+from memcli.files.headers import KEY, Header, canonical, checked_header, damaged
 from memcli.machine import BINARY, NO_WAIT
 from memcli.memory.storage import BYTES
 from memcli.text import printable
@@ -27,31 +27,9 @@ from memcli.text import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-KEY = "memcli"
 CHECKSUM, SEAL = "sha256", "manifest_sha256"  # in every manifest: of the tensors, and of all else that it says
 FILE_BYTES, HEADER_BYTES = 2**30, 10**6  # a reader's limits where it gives none
-MAX_RANK, MAX_DIMENSION, MAX_DEPTH = 8, 2**31 - 1, 32
 _TORCH = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "U8": "uint8", "I8": "int8"}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One tensor as the header tells of it: its bytes are payload[begin:end]."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    begin: int
-    end: int
-
-
-@dataclass(frozen=True)
-class Header:
-    """A header that was checked: its tensors cover the payload exactly, without holes or overlaps."""
-
-    tensors: dict[str, Entry]
-    manifest: dict[str, Any]
-    header_bytes: int
-    file_bytes: int
 
 
 @dataclass(frozen=True)
@@ -69,41 +47,6 @@ class OpenFile:
         if len(payload) != size or os.fstat(self.file.fileno()).st_size != self.header.file_bytes:
             raise damaged("the file changed while it was read")
         return payload
-
-
-def damaged(what: str) -> MemoryFileError:
-    """The error of a file that cannot be trusted."""
-    return MemoryFileError(what, do="Get the file again from where it came, or make it anew")
-
-
-def canonical(data: dict[str, Any]) -> str:
-    """`data` as canonical JSON: sorted keys, no white space, no NaN. UsageError where JSON cannot hold it."""
-    try:
-        text = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-        text.encode()  # a lone surrogate, as of a file name that is not UTF-8, cannot be stored
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"a manifest cannot be stored as JSON ({printable(str(error))})", do="Correct it") from error
-    return text
-
-
-def parse_json(raw: bytes, what: str) -> dict[str, Any]:
-    """The JSON object in `raw`, refused (MemoryFileError) where two parsers could read it differently.
-
-    That is: duplicate keys, NaN, numbers beyond float64, lone surrogates; and nesting deeper than MAX_DEPTH.
-    """
-    try:
-        data = json.loads(raw.decode(), object_pairs_hook=_unique, parse_float=_finite, parse_constant=_finite)
-        deep = _depth(data) > MAX_DEPTH
-        json.dumps(data, ensure_ascii=False).encode()
-    except RecursionError:
-        deep = True
-    except ValueError as error:  # also of the three hooks, of bytes that are not UTF-8, of integers of 5000 digits
-        raise damaged(f"{what} is not valid JSON: {printable(str(error))}") from None
-    if deep:
-        raise damaged(f"{what} is nested too deeply")
-    if not isinstance(data, dict):
-        raise damaged(f"{what} is not a JSON object")
-    return data
 
 
 @contextmanager
@@ -166,7 +109,7 @@ def write_files(
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at := at + len(raws[name])]}
     raw = canonical(header).encode()
     raw += b" " * (-len(raw) % 8)
-    _header(raw, 8 + len(raw) + at)  # what no reader would accept is not written
+    checked_header(raw, 8 + len(raw) + at)  # what no reader would accept is not written
     with TemporaryFile(dir=atomic.check_output(path, force).parent) as file:
         file.write(len(raw).to_bytes(8, "little") + raw)
         for name in order:
@@ -280,7 +223,7 @@ def _read_header(file: BinaryIO, file_bytes: int, header_bytes: int) -> Header:
         raise damaged(f"its header of {length} bytes would go beyond the end of the file")
     if length > header_bytes:
         raise damaged(f"its header of {length} bytes is too long: at most {header_bytes} are read")
-    return _header(file.read(length), size)
+    return checked_header(file.read(length), size)
 
 
 def _parsed(data: bytes) -> Header:
@@ -288,62 +231,4 @@ def _parsed(data: bytes) -> Header:
     length = int.from_bytes(data[:8], "little")
     if length > HEADER_BYTES:
         raise damaged(f"its header of {length} bytes is too long: at most {HEADER_BYTES} are read")
-    return _header(data[8 : 8 + length], len(data))
-
-
-def _header(raw: bytes, file_bytes: int) -> Header:
-    entries = parse_json(raw, "the header")
-    metadata = entries.pop("__metadata__", None)
-    if not isinstance(metadata, dict) or set(metadata) != {KEY} or not isinstance(metadata[KEY], str):
-        raise damaged(f"its metadata is not one text under the key {KEY!r}: memcli did not write this file")
-    manifest = parse_json(metadata[KEY].encode(), "the manifest")
-    found = {name: _entry(name, entry) for name, entry in entries.items()}
-    at = 0
-    for name, entry in sorted(found.items(), key=lambda item: item[1].begin):
-        if entry.begin != at:
-            raise damaged(f"a hole or an overlap before tensor {printable(name)!r}")
-        at = entry.end
-    if at != file_bytes - 8 - len(raw):
-        raise damaged(f"its tensors need {at} bytes, and {file_bytes - 8 - len(raw)} follow the header")
-    return Header(found, manifest, len(raw), file_bytes)
-
-
-def _entry(name: str, data: Any) -> Entry:
-    shown = f"tensor {printable(name)!r}"
-    if not isinstance(data, dict) or set(data) != {"dtype", "shape", "data_offsets"}:
-        raise damaged(f"{shown} is not described by dtype, shape and data_offsets")
-    dtype, shape, offsets = data["dtype"], data["shape"], data["data_offsets"]
-    if not (isinstance(dtype, str) and _whole(shape) and _whole(offsets) and len(offsets) == 2):
-        raise damaged(f"{shown} has a malformed dtype, shape or data_offsets")
-    if dtype not in BYTES:
-        raise damaged(f"{shown} is of dtype {printable(dtype)!r}, not of {', '.join(BYTES)}")
-    if len(shape) > MAX_RANK:
-        raise damaged(f"{shown} has {len(shape)} dimensions: at most {MAX_RANK} are allowed")
-    if not all(1 <= side <= MAX_DIMENSION for side in shape):
-        raise damaged(f"{shown} has a dimension of zero or beyond {MAX_DIMENSION}")
-    if offsets[1] - offsets[0] != math.prod(shape) * BYTES[dtype]:
-        raise damaged(f"the data_offsets of {shown} do not agree with its dtype and shape")
-    return Entry(dtype, tuple(shape), *offsets)
-
-
-def _whole(values: Any) -> bool:
-    return isinstance(values, list) and all(type(value) is int for value in values)  # a bool is not a number here
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    data = dict(pairs)
-    if len(data) != len(pairs):
-        raise ValueError("a key appears twice")
-    return data
-
-
-def _finite(text: str) -> float:
-    value = float(text)
-    if not math.isfinite(value):
-        raise ValueError(f"{text} is not a finite number")
-    return value
-
-
-def _depth(value: Any) -> int:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-    return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
+    return checked_header(data[8 : 8 + length], len(data))

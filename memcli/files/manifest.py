@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar, get_args, get_origin
 
 from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError, UsageError
-from memcli.files.container import canonical, damaged
+from memcli.files.headers import canonical, damaged
 from memcli.memory.spec import MemorySpec
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from memcli.errors import ExistsError, UsageError
-from memcli.files import atomic, container
+from memcli.files import atomic, headers
 from memcli.text import printable
 
 
@@ -21,7 +21,7 @@ def require_same(before: dict[str, Any], now: dict[str, Any], started: str) -> N
     `now` must be plain JSON, `before` is what was read back. Keys of nested settings are dotted.
     """
     stored = _flat(before)
-    given = _flat(container.parse_json(container.canonical(now).encode(), "the settings"))
+    given = _flat(headers.parse_json(headers.canonical(now).encode(), "the settings"))
     differing = sorted(key for key in stored.keys() | given.keys() if stored.get(key, ...) != given.get(key, ...))
     if differing:
         raise UsageError(
@@ -32,12 +32,12 @@ def require_same(before: dict[str, Any], now: dict[str, Any], started: str) -> N
 
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file. MemoryFileError, naming the file, where it is damaged."""
-    return container.parse_json(path.read_bytes(), printable(str(path)))
+    return headers.parse_json(path.read_bytes(), printable(str(path)))
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:
     """Write `data` to `path`, whole or not at all, for people to read. UsageError where JSON cannot hold it."""
-    plain = json.loads(container.canonical(data))
+    plain = json.loads(headers.canonical(data))
     atomic.write_bytes(path, (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode(), force=True)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memcli.errors import MemoryFileError, UsageError
-from memcli.files import atomic, container
+from memcli.files import atomic, container, headers
 from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
 from memcli.text import printable
 
@@ -222,7 +222,7 @@ def _lines_until(step: int, lines: bytes) -> bytes:
     kept = []
     for line in lines.splitlines(keepends=True):
         try:
-            found = container.parse_json(line, "a line of figures").get("step")
+            found = headers.parse_json(line, "a line of figures").get("step")
         except MemoryFileError:
             break
         if not (isinstance(found, int) and found <= step and line.endswith(b"\n")):

@@ -7,7 +7,8 @@ import numpy
 
 from memcli.errors import LimitError
 from memcli.files import container
-from memcli.files.container import FILE_BYTES, HEADER_BYTES, Header, damaged
+from memcli.files.container import FILE_BYTES, HEADER_BYTES
+from memcli.files.headers import Header, damaged
 from memcli.files.manifest import Manifest
 from memcli.memory.storage import CELLS, SCALE_SUFFIX, STORAGES
 from memcli.memory.storages.base import LEAST_SCALE

@@ -14,7 +14,7 @@ import safetensors.torch
 import torch
 
 from memcli.errors import LimitError, MemoryFileError, UsageError
-from memcli.files import container
+from memcli.files import container, headers
 
 F32 = {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}
 MANIFEST = '{"kind":"test"}'
@@ -33,7 +33,7 @@ def with_manifest(**tensors: Any) -> dict[str, Any]:
 
 def test_a_valid_header_is_read(tmp_path: Path) -> None:
     header = container.read_header(file(tmp_path, with_manifest(a=F32)))
-    assert header.tensors == {"a": container.Entry("F32", (2, 3), 0, 24)}
+    assert header.tensors == {"a": headers.Entry("F32", (2, 3), 0, 24)}
     assert header.manifest == {"kind": "test"}
     assert header.file_bytes == 8 + header.header_bytes + 24
 
