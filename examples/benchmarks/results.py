@@ -187,9 +187,10 @@ def page(results: Path) -> str:
     parts = [
         "# Results",
         "Made by `python examples/benchmarks/results.py page` from what the commands printed; edit that, not this. "
-        "Test accuracy in per cent, mean ± standard deviation (n) of fresh ConvNet-3 of width 128. All choices were made "
-        "on a validation part of train. A cell is one memory; the deviation is over networks trained on it. All real "
-        "images are trained on once for each data set, for ten epochs, by the optimiser, rate and batch of one cell.",
+        "Test accuracy in per cent, mean ± standard deviation (n) of fresh ConvNet-3 of width 128. All choices were "
+        "made on a validation part of train. A cell is one memory; the deviation is over networks trained on it. All "
+        "real images are trained on once for each data set, for ten epochs, by the optimiser, rate and batch of one "
+        "cell.",
         "## Accuracy",
         table(HEAD, main_rows),
         SOURCES,
