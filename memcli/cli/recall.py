@@ -23,7 +23,6 @@ from memcli.cli._options import (
 )
 from memcli.cli._output import emit, percent
 from memcli.cli._progress import reporting
-from memcli.jobs.device import resolve
 
 JSON = {
     "output": "the path that was written",
@@ -73,7 +72,8 @@ def command(
     Example: memcli recall shoes.safetensors -o recalled/ --preview shoes.png
     """
     from memcli.exporters import format_of
-    from memcli.files import atomic, memoryfile
+    from memcli.files import atomic
+    from memcli.jobs.opening import load
     from memcli.jobs.recall import preview as write_preview
     from memcli.jobs.recall import recall
 
@@ -81,7 +81,7 @@ def command(
     with reporting(quiet=quiet, verbose=verbose) as progress:
         if preview is not None:
             atomic.check_output(preview, force)
-        artifact = memoryfile.read(file, limits(max_images, max_recall))
+        artifact = load(file, limits(max_images, max_recall))
         recalled = recall(
             artifact,
             output,
@@ -90,7 +90,7 @@ def command(
             per_class=per_class,
             chunk=chunk,
             force=force,
-            device=resolve(device),
+            device=device,
             progress=progress,
         )
         if preview is not None:

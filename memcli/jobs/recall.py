@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from memcli.errors import UsageError
-from memcli.exporters import EXPORTERS
+from memcli.exporters import EXPORTERS, format_of
 from memcli.exporters.base import RecalledChunk
 from memcli.exporters.png import to_bytes, to_picture
 from memcli.files import atomic
-from memcli.files.memoryfile import Artifact
+from memcli.jobs.device import resolve
+from memcli.jobs.opening import MemoryLike, loaded
 from memcli.memory.memory import Memory
 from memcli.memory.query import parse_query, pieces, pixels
 from memcli.progress import Progress, Silent
@@ -35,23 +36,31 @@ class Recalled:
 
 
 def recall(
-    artifact: Artifact,
-    path: Path,
+    artifact: MemoryLike,
+    path: str | Path,
     *,
-    format: str,
-    queries: tuple[str, ...] = (),
+    format: str | None = None,
+    queries: str | Sequence[str] = (),
     per_class: int | None = None,
     chunk: int = 256,
     force: bool = False,
-    device: torch.device | None = None,
+    device: str | torch.device = "cpu",
     progress: Progress | None = None,
 ) -> Recalled:
-    """Write what `artifact` recalls to `path`, never more than `chunk` images at a time in memory.
+    """Write what a memory recalls to `path`, never more than `chunk` images at a time in memory.
 
-    `queries`: texts for `parse_query`, in this order; none: every class. `per_class`: only the first rows of each.
-    Raises UsageError for an unknown format, query, or more rows than there are, ExistsError where `path` exists.
+    `artifact`: what `load` gives, or a path. `format`: a name in EXPORTERS; None: the one that the suffix of `path`
+    means, or "png", a folder. `queries`: texts for `parse_query`, in this order; none: every class. `per_class`: only
+    the first rows of each.
+
+    Raises UsageError for an unknown format, query, or more rows than there are, MemoryFileError for a damaged file,
+    ExistsError where `path` exists.
     """
-    memory, progress = artifact.memory.to(device or artifact.memory.bases.device), progress or Silent()
+    path, queries = Path(path), (queries,) if isinstance(queries, str) else queries
+    format = format or format_of(path)
+    (artifact,) = loaded(artifact).values()
+    place = resolve(device) if isinstance(device, str) else device
+    memory, progress = artifact.memory.to(place), progress or Silent()
     spec = memory.spec
     if format not in EXPORTERS:
         raise UsageError(f"unknown format {printable(format)!r}", do=f"Choose `format` from {', '.join(EXPORTERS)}")
