@@ -21,6 +21,7 @@ _WHERE = {
     "retrain": "memcli.jobs.retrain",
     "evaluate": "memcli.jobs.evaluate",
     "inspect": "memcli.files.inspection",
+    "load_network": "memcli.files.weights",
     "Artifact": "memcli.files.memoryfile",
     "Callback": "memcli.progress",
     "MemcliError": "memcli.errors",
@@ -35,6 +36,7 @@ __all__ = [
     "evaluate",
     "inspect",
     "load",
+    "load_network",
     "open_source",
     "recall",
     "retrain",
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from memcli.errors import MemcliError
     from memcli.files.inspection import inspect
     from memcli.files.memoryfile import Artifact
+    from memcli.files.weights import load_network
     from memcli.jobs.distill import distill, estimate
     from memcli.jobs.evaluate import evaluate
     from memcli.jobs.opening import load

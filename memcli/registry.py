@@ -23,7 +23,8 @@ class PluginWarning(UserWarning):
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """The members of one kind by name, as a read-only mapping: memcli's own in their order, then plug-ins by name.
+    """The members of one kind by name, as a read-only mapping: memcli's own in their order, then plug-ins by name, then
+    what was added.
 
     `noun` says what a member is ("network"), `group` is that of the entry points ("memcli.networks"), `own` tells
     where memcli's members are, as "module:attribute", and `contract` is the class that a member is an instance of.
@@ -34,6 +35,7 @@ class Registry(Mapping[str, T], Generic[T]):
         self.noun, self.group = noun, group
         self._own, self._contract = dict(own), contract
         self._loaded: dict[str, T] = {}
+        self._added: dict[str, T] = {}
 
     @cached_property
     def plugins(self) -> dict[str, EntryPoint]:
@@ -43,18 +45,32 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         """The member of that name. KeyError where there is none, UsageError where its plug-in is broken."""
+        if name in self._added:
+            return self._added[name]
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
         return self._loaded[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter((*self._own, *self.plugins))
+        return iter((*self._own, *self.plugins, *self._added))
 
     def __len__(self) -> int:
-        return len(self._own) + len(self.plugins)
+        return len(self._own) + len(self.plugins) + len(self._added)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._own or name in self.plugins
+        return name in self._own or name in self.plugins or name in self._added
+
+    def add(self, name: str, member: T) -> None:
+        """Add a member for this process alone, such as a network of a notebook.
+
+        Raises UsageError where the name is taken, or the member is not what the kind asks for.
+        """
+        if name in self:
+            raise UsageError(f"there is a {self.noun} {printable(name)!r} already", do="Choose another name")
+        self._require(
+            member, f"the {self.noun} {printable(name)!r}", "Give an instance; docs/extending.md has an example"
+        )
+        self._added[name] = member
 
     def find(self, name: str) -> T:
         """The member of that name; UsageError, with all names, where there is none."""
@@ -83,14 +99,14 @@ class Registry(Mapping[str, T], Generic[T]):
         except Exception as error:  # a stranger's module may raise anything
             told = printable(f"{type(error).__name__}: {error}")
             raise UsageError(f"{given} cannot be imported: {told}", do="Repair or uninstall it") from error
-        contract = _attribute(self._contract)
-        if not isinstance(member, contract):
-            raise UsageError(
-                f"{given} is a {type(member).__name__}, and no {contract.__name__}",
-                do="Let its entry point name an instance; docs/extending.md has an example",
-            )
+        self._require(member, given, "Let its entry point name an instance; docs/extending.md has an example")
         result: T = member
         return result
+
+    def _require(self, member: object, what: str, do: str) -> None:
+        contract = _attribute(self._contract)
+        if not isinstance(member, contract):
+            raise UsageError(f"{what} is a {type(member).__name__}, and no {contract.__name__}", do=do)
 
 
 def _attribute(where: str) -> Any:

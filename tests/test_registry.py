@@ -62,3 +62,14 @@ def test_a_broken_plug_in_is_named_and_left_out(monkeypatch: pytest.MonkeyPatch,
     with pytest.warns(PluginWarning, match="the plug-in .* of the callable 'broken'"):
         working = found.working()
     assert list(working) == ["joining", "home", "abs"]
+
+
+def test_a_member_is_added_for_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = kinds(monkeypatch, abs="builtins:abs")
+    found.add("length", len)
+    assert (list(found), len(found)) == (["joining", "home", "abs", "length"], 4)
+    assert found.find("length") is len
+    with pytest.raises(UsageError, match=r"there is a callable 'length' already\. Choose another name"):
+        found.add("length", max)
+    with pytest.raises(UsageError, match=r"the callable 'text' is a str, and no Callable\. Give an instance"):
+        found.add("text", "no function")

@@ -21,7 +21,13 @@ SECONDS_BETWEEN_LINES = 5.0
 
 @contextmanager
 def reporting(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
-    """The Progress that fits stderr and the flags; a bar is taken down when the block is left, also by an error."""
+    """The Progress that fits stderr and the flags; a bar is taken down when the block is left, also by an error.
+
+    Commands that report compute, so the process keeps from here on what memory it frees.
+    """
+    from memcli.engine.allocation import keep_freed_memory
+
+    keep_freed_memory()
     if quiet:
         yield Silent()
     elif verbose or not sys.stderr.isatty() or os.environ.get("CI"):

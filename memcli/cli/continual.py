@@ -94,11 +94,9 @@ def command(
     from memcli.continual.run import floats, settings
     from memcli.continual.tasks import open_stream, parsed
     from memcli.data.sources import open_source
-    from memcli.engine.allocation import keep_freed_memory
     from memcli.files import atomic
 
     began = time.monotonic()
-    keep_freed_memory()
     name, named = parsed(benchmark)
     if (data is None) == (named is None):
         raise UsageError("the source is given twice or not at all", do="Give --data SOURCE, or split:SOURCE:N")

@@ -17,13 +17,11 @@ from typing import Any
 
 from torch import nn
 
-from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError
-from memcli.files import atomic, container, memoryfile
+from memcli.files import atomic, memoryfile
 from memcli.files.memoryfile import Artifact
 from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
-from memcli.files.weights import Retrained, save
-from memcli.networks import build
+from memcli.files.weights import Retrained, load_network, save
 from memcli.text import printable
 
 INDEX, FIGURES = "index.json", "figures.json"
@@ -52,15 +50,16 @@ class Folder:
         for number, entry in enumerate(self.entries):
             name = memory_name(number)
             found[name] = memoryfile.read(self.path / name)
-            self._require(name, entry["memory_sha256"])
+            if found[name].sha256 != entry["memory_sha256"]:
+                raise MemoryFileError(
+                    f"{printable(str(self.path / name))} is not the file that {INDEX} tells of",
+                    do="Start afresh with `force`",
+                )
         return found
 
     def network(self, number: int) -> nn.Module:
         """The network after task `number`, in evaluation mode."""
-        manifest, tensors = container.read(self.path / network_name(number), kind="network")
-        network = build(str(manifest["network"]), DataSpec.from_json(manifest["data"]), seed=0)
-        network.load_state_dict(tensors)
-        return network.eval()
+        return load_network(self.path / network_name(number))
 
     def add(self, task: str, artifact: Artifact, retrained: Retrained) -> None:
         """Write the memory of the next task, the network after it, and then the index that names both."""
@@ -78,14 +77,6 @@ class Folder:
     def measured(self, figures: dict[str, Any]) -> None:
         """Keep the figures of the finished stream."""
         write_json(self.path / FIGURES, figures)
-
-    def _require(self, name: str, sha256: str) -> None:
-        found = container.read_header(self.path / name).manifest.get("sha256")
-        if found != sha256:
-            raise MemoryFileError(
-                f"{printable(str(self.path / name))} is not the file that {INDEX} tells of",
-                do="Start afresh with `force`",
-            )
 
 
 def memory_name(number: int) -> str:

@@ -5,7 +5,7 @@ the controls, and to the rate if asked. Every adjoint gives the same gradient, a
 `Derivatives`, which differentiate one step. docs/derivations/adjoint.md has the mathematics.
 
 No recipe reaches `Direct`, `Checkpointed`, `ForwardOverReverse` or `Fastest`: they are references, which tests compare
-the others with and examples/bench_engine.py times.
+the others with and examples/benchmarks/bench_engine.py times.
 """
 
 from memcli.engine.adjoints.base import Adjoint, OuterGradient, OuterLoss

@@ -18,7 +18,7 @@ class Inspection:
 
 
 def inspect(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Inspection:
-    """Check the whole file. Raises MemoryFileError or LimitError, as `artifact.files.read` does."""
+    """Check the whole file. Raises MemoryFileError or LimitError, as `memcli.load` does."""
     with container.opened(path, file_bytes=limits.file_bytes, header_bytes=limits.header_bytes) as file:
         manifest = accept(file.header, limits)
         return Inspection(manifest, verify(file.header, manifest, file.payload()), file.header.file_bytes)

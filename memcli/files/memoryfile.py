@@ -16,6 +16,7 @@ from memcli.memory.memory import Memory, Query
 from memcli.memory.query import parse_query, pixels
 from memcli.memory.spec import MemorySpec
 from memcli.memory.storage import CELLS
+from memcli.text import printable
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single equality
@@ -35,11 +36,21 @@ class Artifact:
         """Shape and cost of the memory, and its data set: `spec.data.classes` are the class names."""
         return self.memory.spec
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of their numbers."""
+        return self.spec.data.classes
+
+    def __repr__(self) -> str:
+        size = f"{len(self.classes)} classes, {self.spec.rows} images each, {self.spec.bytes:,} bytes"
+        return f"<memory of {printable(self.spec.data.name)}: {size}>"
+
     @torch.no_grad()
-    def recall(self, query: str | Tensor | None = None, *, normalised: bool = False) -> tuple[Tensor, Tensor]:
+    def recall(self, query: str | int | Tensor | None = None, *, normalised: bool = False) -> tuple[Tensor, Tensor]:
         """Images (n, C, H, W) float32 and their label vectors (n, classes) float32, on the memory's device.
 
-        `query`: the name of a class, a mixture such as "cat:0.7,dog:0.3", or a label vector (classes,): its R images.
+        `query`: the name or the number of a class, a mixture such as "cat:0.7,dog:0.3", or a label vector (classes,):
+        its R images.
         None: R images of each class, class after class. Images are pixels in units of [0, 1], on the CPU and not
         clipped; `normalised` gives them as networks are trained on them: (pixel - mean) / std, whitened where the
         memory is. Labels are the query's, or those that were learned, which need not sum to 1.
@@ -49,7 +60,9 @@ class Artifact:
         if query is None:
             asked = Query.everything(self.spec)
         else:
-            label = parse_query(query, self.spec) if isinstance(query, str) else query
+            if isinstance(query, int):
+                query = self._name_of(query)
+            label = parse_query(query, self.spec) if isinstance(query, str) else torch.as_tensor(query)
             if tuple(label.shape) != (len(self.spec.data.classes),):
                 raise UsageError(
                     f"the label vector has shape {tuple(label.shape)}",
@@ -58,6 +71,11 @@ class Artifact:
             asked = Query.of_label(self.spec, label.float())
         images = self.memory.recall(asked).float() if normalised else pixels(self.memory, asked)
         return images, self.memory.targets(asked).float()
+
+    def _name_of(self, number: int) -> str:
+        if not 0 <= number < len(self.classes):
+            raise UsageError(f"there is no class {number}", do=f"Give 0 to {len(self.classes) - 1}")
+        return self.classes[number]
 
     def dataset(self, *, normalised: bool = False) -> TensorDataset:
         """All that the memory recalls as a torch Dataset of (image, label): (C, H, W) float32, and a class number.

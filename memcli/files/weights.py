@@ -9,7 +9,10 @@ from typing import Any
 from torch import nn
 
 from memcli.data.spec import DataSpec
+from memcli.errors import MemoryFileError, UsageError
 from memcli.files import container
+from memcli.networks import build
+from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
 
 FORMAT, KIND = 1, "network"
@@ -28,6 +31,24 @@ class Retrained:
     @property
     def steps(self) -> int:
         return self.recipe.steps
+
+
+def load_network(path: str | Path) -> nn.Module:
+    """The network whose weights `retrain` wrote to `path`: normalised images (n, C, H, W) -> logits (n, classes).
+
+    On the CPU, in evaluation mode. Raises MemoryFileError where the file is damaged, or names a network that is not
+    known here or does not have those weights.
+    """
+    manifest, tensors = container.read(path, kind=KIND)
+    try:
+        network = build(str(manifest["network"]), DataSpec.from_json(manifest["data"]), seed=0)
+        network.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError, UsageError) as error:
+        told = printable(str(getattr(error, "what", error)))
+        raise MemoryFileError(
+            f"its network cannot be built: {told}", do="Get the file again, or make it anew"
+        ) from error
+    return network.eval()
 
 
 def checksum(sums: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""From the text of --device to a device that is there."""
+"""From a text to a device that is there."""
 
 from typing import TYPE_CHECKING
 
@@ -10,15 +10,9 @@ if TYPE_CHECKING:
 
 
 def resolve(text: str) -> "torch.device":
-    """The device named by `text`: auto (a GPU if there is one), cpu, cuda or cuda:N. Raises UsageError.
-
-    The process is made ready to compute, too: what it frees, it keeps.
-    """
+    """The device named by `text`: auto (a GPU if there is one), cpu, cuda or cuda:N. Raises UsageError."""
     import torch
 
-    from memcli.engine.allocation import keep_freed_memory
-
-    keep_freed_memory()
     if text == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     kind, colon, number = text.partition(":")

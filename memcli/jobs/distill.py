@@ -59,6 +59,8 @@ class GivenUpError(DivergedError):
 def estimate(source: Source | str | Path, **settings: Any) -> Estimate:
     """What `distill` with the same settings would make and need, measured in a few steps; writes nothing.
 
+    It takes the size, the work and the data, but not `resume`, `force`, `licence` and `callback`.
+
     Raises as `distill` does.
     """
     plan = prepared(source, **grouped(settings))

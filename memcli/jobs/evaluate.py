@@ -40,7 +40,7 @@ def evaluate(
     *,
     networks: str | Sequence[str] = (),
     runs: int = 5,
-    baselines: Iterable[str] = (),
+    baselines: str | Iterable[str] = (),
     protocol: str = "file",
     full_epochs: int = 10,
     seed: int = 0,
@@ -57,13 +57,16 @@ def evaluate(
     Raises UsageError for impossible requests, MemoryFileError for a damaged file, DataError where the data does not
     fit the memory, DivergedError where training stays not finite at lower rates too.
     """
-    (artifact,) = loaded(memory, limits).values()
+    artifacts = loaded(memory, limits)
+    if len(artifacts) != 1:
+        raise UsageError(f"{len(artifacts)} memories were given", do="Give one; `retrain` takes several")
+    (artifact,) = artifacts.values()
     return measure(
         artifact,
         open_aligned(data, artifact.spec.data, download=download, progress=progress),
         networks=(networks,) if isinstance(networks, str) else tuple(networks),
         runs=runs,
-        baselines=frozenset(baselines),
+        baselines=frozenset((baselines,) if isinstance(baselines, str) else baselines),
         seed=seed,
         device=resolve(device) if isinstance(device, str) else device,
         progress=progress,

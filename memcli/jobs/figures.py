@@ -40,8 +40,11 @@ class Report:
 
     trials: tuple[Trial, ...]
 
-    def accuracy(self, network: str, trained_on: str) -> Stat | None:
-        """Statistics of the test accuracy of `network` over its trials, or None where there is none."""
+    def accuracy(self, network: str, trained_on: str = "memory") -> Stat | None:
+        """Statistics of the test accuracy of `network` over its trials, or None where there is none.
+
+        `network` as it was asked for; `trained_on`: "memory", or the name of a baseline.
+        """
         values = [trial.accuracy for trial in self._of(network, trained_on)]
         return Stat.of(values) if values else None
 

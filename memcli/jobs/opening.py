@@ -5,6 +5,7 @@ from pathlib import Path
 
 from memcli.data.sources import Source, aligned, open_source
 from memcli.data.spec import DataSpec
+from memcli.errors import UsageError
 from memcli.files import memoryfile
 from memcli.files.memoryfile import Artifact
 from memcli.files.validation import DEFAULT_LIMITS, Limits
@@ -26,6 +27,8 @@ def load(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
 def loaded(memories: MemoryLike | Sequence[MemoryLike], limits: Limits = DEFAULT_LIMITS) -> dict[str, Artifact]:
     """One memory or several, by the name of the file or "memory N"; each file is read once."""
     several = [memories] if isinstance(memories, Artifact | str | Path) else list(memories)
+    if not several:
+        raise UsageError("no memory was given", do="Give a memory file, or several")
     found = {}
     for number, each in enumerate(several):
         if isinstance(each, Artifact):

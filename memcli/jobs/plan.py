@@ -108,7 +108,7 @@ def prepared(
     *,
     size: Size,
     tune: bool = False,
-    recipe: str | Recipe = "quick",
+    recipe: str | Path | Recipe = "quick",
     steps: int | None = None,
     time_budget: str | float | None = None,
     compile: bool | None = None,
@@ -122,7 +122,7 @@ def prepared(
 ) -> Plan:
     """Resolve what was asked for, and open the source. See `distill` for the arguments."""
     progress = progress or Silent()
-    plan = load_recipe(recipe) if isinstance(recipe, str) else recipe
+    plan = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
     place = resolve(device) if isinstance(device, str) else device
     limit = seconds(time_budget) if isinstance(time_budget, str) else time_budget
     opened = source

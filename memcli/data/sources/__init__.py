@@ -32,7 +32,7 @@ def schemes() -> tuple[tuple[str, str], ...]:
 
 
 def open_source(
-    text: str,
+    text: str | Path,
     *,
     download: bool = False,
     shape: tuple[int, int, int] | None = None,
@@ -44,6 +44,7 @@ def open_source(
     sources keep their own. `image_size` asks for square images and is an error where the source cannot resize.
     Nothing is fetched unless `download`. Raises UsageError for a wrong text, DataError for missing or unusable data.
     """
+    text = str(text)
     request = Request(download, shape, image_size)
     try:
         scheme, rest, notes = _parsed(text)
