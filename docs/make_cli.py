@@ -15,6 +15,8 @@ from memcli.cli.app import EPILOG, app
 from memcli.continual.tasks import benchmarks
 from memcli.data.sources import schemes
 from memcli.exporters import EXPORTERS
+from memcli.jobs.baselines import BASELINES
+from memcli.jobs.protocols import PROTOCOLS
 from memcli.networks import names
 
 PAGE = Path(__file__).with_name("cli.md")
@@ -43,6 +45,12 @@ def page() -> str:
         _table(("benchmark", "what"), [(f"`{usage}`", about) for usage, about in benchmarks()]),
         "## Formats",
         _table(("format", "what"), [(f"`{name}`", _first_line(kind)) for name, kind in EXPORTERS.items()]),
+        "## Protocols",
+        "How `memcli eval` trains the networks that it measures (`--protocol`).",
+        _table(("protocol", "what"), [(f"`{name}`", kind.help) for name, kind in PROTOCOLS.items()]),
+        "## Baselines",
+        "What `memcli eval` compares a memory with (`--baselines`): networks trained on real images.",
+        _table(("baseline", "what"), [(f"`{name}`", kind.help) for name, kind in BASELINES.items()]),
         "## Exit codes",
         _table(("code", "meaning"), [(str(code), meaning) for code, meaning in _exit_codes()]),
     ]
