@@ -1,20 +1,18 @@
 """Learning a stream of tasks: a memory for each, and networks trained on memories alone."""
 
-import platform
 from collections.abc import Mapping
 
 import torch
 
-from memcli import __version__, seeds
+from memcli import seeds
 from memcli.continual.pilot import fly
 from memcli.continual.plan import Plan
 from memcli.continual.tasks import Stream
 from memcli.data.images import LabelledImages
 from memcli.data.real import RealImages
-from memcli.data.sources.base import Source
 from memcli.data.spec import DataSpec
 from memcli.distillation.outer import OuterLoop
-from memcli.files.manifest import Manifest
+from memcli.files.manifest import Manifest, provenance
 from memcli.files.memoryfile import Artifact, stored
 from memcli.files.weights import Retrained
 from memcli.jobs.retrain import recall_all, train_on_memories
@@ -55,9 +53,7 @@ def learn_task(
             plan.refine, spec, network, seen.weights, places, len(stream.data.classes), seen.others
         )
         memory = _refined(memory, objective, own, plan, seed, progress or Silent(), task.name)
-    source = Source(data.name, data.classes, data.shape, lambda _: own)
-    versions = {"memcli": __version__, "python": platform.python_version(), "torch": torch.__version__}
-    told = {"source": data.name, "fingerprint": source.fingerprint, "licence": None, "versions": versions}
+    told = provenance(data.name, own.fingerprint(data.classes), None, torch=torch.__version__)
     recipe = {"name": "continual", "benchmark": stream.benchmark, "task": number, **plan.to_json()}
     training = plan.training(number + 1, len(stream.tasks))
     return Artifact(stored(memory), Manifest(spec, recipe, seed, training, told, {}))

@@ -1,5 +1,7 @@
 """Labelled images in memory."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Self
 
@@ -57,3 +59,11 @@ class LabelledImages:
             for numbers in (spec.mean, spec.std)
         )
         return whitened(chosen.float().div_(255).sub_(mean).div_(std), spec)
+
+    def fingerprint(self, classes: tuple[str, ...]) -> str:
+        """SHA-256, in hex, over the names of the classes and the shape, pixels and labels of the images."""
+        head = json.dumps({"classes": classes, "shape": tuple(self.images.shape)}, sort_keys=True)
+        digest = hashlib.sha256(head.encode() + b"\n")
+        digest.update(self.images.contiguous().numpy().data)
+        digest.update(self.labels.numpy().astype("<i8").tobytes())
+        return digest.hexdigest()

@@ -1,31 +1,27 @@
 """From a source of real images to what a memory file holds; and what that would take."""
 
 import math
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy
 import torch
 
-from memcli import __version__, seeds
+from memcli import seeds
 from memcli.data.sources.base import Source
 from memcli.distillation.loop import Distillation, follow
 from memcli.distillation.recipe import Recipe
-from memcli.distillation.schedule import Schedule
+from memcli.distillation.schedule import LEARNING_SHARE, Schedule
 from memcli.distillation.speed import how_steps_run
 from memcli.engine import precision
-from memcli.files.manifest import Manifest
+from memcli.files.manifest import Manifest, provenance
 from memcli.files.memoryfile import Artifact, stored
 from memcli.files.runfolder import RunFolder
 from memcli.machine import peak_memory
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Callback, Progress, Silent
 from memcli.training import choose
-
-_LOOP_SHARE = 0.9  # of a time budget; what is left goes to choosing how networks are retrained
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ def learn(
     if run is not None and (saved := run.latest()) is not None:
         work.restore(saved)
         began -= work.loop.elapsed
-    schedule = Schedule.of(recipe, steps, None if time_budget is None else _LOOP_SHARE * time_budget)
+    schedule = Schedule.of(recipe, steps, None if time_budget is None else LEARNING_SHARE * time_budget)
     diverged = follow(work, schedule, began, progress, run, interrupted, callback)
 
     best = work.loop.best
@@ -90,12 +86,14 @@ def learn(
         ends=None if time_budget is None else began + time_budget,
         interrupted=interrupted,
     )
+    versions = {"torch": torch.__version__, "numpy": numpy.__version__}
+    told = provenance(source.spec.name, source.fingerprint, licence, **versions)
     manifest = Manifest(
         spec=spec,
         recipe={**recipe.to_json(), "steps": work.loop.step},
         seed=seed,
         retrain=retrain,
-        provenance=_provenance(source, licence, precision(device, bfloat16)),
+        provenance={**told, "precision": precision(device, bfloat16)},
         results={"validation": {"accuracy": reached, "images": len(work.validation)}},
     )
     artifact = Artifact(stored(best.memory).to(torch.device("cpu")), manifest)
@@ -133,14 +131,3 @@ def estimate(
     seconds = min(per_step * wanted if wanted else math.inf, time_budget or math.inf)
     peak = torch.cuda.max_memory_allocated(work.device) if work.device.type == "cuda" else peak_memory()
     return {"seconds": seconds, "seconds_per_step": per_step, "peak_bytes": peak}
-
-
-def _provenance(source: Source, licence: str | None, precision: str) -> dict[str, Any]:
-    versions = {
-        "memcli": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": numpy.__version__,
-    }
-    told = {"source": source.spec.name, "fingerprint": source.fingerprint, "licence": licence, "versions": versions}
-    return {**told, "precision": precision}

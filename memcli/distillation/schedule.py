@@ -1,10 +1,13 @@
-"""When the stages of a recipe end: after outer steps, after seconds, or whichever comes first. No torch."""
+"""Where the time of a run goes: to tuning, to the stages of a recipe, and to the choice of how to retrain."""
 
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Self
 
 from memcli.distillation.recipe import Recipe
+
+TUNING_SHARE = 0.25  # of a time budget, or of the outer steps, that the choice of a memory's size may use
+LEARNING_SHARE = 0.9  # of the time after that, for the stages; the rest goes to choosing how networks are retrained
 
 
 @dataclass(frozen=True)

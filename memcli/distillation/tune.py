@@ -11,13 +11,12 @@ from memcli.data.sources.base import Source
 from memcli.data.spec import DataSpec
 from memcli.distillation.loop import Distillation, follow
 from memcli.distillation.recipe import Recipe
-from memcli.distillation.schedule import Schedule
+from memcli.distillation.schedule import TUNING_SHARE, Schedule
 from memcli.distillation.speed import how_steps_run
 from memcli.errors import UsageError
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 
-SHARE = 0.25  # of a time budget, or of the outer steps, that the search may use
 _SHARES_OF_BASES = (0.2, 0.4, 0.6, 0.8, 0.9)  # of the bases that fit beside one row, among the candidates
 
 
@@ -74,8 +73,8 @@ def tune(
 
     Every candidate gets an equal part of a round's steps and seconds; the better half starts the next round, of twice
     the length. All rounds take `steps` outer steps or `time_budget` seconds together, whichever ends first; with
-    neither, SHARE of the recipe's steps. The same steps give the same choice. Steps run as those of a distillation as
-    long as the trial do: see `learn` for `compile` and `bfloat16`.
+    neither, TUNING_SHARE of the recipe's steps. The same steps give the same choice. Steps run as those of a
+    distillation as long as the trial do: see `learn` for `compile` and `bfloat16`.
 
     `record` is given every trial when it ends, with its round and candidate; trials that are `known`, from an
     earlier process, are not made again. Raises UsageError where there is no candidate, Interrupted where
@@ -84,7 +83,7 @@ def tune(
     if not specs:
         raise UsageError("no memory fits the budget", do="Give a larger `ipc` or `budget`")
     if steps is None and time_budget is None:
-        steps = max(1, round(SHARE * recipe.steps))
+        steps = max(1, round(TUNING_SHARE * recipe.steps))
     progress, device = progress or Silent(), device or torch.device("cpu")
     how = compile, bfloat16, interrupted
     rounds, left, tried = max(1, (len(specs) - 1).bit_length()), list(specs), dict[MemorySpec, Tried]()

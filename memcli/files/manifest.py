@@ -3,9 +3,11 @@
 The manifest of a file is untrusted: every value is checked for its very type (`true` is no number, `"16"` neither).
 """
 
+import platform
 from dataclasses import MISSING, dataclass, fields
 from typing import Any, Self, TypeVar, get_args, get_origin
 
+from memcli import __version__
 from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError, UsageError
 from memcli.files.headers import canonical, damaged
@@ -84,6 +86,12 @@ class Manifest:
             return cls(spec, seed=_value(data.get("seed"), int, "seed"), retrain=retrain, **plain)
         except UsageError as error:  # a value of the right type that no spec accepts
             raise damaged(f"the manifest is impossible: {error.what}") from error
+
+
+def provenance(source: str, fingerprint: str, licence: str | None, **libraries: str) -> dict[str, Any]:
+    """What `Manifest.provenance` holds at least; `libraries` are versions by name, beside memcli's and Python's."""
+    versions = {"memcli": __version__, "python": platform.python_version(), **libraries}
+    return {"source": source, "fingerprint": fingerprint, "licence": licence, "versions": versions}
 
 
 def _build(cls: type[T], stored: Any, where: str, **given: Any) -> T:

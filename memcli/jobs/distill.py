@@ -7,7 +7,8 @@ from typing import Any
 
 from memcli.data.sources import Source
 from memcli.distillation import learn
-from memcli.distillation.tune import SHARE, Tried, candidates, tune
+from memcli.distillation.schedule import TUNING_SHARE
+from memcli.distillation.tune import Tried, candidates, tune
 from memcli.errors import DivergedError, Interrupted
 from memcli.files import atomic, memoryfile, runfolder
 from memcli.files.memoryfile import Artifact
@@ -138,8 +139,8 @@ def _tuned(plan: Plan, run: RunFolder, interrupted: Callable[[], bool]) -> tuple
         plan.recipe,
         seed=plan.seed,
         device=plan.device,
-        steps=None if plan.steps is None else max(1, round(SHARE * plan.steps)),
-        time_budget=None if plan.time_budget is None else SHARE * plan.time_budget,
+        steps=None if plan.steps is None else max(1, round(TUNING_SHARE * plan.steps)),
+        time_budget=None if plan.time_budget is None else TUNING_SHARE * plan.time_budget,
         compile=plan.compile,
         bfloat16=plan.bfloat16,
         progress=plan.progress,

@@ -11,7 +11,7 @@ import torch
 from memcli.data.sources import Source, open_source, with_whitening
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import Recipe, load_recipe
-from memcli.distillation.tune import SHARE
+from memcli.distillation.schedule import TUNING_SHARE
 from memcli.errors import UsageError
 from memcli.jobs.device import resolve
 from memcli.memory.spec import MemorySpec
@@ -88,7 +88,7 @@ class Plan:
         """The time that is left after tuning."""
         if self.time_budget is None or not self.tune:
             return self.time_budget
-        return self.time_budget * (1 - SHARE)
+        return self.time_budget * (1 - TUNING_SHARE)
 
     @property
     def settings(self) -> dict[str, Any]:
