@@ -116,3 +116,19 @@ def test_an_upward_import_and_a_circle_are_found() -> None:
     hidden = ast.parse("def f():\n    from memcli.networks import build\n    import memcli.cli.app\n")
     assert upward("data.spec", modules_among(imported(hidden))) == ["cli.app", "networks"]
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["a", "b", "c"]
+
+
+def functions(tree: ast.AST) -> list[tuple[str, int]]:
+    """Every function with the number of its lines."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    return [(node.name, (node.end_lineno or 0) - node.lineno + 1) for node in nodes]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_files_and_functions_are_short(module: str) -> None:
+    text = MODULES[module].read_text()
+    assert len(text.splitlines()) <= 300
+    long = [name for name, lines in functions(ast.parse(text)) if lines > 60]
+    is_command = module.startswith("cli.")  # a command is a list of its options, which is as long as it is
+    assert long == (["command"] if is_command and long else [])

@@ -11,7 +11,7 @@ from memcli import seeds
 from memcli.continual.plan import Plan
 from memcli.continual.tasks import Stream
 from memcli.data.images import LabelledImages
-from memcli.jobs.retrain import Recalled
+from memcli.jobs.retrain import TrainingSet
 from memcli.networks import build
 from memcli.progress import Progress
 from memcli.training.loop import train
@@ -100,8 +100,8 @@ def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | Non
     return found[0], found[1]
 
 
-def _real(stream: Stream, parts: list[LabelledImages]) -> Recalled:
+def _real(stream: Stream, parts: list[LabelledImages]) -> TrainingSet:
     images: list[Tensor] = [part.normalised(stream.data) for part in parts]
     labels = torch.cat([part.labels for part in parts])
     one_hot = torch.nn.functional.one_hot(labels, len(stream.data.classes)).float()
-    return Recalled(stream.data, torch.cat(images), one_hot)
+    return TrainingSet(stream.data, torch.cat(images), one_hot)

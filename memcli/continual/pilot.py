@@ -23,7 +23,7 @@ from memcli.data.images import LabelledImages
 from memcli.data.noise import noise_like
 from memcli.data.spec import DataSpec
 from memcli.engine import Tensors
-from memcli.jobs.retrain import Recalled
+from memcli.jobs.retrain import TrainingSet
 from memcli.networks import build, first_linear
 from memcli.training.loop import Batch, share_of_rate, train
 
@@ -38,7 +38,7 @@ class Seen:
 
 
 def fly(
-    plan: Plan, data: DataSpec, images: LabelledImages, past: Recalled | None, earlier: int, tasks: int, seed: int
+    plan: Plan, data: DataSpec, images: LabelledImages, past: TrainingSet | None, earlier: int, tasks: int, seed: int
 ) -> tuple[nn.Module, Seen]:
     """Train the pilots of a task with training `images`, labelled with the classes of `data`; and the last of them.
 
@@ -78,7 +78,7 @@ def mixture(
     plan: Plan,
     pixels: Tensor,
     labels: Tensor,
-    past: Recalled | None,
+    past: TrainingSet | None,
     earlier: int,
     tasks: int,
     seed: int,

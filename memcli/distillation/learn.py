@@ -75,7 +75,6 @@ def learn(
         began -= work.loop.elapsed
     schedule = Schedule.of(recipe, steps, None if time_budget is None else LEARNING_SHARE * time_budget)
     diverged = follow(work, schedule, began, progress, run, interrupted, callback)
-
     best = work.loop.best
     retrain, reached = choose.choose(
         stored(best.memory),
@@ -86,16 +85,10 @@ def learn(
         ends=None if time_budget is None else began + time_budget,
         interrupted=interrupted,
     )
-    versions = {"torch": torch.__version__, "numpy": numpy.__version__}
-    told = provenance(source.spec.name, source.fingerprint, licence, **versions)
-    manifest = Manifest(
-        spec=spec,
-        recipe={**recipe.to_json(), "steps": work.loop.step},
-        seed=seed,
-        retrain=retrain,
-        provenance={**told, "precision": precision(device, bfloat16)},
-        results={"validation": {"accuracy": reached, "images": len(work.validation)}},
-    )
+    told = provenance(source.spec.name, source.fingerprint, licence, torch=torch.__version__, numpy=numpy.__version__)
+    results = {"validation": {"accuracy": reached, "images": len(work.validation)}}
+    how = {**recipe.to_json(), "steps": work.loop.step}
+    manifest = Manifest(spec, how, seed, retrain, {**told, "precision": precision(device, bfloat16)}, results)
     artifact = Artifact(stored(best.memory).to(torch.device("cpu")), manifest)
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
 

@@ -29,7 +29,7 @@ MAX_BYTES = 8 << 30  # of images that several memories may recall together
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single equality
-class Recalled:
+class TrainingSet:
     """Everything that some memories recall, image after image."""
 
     data: DataSpec  # of all of them together
@@ -75,7 +75,7 @@ def common_data(named: Mapping[str, DataSpec]) -> DataSpec:
 
 
 @torch.no_grad()
-def recall_all(memories: Mapping[str, Memory], data: DataSpec) -> Recalled:
+def recall_all(memories: Mapping[str, Memory], data: DataSpec) -> TrainingSet:
     """All rows of all classes of `memories`, labelled with the classes of `data`, which holds those of every memory.
 
     Raises LimitError where that is more than MAX_BYTES.
@@ -94,7 +94,7 @@ def recall_all(memories: Mapping[str, Memory], data: DataSpec) -> Recalled:
         placed = images[-1].new_zeros(len(query), len(data.classes))
         placed[:, [position[name] for name in memory.spec.data.classes]] = memory.targets(query).to(placed)
         labels.append(placed)
-    return Recalled(data, torch.cat(images), torch.cat(labels))
+    return TrainingSet(data, torch.cat(images), torch.cat(labels))
 
 
 def common_recipe(artifacts: Mapping[str, Artifact]) -> TrainRecipe:

@@ -11,7 +11,7 @@ from memcli.continual import Plan
 from memcli.continual.pilot import fly, later, mixture
 from memcli.continual.tasks import Stream
 from memcli.data.spec import DataSpec
-from memcli.jobs.retrain import Recalled
+from memcli.jobs.retrain import TrainingSet
 from memcli.networks import build, first_linear
 
 
@@ -45,7 +45,7 @@ def test_every_task_has_its_share_of_a_minibatch(open_small: Callable[[], Stream
     stream = open_small()
     images = stream.tasks[1].train()
     pixels, labels = images.normalised(stream.data), one_hot(images.labels, 3).float()
-    past = Recalled(stream.data, torch.full((6, *stream.data.shape), 100.0), torch.eye(3).repeat(2, 1))
+    past = TrainingSet(stream.data, torch.full((6, *stream.data.shape), 100.0), torch.eye(3).repeat(2, 1))
     large = replace(plan, real_noise=0.0, retrain=replace(plan.retrain, batch=3000, noise=0.0))
     found, of = mixture(large, pixels, labels, past, 1, 3, seed=0)(0)
     old = (found == 100).flatten(1).all(1)
@@ -78,7 +78,7 @@ def test_earlier_tasks_without_recalled_images_do_not_occur(plan: Plan) -> None:
 
 def test_real_and_recalled_images_have_their_own_noise(plan: Plan) -> None:
     data = DataSpec("flat", 1, 16, 16, ("a", "b"), (0.5,), (0.25,))
-    past = Recalled(data, torch.full((4, 1, 16, 16), 100.0), torch.eye(2).repeat(2, 1))
+    past = TrainingSet(data, torch.full((4, 1, 16, 16), 100.0), torch.eye(2).repeat(2, 1))
     noises = replace(plan, real_noise=0.5, retrain=replace(plan.retrain, batch=400, noise=2.0))
     found, _ = mixture(noises, torch.zeros(4, 1, 16, 16), torch.eye(2).repeat(2, 1), past, 1, 2, seed=0)(0)
     old = found.mean((1, 2, 3)) > 50

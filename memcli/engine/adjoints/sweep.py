@@ -10,39 +10,39 @@ from memcli.engine.problem import InnerProblem
 from memcli.engine.tensors import Tensors, added, leaves
 
 
-class Point(NamedTuple):
+class InnerPoint(NamedTuple):
     """Where training stands between two steps."""
 
     weights: Tensors  # θ_t
     state: Tensors  # the optimiser's; empty where it is no longer needed
 
 
-def start(problem: InnerProblem) -> Point:
+def start(problem: InnerProblem) -> InnerPoint:
     """Where training starts."""
     weights = tuple(param.detach() for param in problem.initial)
-    return Point(weights, problem.optimiser.start(weights) if problem.state is None else problem.state)
+    return InnerPoint(weights, problem.optimiser.start(weights) if problem.state is None else problem.state)
 
 
-def advance(problem: InnerProblem, point: Point, t: int) -> Point:
+def advance(problem: InnerProblem, point: InnerPoint, t: int) -> InnerPoint:
     """The point after step t."""
     optimiser = problem.optimiser
     gradients = problem.derivatives.gradient(point.weights, problem.controls, problem.batches[t])
     update, state = optimiser.update(point.weights, point.state, gradients, problem.taken + t)
-    return Point(descend(point.weights, update, optimiser.lr), state)
+    return InnerPoint(descend(point.weights, update, optimiser.lr), state)
 
 
-def trail(problem: InnerProblem, point: Point, steps: range) -> list[Point]:
+def trail(problem: InnerProblem, point: InnerPoint, steps: range) -> list[InnerPoint]:
     """`point` and the points after each of `steps`. States are dropped that no adjoint will read, save for the last."""
     points = [point]
     for t in steps:
         following = advance(problem, points[-1], t)
         if t == steps.start or not problem.optimiser.needs_state:  # adjoints read the state after a step, if any
-            points[-1] = Point(points[-1].weights, ())
+            points[-1] = InnerPoint(points[-1].weights, ())
         points.append(following)
     return points
 
 
-def vectors(points: list[Point]) -> int:
+def vectors(points: list[InnerPoint]) -> int:
     """How many vectors as long as θ the points hold."""
     return sum(len(weights + state) // len(weights) for weights, state in points)
 
@@ -50,7 +50,7 @@ def vectors(points: list[Point]) -> int:
 class Backward:
     """The backward sweep: it holds the adjoints λ of the weights and ν of the state, and gathers the gradient."""
 
-    def __init__(self, problem: InnerProblem, outer_loss: OuterLoss, end: Point) -> None:
+    def __init__(self, problem: InnerProblem, outer_loss: OuterLoss, end: InnerPoint) -> None:
         """`end` is the point after step T, where the sweep begins."""
         final = leaves(end.weights)
         loss = outer_loss(final)
@@ -60,7 +60,7 @@ class Backward:
         self._controls_bar = tuple(torch.zeros_like(control) for control in problem.controls)
         self._rate_bar = torch.zeros_like(self._loss) if problem.learn_rate else None
 
-    def through(self, points: list[Point], first: int) -> None:
+    def through(self, points: list[InnerPoint], first: int) -> None:
         """Go back over the steps between `points`, of which the first is step `first`. Empties the list on its way."""
         after = points.pop()
         while points:
@@ -71,7 +71,7 @@ class Backward:
     def result(self, states: int, recomputed: int) -> OuterGradient:
         return OuterGradient(self._loss, self._controls_bar, *self._end, self._rate_bar, states, recomputed)
 
-    def _step(self, t: int, before: Point, after: Point) -> None:
+    def _step(self, t: int, before: InnerPoint, after: InnerPoint) -> None:
         problem, optimiser = self._problem, self._problem.optimiser
         if self._rate_bar is not None:  # θ' = θ - lr · u, so d θ' / d log lr = θ' - θ
             moved = torch._foreach_mul(torch._foreach_sub(after.weights, before.weights), self._weights_bar)
