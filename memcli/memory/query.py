@@ -55,7 +55,7 @@ def _weight(text: str, query: str) -> float:
 
 def _near_names(name: str, classes: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(name, classes, n=3, cutoff=0.5) or list(classes[:5])
-    more = ", ..." if len(classes) > len(near) else ""
+    more = " or another" if len(classes) > len(near) else ""
     return f"Ask for one of {', '.join(repr(printable(each)) for each in near)}{more}"
 
 

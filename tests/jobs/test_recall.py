@@ -61,7 +61,7 @@ def test_class_names_may_hold_the_signs_of_queries() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("catt", "there is no class 'catt'. Ask for one of 'cat'"),
+        ("catt", "there is no class 'catt'. Ask for one of 'cat' or another."),
         ("cat:0.5,zebra:0.5", "there is no class 'zebra'. Ask for one of 'cat', 'dog', 'ship'."),
         ("\x1b[31m", r"there is no class '\\x1b[31m'"),
         ("", "there is no class ''"),
