@@ -67,7 +67,7 @@ def estimate(source: Source | str | Path, **settings: Any) -> Estimate:
     plan = prepared(source, **grouped(settings))
     needed = learn.estimate(plan.source, plan.spec, plan.recipe, **plan.settings)
     peak = int(needed["peak_bytes"])
-    return Estimate(plan.resolved(plan.spec), plan.spec, needed["seconds"], needed["seconds_per_step"], peak)
+    return Estimate(plan.resolved(), plan.spec, needed["seconds"], needed["seconds_per_step"], peak)
 
 
 def distill(
@@ -100,7 +100,7 @@ def distill(
     output, callback = Path(output), callback or Callback()
     atomic.check_output(output, force)
     plan = prepared(source, **grouped(settings))
-    told = plan.resolved(plan.spec) | {"fingerprint": plan.source.fingerprint, "licence": licence}
+    told = plan.resolved() | {"fingerprint": plan.source.fingerprint, "licence": licence}
     told |= {"tune": True} if plan.tune else {}
     with (
         runfolder.opened(output, told, resume=resume, force=force) as run,
@@ -133,16 +133,15 @@ def _tuned(plan: Plan, run: RunFolder, interrupted: Callable[[], bool]) -> tuple
         told.append({"round": place[0], "memory": trial.spec.to_json(), **figures})
         run.tried(told)
 
+    shares = {
+        "steps": None if plan.steps is None else max(1, round(TUNING_SHARE * plan.steps)),
+        "time_budget": None if plan.time_budget is None else TUNING_SHARE * plan.time_budget,
+    }
     trials = tune(
         plan.source,
         candidates(data, plan.size.fitted(data)),
         plan.recipe,
-        seed=plan.seed,
-        device=plan.device,
-        steps=None if plan.steps is None else max(1, round(TUNING_SHARE * plan.steps)),
-        time_budget=None if plan.time_budget is None else TUNING_SHARE * plan.time_budget,
-        compile=plan.compile,
-        bfloat16=plan.bfloat16,
+        **plan.settings | shares,
         progress=plan.progress,
         known=known,
         record=record,

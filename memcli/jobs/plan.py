@@ -78,10 +78,10 @@ class Plan:
     tune: bool
     progress: Progress
 
-    def resolved(self, spec: MemorySpec) -> dict[str, Any]:
+    def resolved(self) -> dict[str, Any]:
         """The settings as plain JSON."""
         data = self.source.spec.to_json()
-        return {"recipe": self.recipe.to_json(), "memory": spec.to_json(), "seed": self.seed, "data": data}
+        return {"recipe": self.recipe.to_json(), "memory": self.spec.to_json(), "seed": self.seed, "data": data}
 
     @property
     def seconds_to_learn(self) -> float | None:

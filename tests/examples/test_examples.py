@@ -6,41 +6,22 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tiny import RECIPE, write_images
 
 import memcli
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
-RECIPE = """
-check_networks = 1
-[[stages]]
-steps = 2
-objective.kind = "unrolled"
-objective.network = "mlp:width=8,depth=2"
-objective.steps = 2
-[check]
-network = "mlp:width=8,depth=2"
-steps = 2
-[retrain]
-network = "mlp:width=8,depth=2"
-steps = 2
-"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with photographs of cats and dogs, a memory of them, and a quick recipe."""
     folder = tmp_path_factory.mktemp("examples")
-    drawn = np.random.default_rng(0)
-    for number, name in enumerate(("cat", "dog")):
-        (folder / "photos" / name).mkdir(parents=True)
-        for count in range(12):
-            pixels = drawn.integers(0, 128, (8, 8, 3)) + 100 * number
-            Image.fromarray(pixels.astype("uint8")).save(folder / "photos" / name / f"{count}.png")
+    write_images(folder / "photos")
     (folder / "quick.toml").write_text(RECIPE)
     memcli.distill(folder / "photos", folder / "m.safetensors", recipe=str(folder / "quick.toml"), device="cpu")
     return folder

@@ -7,22 +7,9 @@ from pathlib import Path
 
 import pytest
 import results
+from tiny import RECIPE
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "results.py"
-RECIPE = """
-check_networks = 1
-[[stages]]
-steps = 2
-objective.kind = "unrolled"
-objective.network = "mlp:width=8,depth=2"
-objective.steps = 2
-[check]
-network = "mlp:width=8,depth=2"
-steps = 2
-[retrain]
-network = "mlp:width=8,depth=2"
-steps = 2
-"""
 
 
 def test_a_cell_is_made_by_its_commands_and_stands_on_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
