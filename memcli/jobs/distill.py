@@ -9,7 +9,7 @@ from memcli.data.sources import Source
 from memcli.distillation import learn
 from memcli.distillation.schedule import TUNING_SHARE
 from memcli.distillation.tune import Tried, candidates, tune
-from memcli.errors import DivergedError, Interrupted
+from memcli.errors import DivergedError, Interrupted, MemoryFileError, UsageError
 from memcli.files import atomic, memoryfile, runfolder
 from memcli.files.memoryfile import Artifact
 from memcli.files.runfolder import RunFolder
@@ -18,6 +18,7 @@ from memcli.jobs.recall import preview
 from memcli.jobs.signals import asked_to_stop
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Callback
+from memcli.text import printable
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,13 @@ def _tuned(plan: Plan, run: RunFolder, interrupted: Callable[[], bool]) -> tuple
     """The trials that choose the size, the best first; those that the run folder holds are not made again."""
     told, data = run.trials(), plan.source.spec
     known = {}
-    for trial in told:
-        size = MemorySpec(data, **trial["memory"])
-        known[trial["round"], size] = Tried(size, trial["steps"], trial["accuracy"])
+    try:
+        for trial in told:
+            size = MemorySpec(data, **trial["memory"])
+            known[trial["round"], size] = Tried(size, trial["steps"], trial["accuracy"])
+    except (KeyError, TypeError, UsageError) as error:
+        shown = printable(str(run.path / runfolder.TRIALS))
+        raise MemoryFileError(f"{shown} is damaged", do="Start afresh with `force`") from error
 
     def record(place: tuple[int, MemorySpec], trial: Tried) -> None:
         figures = {"steps": trial.steps, "accuracy": trial.accuracy}

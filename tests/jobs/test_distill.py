@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import memcli
-from memcli.errors import ExistsError, Interrupted, UsageError
+from memcli.errors import ExistsError, Interrupted, MemoryFileError, UsageError
 from memcli.jobs.distill import DistilledFile, GivenUpError
 from memcli.objectives import Outcome, UnrolledObjective
 from memcli.progress import Callback, Silent
@@ -129,6 +129,16 @@ def test_trials_that_were_made_are_not_made_again(tmp_path: Path, recipe: str, m
     after = json.loads((tmp_path / "a.run" / "trials.json").read_text())["trials"]
     assert after[: len(before)] == before
     assert len(made) == len(after) - len(before)
+
+
+@pytest.mark.parametrize("trials", ["3", "[3]", "[{}]", '[{"memory": {"bases": "x"}}]', '[{"memory": {"bases": 0}}]'])
+def test_trials_that_are_damaged_are_refused(tmp_path: Path, recipe: str, trials: str) -> None:
+    output = tmp_path / "a.safetensors"
+    with pytest.raises(Interrupted):
+        distill(output, recipe, tune=True, steps=24, progress=Stopping("tuning", 1))
+    (tmp_path / "a.run" / "trials.json").write_text(f'{{"trials": {trials}}}')
+    with pytest.raises(MemoryFileError, match=r"trials\.json is damaged\. Start afresh with `force`"):
+        distill(output, recipe, tune=True, steps=24, resume=True)
 
 
 def test_a_run_that_diverges_raises_with_its_best_memory(
