@@ -1,7 +1,7 @@
 """`memcli recall`: write a training set from a memory."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from memcli.cli._options import (
     COMPUTING,
@@ -15,7 +15,6 @@ from memcli.cli._options import (
     MaxImages,
     MaxRecall,
     MemoryFile,
-    Output,
     Quiet,
     Verbose,
     limits,
@@ -24,22 +23,38 @@ from memcli.cli._options import (
 from memcli.cli._output import emit, percent
 from memcli.cli._progress import reporting
 
+if TYPE_CHECKING:
+    from memcli.jobs.recall import Recalled
+
 JSON = {
     "output": "the path that was written",
     "format": "its format",
     "images": "the number of images",
     "shape": "`[channels, height, width]` of each",
-    "clipped_share": "the share of values outside [0, 1], which PNG clips",
+    "clipped_share": "the share of values outside [0, 1], which pictures clip unless `--encode range`",
+    "encoding": "of a format of pictures, `{name, low, high}`: what 0 and 255 stand for in each channel; else null",
 }
+_FEW = 0.01  # the share of clipped values below which they are not worth a word
 
 
 def command(
     file: MemoryFile,
     *,
-    output: Output,
+    output: Annotated[
+        str, option(OUTPUT, "--output", "-o", metavar="PATH", help="Where to write; a folder ends in / or no suffix.")
+    ],
     format: Annotated[
         str | None,
         option(OUTPUT, "--format", metavar="NAME", help="png (a folder), npz or safetensors; else by PATH's suffix."),
+    ] = None,
+    encode: Annotated[
+        str | None,
+        option(
+            OUTPUT,
+            "--encode",
+            metavar="NAME",
+            help="clip values of pictures to [0, 1], which is the default, or keep their whole range: range.",
+        ),
     ] = None,
     preview: Annotated[
         Path | None, option(OUTPUT, "--preview", metavar="FILE.png", help="Also write a picture of a few images.")
@@ -71,13 +86,11 @@ def command(
 
     Example: memcli recall shoes.safetensors -o recalled/ --preview shoes.png
     """
-    from memcli.exporters import format_of
     from memcli.files import atomic
     from memcli.jobs.opening import load
     from memcli.jobs.recall import preview as write_preview
     from memcli.jobs.recall import recall
 
-    format = format or format_of(output)
     with reporting(quiet=quiet, verbose=verbose) as progress:
         if preview is not None:
             atomic.check_output(preview, force)
@@ -86,6 +99,7 @@ def command(
             artifact,
             output,
             format=format,
+            encode=encode,
             queries=tuple(query or ()),
             per_class=per_class,
             chunk=chunk,
@@ -95,17 +109,31 @@ def command(
         )
         if preview is not None:
             write_preview(artifact.memory, preview, force=force)
+    encoding = None if recalled.encoding is None else recalled.encoding.to_json()
     result = {
-        "output": str(output),
-        "format": format,
+        "output": output,
+        "format": recalled.format,
         "images": recalled.images,
         "shape": list(recalled.shape),
         "clipped_share": recalled.clipped_share,
+        "encoding": encoding,
     }
     lines = [
-        ("output", str(output)),
-        ("format", format),
+        ("output", output),
+        ("format", recalled.format),
         ("images", f"{recalled.images:,} of {'x'.join(map(str, recalled.shape))}"),
-        ("clipped", f"{percent(recalled.clipped_share)} of the values lie outside [0, 1]"),
+        ("outside", f"{percent(recalled.clipped_share)} of the values lie outside [0, 1]"),
+        ("to train from", _advice(recalled)),
     ]
     emit(result, lines, as_json=json)
+
+
+def _advice(recalled: "Recalled") -> str:
+    """Whether what was written is good to train from, and what is better."""
+    if recalled.encoding is None:
+        return "good: values are as they were recalled"
+    if recalled.encoding.name == "range":
+        return "good with the `transforms` of memcli.json, which undo the encoding; without them, not"
+    if recalled.clipped_share < _FEW:
+        return "good: few values are clipped"
+    return "costs accuracy, since values are clipped (docs/pictures.md): --encode range, npz and safetensors do not"

@@ -2,14 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from memcli.data.spec import DataSpec
+from memcli.exporters.encoding import Encoding
 
 MIXTURE = -1  # the hard label of an image whose query is not one-hot
 
@@ -44,3 +45,17 @@ class Exporter(ABC):
     @abstractmethod
     def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
         """Write the `total` images of `chunks` to `path`. Raises ExistsError where it exists and `force` is False."""
+
+
+@dataclass(frozen=True)
+class PictureExporter(Exporter):
+    """A format that holds 8-bit pictures. It is told what their numbers stand for; None: [0, 1], and clipped to it."""
+
+    encoding: Encoding | None = None
+
+    def encoded(self, encoding: Encoding) -> Self:
+        """The same format with that encoding."""
+        return replace(self, encoding=encoding)
+
+    def encoding_of(self, data: DataSpec) -> Encoding:
+        return self.encoding or Encoding.clip(data.channels)

@@ -1,32 +1,35 @@
 """A folder of PNG pictures in the layout that `imagefolder:` and most other readers take.
 
-    OUT/train/<class>/00000.png   images of one class, numbered in the order of recall
-    OUT/mixture/00000.png         of generalised queries: beside `train`, where no reader takes it for a class
-    OUT/labels.json               {"<file>": {"row": row, "label": {class name: weight, ...}}, ...}
-    OUT/memcli.json               what the data set is: counts, shape, statistics, the folder of every class
+    OUT/train/<class>/00000.png      images of one class, numbered in the order of recall
+    OUT/mixture/<query>/00000.png    of a generalised query, such as `cat-0.7+dog-0.3`: beside `train`, where no reader
+                                     takes it for a class; a folder of pictures by query in itself
+    OUT/labels.json                  {"<file>": {"row": row, "label": {class name: weight, ...}}, ...}
+    OUT/memcli.json                  what the data set is: counts, shape, statistics, the folder of every class, what
+                                     the 8-bit numbers stand for, and how torchvision gets pixels from them
 
-PNG holds 8 bits: values are clipped to [0, 1] and rounded, so inside [0, 1] a value moves by at most 1/510.
+PNG holds 8 bits: memcli.exporters.encoding says which values those are.
 """
 
 import json
 import re
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
-from PIL import Image
 from torch import Tensor
 
 from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
-from memcli.exporters.base import MIXTURE, Exporter, RecalledChunk
+from memcli.exporters.base import MIXTURE, PictureExporter, RecalledChunk
+from memcli.exporters.encoding import Encoding, to_picture
 from memcli.files import atomic
 
 _CHANNELS = {1, 3}  # grey or colour; PNG with an alpha channel would be read back composited
 _SAFE = re.compile(r"\w(?:[\w .+()-]*[\w+()-])?")  # starts with a letter or digit, never ends in a dot or a space
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|class-\d+", re.IGNORECASE)  # Windows devices; our own
 _LONGEST = 100  # bytes of a folder's name, well under the 255 of most file systems
+_NAMED = 3  # classes of a mixture whose folder tells them
 
 
 def class_folders(classes: tuple[str, ...]) -> list[str]:
@@ -52,17 +55,33 @@ def class_folders(classes: tuple[str, ...]) -> list[str]:
     return [name if harmless(name) else f"class-{index:04d}" for index, name in enumerate(classes)]
 
 
-def to_bytes(images: Tensor) -> numpy.ndarray:
-    """Pixels (n, C, H, W) in units of [0, 1] as uint8 (n, H, W, C): clipped, and rounded to the nearest step."""
-    return (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).contiguous().numpy()
+class Folders:
+    """Where a picture goes, by the query that recalled it."""
+
+    def __init__(self, data: DataSpec) -> None:
+        self.of_classes = class_folders(data.classes)
+        self._mixtures: dict[bytes, str] = {}  # by label vector
+
+    def place(self, of_class: int, asked: Tensor) -> str:
+        """The folder, relative to the output, of an image of the class, or of MIXTURE, that `asked` (classes,) gave."""
+        if of_class != MIXTURE:
+            return f"train/{self.of_classes[of_class]}"
+        key = asked.numpy().tobytes()
+        if key not in self._mixtures:
+            self._mixtures[key] = f"mixture/{self._name(asked)}"
+        return self._mixtures[key]
+
+    def _name(self, asked: Tensor) -> str:
+        numbers = asked.nonzero().flatten().tolist()
+        name = "+".join(f"{self.of_classes[number]}-{asked[number].item():.4g}" for number in numbers[:_NAMED])
+        known = {place.casefold() for place in self._mixtures.values()}
+        if 0 < len(numbers) <= _NAMED and len(name.encode()) <= _LONGEST and f"mixture/{name}".casefold() not in known:
+            return name
+        return f"query-{len(self._mixtures):05d}"
 
 
-def to_picture(pixels: numpy.ndarray) -> Image.Image:
-    """One (H, W, C) uint8 image with 1 or 3 channels as a Pillow image."""
-    return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
-
-
-class Png(Exporter):
+@dataclass(frozen=True)
+class Png(PictureExporter):
     """A folder of PNG pictures, one folder a class, beside the exact labels as JSON."""
 
     def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
@@ -71,33 +90,35 @@ class Png(Exporter):
                 f"PNG holds images of 1 or 3 channels, and these have {data.channels}",
                 do="Use `format` npz or `format` safetensors",
             )
-        folders = class_folders(data.classes)
+        folders, encoding = Folders(data), self.encoding_of(data)
         with atomic.new_folder(path, force=force) as folder:
-            _write_images(folder, data, folders, chunks, digits=max(5, len(str(total - 1))))
+            _write_images(folder, data, folders, encoding, chunks, digits=max(5, len(str(total - 1))))
             manifest = {
                 "kind": "recalled",
                 "images": total,
                 "data": data.to_json(),
-                "folders": dict(zip(data.classes, folders, strict=True)),
+                "folders": dict(zip(data.classes, folders.of_classes, strict=True)),
+                "encoding": encoding.to_json(),
+                "transforms": encoding.transforms(data),
             }
             (folder / atomic.FOLDER_MARK).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_images(
-    folder: Path, data: DataSpec, folders: list[str], chunks: Iterator[RecalledChunk], *, digits: int
+    folder: Path, data: DataSpec, folders: Folders, encoding: Encoding, chunks: Iterator[RecalledChunk], *, digits: int
 ) -> None:
-    last: dict[int, int] = {}  # by class: the number of its latest image
+    last: dict[str, int] = {}  # by folder: the number of its latest image
     with (folder / "labels.json").open("w", encoding="utf-8") as labels:
         separator = "{"
         for chunk in chunks:
             of_classes, rows = chunk.hard_labels().tolist(), chunk.rows.tolist()
-            for pixels, row, label, of_class in zip(
-                to_bytes(chunk.images), rows, chunk.labels, of_classes, strict=True
+            for pixels, row, label, asked, of_class in zip(
+                encoding.to_bytes(chunk.images), rows, chunk.labels, chunk.asked, of_classes, strict=True
             ):
-                place = "mixture" if of_class == MIXTURE else f"train/{folders[of_class]}"
-                if of_class not in last:
+                place = folders.place(of_class, asked)
+                if place not in last:
                     (folder / place).mkdir(parents=True)
-                number = last[of_class] = last.get(of_class, -1) + 1
+                number = last[place] = last.get(place, -1) + 1
                 name = f"{place}/{number:0{digits}d}.png"
                 to_picture(pixels).save(folder / name)
                 entry = {"row": row, "label": _weights(label, data)}

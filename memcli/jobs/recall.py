@@ -8,16 +8,18 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from memcli.errors import UsageError
-from memcli.exporters import EXPORTERS, format_of
-from memcli.exporters.base import RecalledChunk
-from memcli.exporters.png import to_bytes, to_picture
+from memcli.exporters import EXPORTERS, Exporter, format_of
+from memcli.exporters.base import PictureExporter, RecalledChunk
+from memcli.exporters.encoding import ENCODINGS, Encoding, to_picture
 from memcli.files import atomic
 from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded
-from memcli.memory.memory import Memory
+from memcli.memory.memory import Memory, Query
 from memcli.memory.query import parse_query, pieces, pixels
+from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 from memcli.text import printable
 
@@ -28,11 +30,13 @@ _SHEET = 4096  # pixels: the longest side of a preview, which holds fewer images
 
 @dataclass(frozen=True)
 class Recalled:
-    """What was written: the number of images, the shape (C, H, W) of one, the share of values outside [0, 1]."""
+    """What was written."""
 
+    format: str
     images: int
-    shape: tuple[int, int, int]
-    clipped_share: float
+    shape: tuple[int, int, int]  # (C, H, W) of one
+    clipped_share: float  # of all values, those outside [0, 1]
+    encoding: Encoding | None  # what the 8-bit numbers of pictures stand for; None: values were written as they are
 
 
 def recall(
@@ -40,6 +44,7 @@ def recall(
     path: str | Path,
     *,
     format: str | None = None,
+    encode: str | None = None,
     queries: str | Sequence[str] = (),
     per_class: int | None = None,
     chunk: int = 256,
@@ -50,44 +55,91 @@ def recall(
     """Write what a memory recalls to `path`, never more than `chunk` images at a time in memory.
 
     `artifact`: what `load` gives, or a path. `format`: a name in EXPORTERS; None: the one that the suffix of `path`
-    means, or "png", a folder. `queries`: texts for `parse_query`, in this order; none: every class. `per_class`: only
-    the first rows of each.
+    means, or "png", a folder, where it has none or ends in a slash. `encode`, of a format of pictures: "clip", which is
+    the default, clips values to [0, 1]; "range" keeps all (memcli.exporters.encoding). `queries`: texts for
+    `parse_query`, in this order; none: every class. `per_class`: only the first rows of each.
 
-    Raises UsageError for an unknown format, query, or more rows than there are, MemoryFileError for a damaged file,
-    ExistsError where `path` exists.
+    Raises UsageError for an unknown format, encoding or query, or more rows than there are, MemoryFileError for a
+    damaged file, ExistsError where `path` exists.
     """
-    path, queries = Path(path), (queries,) if isinstance(queries, str) else queries
     format = format or format_of(path)
+    exporter, encoding = _exporter(format, encode), None
     (artifact,) = loaded(artifact).values()
-    place = resolve(device) if isinstance(device, str) else device
-    memory, progress = artifact.memory.to(place), progress or Silent()
-    spec = memory.spec
-    if format not in EXPORTERS:
-        raise UsageError(f"unknown format {printable(format)!r}", do=f"Choose `format` from {', '.join(EXPORTERS)}")
+    spec = artifact.spec
+    whole = _Recall(
+        artifact.memory.to(resolve(device) if isinstance(device, str) else device),
+        _label_vectors(queries, spec),
+        _rows(per_class, spec),
+        chunk,
+        progress or Silent(),
+    )
+    if isinstance(exporter, PictureExporter):
+        if encode == "range":
+            exporter = exporter.encoded(Encoding.range(images for _, images in whole.pieces("range of values")))
+        encoding = exporter.encoding_of(spec.data)
+    outside = 0
+
+    def chunks() -> Iterator[RecalledChunk]:
+        nonlocal outside
+        for query, images in whole.pieces("recall"):
+            outside += int(((images < 0) | (images > 1)).sum())
+            yield RecalledChunk(images, query.rows, query.labels, whole.memory.targets(query).float().cpu())
+
+    exporter.export(Path(path), spec.data, chunks(), whole.total, force=force)
+    share = outside / (whole.total * spec.data.floats_per_image)
+    return Recalled(format, whole.total, spec.data.shape, share, encoding)
+
+
+@dataclass(frozen=True)
+class _Recall:
+    """What is recalled, as often as it is asked for."""
+
+    memory: Memory
+    labels: Tensor | None  # (q, classes), the label vectors that were asked for; None: every class
+    rows: int  # images of each
+    chunk: int  # images at a time
+    progress: Progress
+
+    @property
+    def total(self) -> int:
+        return self.rows * (len(self.memory.spec.data.classes) if self.labels is None else len(self.labels))
+
+    def pieces(self, title: str) -> Iterator[tuple[Query, Tensor]]:
+        """Queries and their pixels, (n, C, H, W) float32 on the CPU."""
+        self.progress.begin(title, self.total, "images")
+        done = 0
+        for query in pieces(self.memory.spec, self.labels, self.rows, self.total, self.chunk):
+            yield query, pixels(self.memory, query)
+            done += len(query)
+            self.progress.update(done)
+        self.progress.end()
+
+
+def _label_vectors(queries: str | Sequence[str], spec: MemorySpec) -> Tensor | None:
+    queries = (queries,) if isinstance(queries, str) else queries
+    return torch.stack([parse_query(text, spec) for text in queries]) if queries else None
+
+
+def _rows(per_class: int | None, spec: MemorySpec) -> int:
     rows = spec.rows if per_class is None else per_class
     if not 1 <= rows <= spec.rows:
         raise UsageError(
             f"{rows} images per class were asked for, and the memory recalls {spec.rows}",
             do=f"Give `per_class` 1 to {spec.rows}",
         )
-    labels = torch.stack([parse_query(text, spec) for text in queries]) if queries else None
-    total = rows * (len(spec.data.classes) if labels is None else len(labels))
-    outside = 0
+    return rows
 
-    def chunks() -> Iterator[RecalledChunk]:
-        nonlocal outside
-        done = 0
-        for query in pieces(spec, labels, rows, total, chunk):
-            images = pixels(memory, query)
-            outside += int(((images < 0) | (images > 1)).sum())
-            yield RecalledChunk(images, query.rows, query.labels, memory.targets(query).float().cpu())
-            done += len(query)
-            progress.update(done)
 
-    progress.begin("recall", total, "images")
-    EXPORTERS[format].export(path, spec.data, chunks(), total, force=force)
-    progress.end()
-    return Recalled(total, spec.data.shape, outside / (total * spec.data.floats_per_image))
+def _exporter(format: str, encode: str | None) -> Exporter:
+    """The exporter of that name, which can write values as `encode` says."""
+    exporter = EXPORTERS.find(format)
+    if encode not in (None, *ENCODINGS):
+        raise UsageError(
+            f"there is no encoding {printable(encode)!r}", do=f"Choose `encode` from {', '.join(ENCODINGS)}"
+        )
+    if encode is not None and not isinstance(exporter, PictureExporter):
+        raise UsageError(f"{printable(format)} writes values as they are", do="Leave out `encode`")
+    return exporter
 
 
 def preview(memory: Memory, path: Path, *, classes: int = 10, columns: int = 12, force: bool = False) -> None:
@@ -105,7 +157,7 @@ def preview(memory: Memory, path: Path, *, classes: int = 10, columns: int = 12,
         images = images.mean(1, keepdim=True)
     size = (columns * (width + _GAP) - _GAP, classes * (height + _GAP) - _GAP)
     sheet = Image.new("RGB", size, "white")
-    for number, image in enumerate(to_bytes(images)):
+    for number, image in enumerate(Encoding.clip(images.shape[1]).to_bytes(images)):
         line, column = divmod(number, columns)
         cell = to_picture(image).resize((width, height), Image.Resampling.NEAREST)
         sheet.paste(cell, (column * (width + _GAP), line * (height + _GAP)))

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from memcli.cli import recall
+from memcli.exporters import EXPORTERS
 from memcli.files import container
 
 
@@ -28,17 +29,35 @@ def test_json_holds_the_promised_keys(run: Callable, memory: Path, tmp_path: Pat
 def test_lines_for_people(run: Callable, memory: Path, tmp_path: Path) -> None:
     result = run("recall", memory, "-o", tmp_path / "out", "-q")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert "images   12 of 1x8x8\n" in result.stdout
+    assert "images         12 of 1x8x8\n" in result.stdout
     assert "% of the values lie outside [0, 1]" in result.stdout
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"), [("a.npz", "npz"), ("a.NPZ", "npz"), ("a.safetensors", "safetensors"), ("a", "png")]
+    ("args", "advice"),
+    [
+        (["-o", "out"], "costs accuracy, since values are clipped (docs/pictures.md): --encode range, npz and saf"),
+        (["-o", "out", "--encode", "range"], "good with the `transforms` of memcli.json, which undo the encoding"),
+        (["-o", "out.npz"], "good: values are as they were recalled"),
+    ],
+)
+def test_it_says_whether_the_output_is_good_to_train_from(
+    args: list[str], advice: str, run: Callable, memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"to train from  {advice}" in run("recall", memory, *args, "-q").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        *(("a.npz", "npz"), ("a.NPZ", "npz"), ("a.safetensors", "safetensors"), ("a", "png"), ("v1.0/", "png")),
+        ("my photos/", "png"),
+    ],
 )
 def test_the_format_follows_the_suffix(name: str, wanted: str, run: Callable, memory: Path, tmp_path: Path) -> None:
-    path = tmp_path / "new" / name
-    path.parent.mkdir()
-    assert json.loads(run("recall", memory, "-o", path, "--json").stdout)["format"] == wanted
+    path = tmp_path / name
+    assert json.loads(run("recall", memory, "-o", f"{tmp_path}/{name}", "--json").stdout)["format"] == wanted
     if wanted == "npz":
         with numpy.load(path) as arrays:
             assert arrays["images"].shape == (12, 1, 8, 8)
@@ -46,6 +65,19 @@ def test_the_format_follows_the_suffix(name: str, wanted: str, run: Callable, me
         assert container.read(path, kind="recalled")[1]["images"].shape == (12, 1, 8, 8)
     else:
         assert path.is_dir()
+        again = run("recall", memory, "-o", path, "--force", "--json")
+        assert json.loads(again.stdout)["format"] == "png", "the folder is there, and needs no slash"
+
+
+def test_an_unknown_suffix_is_refused(run: Callable, memory: Path, tmp_path: Path) -> None:
+    result = run("recall", memory, "-o", tmp_path / "a.jpg")
+    assert result.exit_code == 2
+    suffixes = ", ".join(kind.suffix for kind in EXPORTERS.values() if kind.suffix)
+    told = (
+        f"no format has the suffix '.jpg'. End --output in {suffixes}, or in / for a folder of PNGs; or give --format."
+    )
+    assert told in " ".join(result.stderr.split())
+    assert list(tmp_path.iterdir()) == [memory]
 
 
 def test_a_format_that_is_named_wins(run: Callable, memory: Path, tmp_path: Path) -> None:

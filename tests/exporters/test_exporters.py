@@ -51,7 +51,7 @@ def read_png(path: Path) -> dict[str, Tensor]:
     for file, entry in told.items():
         with Image.open(path / file) as picture:
             images.append(torch.from_numpy(numpy.array(picture)).permute(2, 0, 1) / 255)
-        labels.append(names[file.rpartition("/")[0]])
+        labels.append(names[file.rpartition("/")[0].replace("mixture/cat-0.7+dog-0.3", "mixture")])
         soft.append([entry["label"].get(name, 0.0) for name in DATA.classes])
         rows.append(entry["row"])
     return {

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.datasets import ImageFolder
 
 from memcli.data.sources import open_source
 from memcli.data.spec import DataSpec
@@ -48,3 +49,15 @@ def test_channels_that_png_cannot_hold_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"these have 4\. Use `format` npz"):
         Png().export(tmp_path / "out", data(4), iter([]), 1, force=False)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_mixture_has_a_folder_that_tells_it(tmp_path: Path) -> None:
+    asked = torch.tensor([[0.7, 0.3], [0.7, 0.3], [-1, 0.5], [0.70001, 0.3], [0, 0]])
+    chunk = RecalledChunk(torch.zeros(5, 1, 4, 4), torch.arange(5), asked, asked)
+    Png().export(tmp_path / "out", data(), iter([chunk]), 5, force=False)
+    told = json.loads((tmp_path / "out" / "labels.json").read_text())
+    assert [name.removeprefix("mixture/") for name in told] == [
+        *("cat-0.7+dog-0.3/00000.png", "cat-0.7+dog-0.3/00001.png", "cat--1+dog-0.5/00000.png"),
+        *("query-00002/00000.png", "query-00003/00000.png"),
+    ]
+    assert len(ImageFolder(tmp_path / "out" / "mixture").classes) == 4

@@ -92,7 +92,7 @@ def test_everything_is_recalled_class_after_class(tmp_path: Path) -> None:
     assert found["rows"].tolist() == [0, 1, 2, 3] * 3
     outside = ((found["images"] < 0) | (found["images"] > 1)).mean()
     assert 0 < outside < 1
-    assert result == Recalled(12, (3, 8, 8), pytest.approx(outside))
+    assert result == Recalled("npz", 12, (3, 8, 8), pytest.approx(outside), None)
 
 
 def test_queries_and_rows_are_chosen(tmp_path: Path) -> None:
@@ -154,7 +154,9 @@ def test_progress_counts_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"format": "jpg"}, "unknown format 'jpg'. Choose `format` from png, npz, safetensors."),
+        ({"format": "jpg"}, "there is no format 'jpg'. Choose from png, npz, safetensors."),
+        ({"encode": "png"}, "there is no encoding 'png'. Choose `encode` from clip, range."),
+        ({"format": "npz", "encode": "range"}, "npz writes values as they are. Leave out `encode`."),
         ({"format": "npz", "per_class": 5}, "5 images per class were asked for, and the memory recalls 4."),
         ({"format": "npz", "per_class": 0}, "Give `per_class` 1 to 4."),
         ({"format": "npz", "queries": ("cow",)}, "there is no class 'cow'"),
