@@ -13,7 +13,8 @@ from memcli.data.sources.base import Source
 from memcli.distillation.loop import Distillation, follow
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import LEARNING_SHARE, Schedule
-from memcli.distillation.speed import how_steps_run
+from memcli.distillation.settings import DEFAULTS, RunSettings
+from memcli.distillation.speed import decided
 from memcli.engine import precision
 from memcli.files.manifest import Manifest, provenance
 from memcli.files.memoryfile import Artifact, stored
@@ -39,13 +40,8 @@ def learn(
     source: Source,
     spec: MemorySpec,
     recipe: Recipe,
+    settings: RunSettings = DEFAULTS,
     *,
-    seed: int = 0,
-    device: torch.device | None = None,
-    steps: int | None = None,
-    time_budget: float | None = None,
-    compile: bool | None = None,
-    bfloat16: bool | None = None,
     licence: str | None = None,
     progress: Progress | None = None,
     callback: Callback | None = None,
@@ -67,51 +63,41 @@ def learn(
     Raises Interrupted, after saving, where `interrupted()` turns true.
     """
     began = time.monotonic()
-    progress, device = progress or Silent(), device or torch.device("cpu")
-    compile, bfloat16 = how_steps_run(compile, bfloat16, spec, recipe, device, steps, time_budget, progress)
-    work = Distillation(source, spec, recipe, seed=seed, device=device, compile=compile, bfloat16=bfloat16)
+    progress = progress or Silent()
+    settings = decided(settings, spec, recipe, progress)
+    time_budget = settings.time_budget
+    work = Distillation(source, spec, recipe, settings)
     if run is not None and (saved := run.latest()) is not None:
         work.restore(saved)
         began -= work.loop.elapsed
-    schedule = Schedule.of(recipe, steps, None if time_budget is None else LEARNING_SHARE * time_budget)
+    schedule = Schedule.of(recipe, settings.steps, None if time_budget is None else LEARNING_SHARE * time_budget)
     diverged = follow(work, schedule, began, progress, run, interrupted, callback)
     best = work.loop.best
     retrain, reached = choose.choose(
         stored(best.memory),
         recipe.followed(recipe.retrain, best.lr),
         work.validation,
-        seeds.derive(seed, "retrain"),
+        seeds.derive(settings.seed, "retrain"),
         progress=progress,
         ends=None if time_budget is None else began + time_budget,
         interrupted=interrupted,
     )
     told = provenance(source.spec.name, source.fingerprint, licence, torch=torch.__version__, numpy=numpy.__version__)
+    computed = precision(settings.device, bool(settings.bfloat16))
     results = {"validation": {"accuracy": reached, "images": len(work.validation)}}
     how = {**recipe.to_json(), "steps": work.loop.step}
-    manifest = Manifest(spec, how, seed, retrain, {**told, "precision": precision(device, bfloat16)}, results)
+    manifest = Manifest(spec, how, settings.seed, retrain, {**told, "precision": computed}, results)
     artifact = Artifact(stored(best.memory).to(torch.device("cpu")), manifest)
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
 
 
-def estimate(
-    source: Source,
-    spec: MemorySpec,
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    device: torch.device | None = None,
-    steps: int | None = None,
-    time_budget: float | None = None,
-    compile: bool | None = None,
-    bfloat16: bool | None = None,
-) -> dict[str, float]:
+def estimate(source: Source, spec: MemorySpec, recipe: Recipe, settings: RunSettings = DEFAULTS) -> dict[str, float]:
     """What `learn` would need: `seconds` in all, `seconds_per_step`, `peak_bytes`, measured in two steps a stage.
 
     The steps are those that `learn` would make: compiled and in bfloat16 where it would.
     """
-    device = device or torch.device("cpu")
-    compile, bfloat16 = how_steps_run(compile, bfloat16, spec, recipe, device, steps, time_budget, Silent())
-    work = Distillation(source, spec, recipe, seed=seed, device=device, compile=compile, bfloat16=bfloat16)
+    work = Distillation(source, spec, recipe, decided(settings, spec, recipe, Silent()))
+    steps, time_budget, device = settings.steps, settings.time_budget, settings.device
     total = 0.0
     for stage in recipe.stages:
         work.move(0.0)  # the first step also loads and chooses kernels, and is not timed
@@ -122,5 +108,5 @@ def estimate(
     per_step = total / recipe.steps
     wanted = recipe.steps if steps is None and time_budget is None else steps
     seconds = min(per_step * wanted if wanted else math.inf, time_budget or math.inf)
-    peak = torch.cuda.max_memory_allocated(work.device) if work.device.type == "cuda" else peak_memory()
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
     return {"seconds": seconds, "seconds_per_step": per_step, "peak_bytes": peak}

@@ -11,6 +11,7 @@ from memcli.data.sources.base import Source, holdout
 from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import Schedule
+from memcli.distillation.settings import RunSettings
 from memcli.errors import DivergedError, Interrupted
 from memcli.files.memoryfile import stored
 from memcli.files.runfolder import Checkpoint, RunFolder
@@ -25,19 +26,9 @@ _OBJECTIVE = "objective."  # before the names of an objective's tensors in a che
 class Distillation:
     """A distillation on its way: its images, its memory, and the stage that it is in."""
 
-    def __init__(
-        self,
-        source: Source,
-        spec: MemorySpec,
-        recipe: Recipe,
-        *,
-        seed: int,
-        device: torch.device,
-        compile: bool = False,
-        bfloat16: bool = False,
-    ) -> None:
-        self.spec, self.recipe, self.seed, self.device = spec, recipe, seed, device
-        self._compile, self._bfloat16 = compile, bfloat16
+    def __init__(self, source: Source, spec: MemorySpec, recipe: Recipe, settings: RunSettings) -> None:
+        self.spec, self.recipe, self.settings = spec, recipe, settings
+        seed, device = settings.seed, settings.device
         training, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
         shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
         self.validation = validation.subset(shuffled[: recipe.check_images])
@@ -50,7 +41,8 @@ class Distillation:
         """One outer step; `finished` is the share of the stage that is over. Raises DivergedError."""
         loop = self.loop
         loop.move(
-            self.objective.step(loop.here.memory.rounded(), loop.here.lr, self.real, self.seed, loop.draw), finished
+            self.objective.step(loop.here.memory.rounded(), loop.here.lr, self.real, self.settings.seed, loop.draw),
+            finished,
         )
 
     def look(self) -> float:
@@ -84,9 +76,8 @@ class Distillation:
 
     def _take_objective(self) -> None:
         self.stage = self.recipe.stages[self.loop.stage]
-        self.objective = self.stage.objective.make(
-            self.spec, self.device, compile=self._compile, bfloat16=self._bfloat16
-        )
+        how = {"compile": bool(self.settings.compile), "bfloat16": bool(self.settings.bfloat16)}
+        self.objective = self.stage.objective.make(self.spec, self.settings.device, **how)
 
     def _check(self) -> float:
         """Mean validation accuracy of fresh networks, trained as the recipe's `check` says.
@@ -96,7 +87,9 @@ class Distillation:
         memory = stored(self.loop.average.memory)
         training = self.recipe.followed(self.recipe.check, self.loop.average.lr)
         found = [
-            choose.retrained_accuracy(memory, training, self.validation, seeds.derive(self.seed, "check", rank))
+            choose.retrained_accuracy(
+                memory, training, self.validation, seeds.derive(self.settings.seed, "check", rank)
+            )
             for rank in range(self.recipe.check_networks)
         ]
         return sum(found) / len(found)

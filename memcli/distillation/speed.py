@@ -1,9 +1,12 @@
 """Whether the steps of a distillation are compiled, and rounded to bfloat16, where that is left to the machine."""
 
+from dataclasses import replace
+
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from memcli.distillation.recipe import Recipe, Stage
+from memcli.distillation.settings import RunSettings
 from memcli.engine import quick_in_bfloat16, why_not_compiled
 from memcli.memory.spec import MemorySpec
 from memcli.networks import build
@@ -14,37 +17,23 @@ _PASSES = 12  # through the network for each recalled image
 _FLOPS = {"cpu": 5e10, "cuda": 1e13}  # a second, not compiled: two cores, an H200 (docs/performance.md, log)
 
 
-def how_steps_run(
-    compile: bool | None,
-    bfloat16: bool | None,
-    spec: MemorySpec,
-    recipe: Recipe,
-    device: torch.device,
-    steps: int | None,
-    time_budget: float | None,
-    progress: Progress,
-) -> tuple[bool, bool]:
-    """Whether steps are compiled, and convolutions done in bfloat16, where None leaves that to the machine."""
+def decided(settings: RunSettings, spec: MemorySpec, recipe: Recipe, progress: Progress) -> RunSettings:
+    """`settings` with `compile` and `bfloat16` decided, where None leaves them to the machine."""
+    compile, bfloat16 = settings.compile, settings.bfloat16
     if compile is None:
-        compile = _compiles(spec, recipe, device, steps, time_budget, progress)
+        compile = _compiles(settings, spec, recipe, progress)
     if bfloat16 is None:
-        bfloat16 = compile and quick_in_bfloat16(device)
-    return compile, bfloat16
+        bfloat16 = compile and quick_in_bfloat16(settings.device)
+    return replace(settings, compile=compile, bfloat16=bfloat16)
 
 
-def _compiles(
-    spec: MemorySpec,
-    recipe: Recipe,
-    device: torch.device,
-    steps: int | None,
-    time_budget: float | None,
-    progress: Progress,
-) -> bool:
+def _compiles(settings: RunSettings, spec: MemorySpec, recipe: Recipe, progress: Progress) -> bool:
     """Whether compiling pays: by the time budget; without one by counted operations, which equal steps have alike."""
-    if time_budget is None:
-        share = 1.0 if steps is None else steps / recipe.steps
-        time_budget = share * sum(stage.steps * _seconds(stage, spec, device) for stage in recipe.stages)
-    if time_budget < _LEAST_COMPILED:
+    seconds, device = settings.time_budget, settings.device
+    if seconds is None:
+        share = 1.0 if settings.steps is None else settings.steps / recipe.steps
+        seconds = share * sum(stage.steps * _seconds(stage, spec, device) for stage in recipe.stages)
+    if seconds < _LEAST_COMPILED:
         return False
     why_not = why_not_compiled(device)
     if why_not is not None:

@@ -3,16 +3,15 @@
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-
-import torch
+from dataclasses import dataclass, replace
 
 from memcli.data.sources.base import Source
 from memcli.data.spec import DataSpec
 from memcli.distillation.loop import Distillation, follow
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import TUNING_SHARE, Schedule
-from memcli.distillation.speed import how_steps_run
+from memcli.distillation.settings import DEFAULTS, RunSettings
+from memcli.distillation.speed import decided
 from memcli.errors import UsageError
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
@@ -57,13 +56,8 @@ def tune(
     source: Source,
     specs: Sequence[MemorySpec],
     recipe: Recipe,
+    settings: RunSettings = DEFAULTS,
     *,
-    seed: int = 0,
-    device: torch.device | None = None,
-    steps: int | None = None,
-    time_budget: float | None = None,
-    compile: bool | None = None,
-    bfloat16: bool | None = None,
     progress: Progress | None = None,
     known: Mapping[Place, Tried] | None = None,
     record: Callable[[Place, Tried], None] | None = None,
@@ -82,10 +76,10 @@ def tune(
     """
     if not specs:
         raise UsageError("no memory fits the budget", do="Give a larger `ipc` or `budget`")
+    steps, time_budget = settings.steps, settings.time_budget
     if steps is None and time_budget is None:
         steps = max(1, round(TUNING_SHARE * recipe.steps))
-    progress, device = progress or Silent(), device or torch.device("cpu")
-    how = compile, bfloat16, interrupted
+    progress = progress or Silent()
     rounds, left, tried = max(1, (len(specs) - 1).bit_length()), list(specs), dict[MemorySpec, Tried]()
     progress.begin("tuning", float(rounds), "rounds")
     for number in range(rounds):
@@ -96,7 +90,8 @@ def tune(
             if known and place in known:
                 tried[spec] = known[place]
                 continue
-            tried[spec] = _trial(source, spec, recipe, seed, device, each_steps, each_seconds, *how)
+            each = replace(settings, steps=each_steps, time_budget=each_seconds)
+            tried[spec] = _trial(source, spec, recipe, each, interrupted)
             if record is not None:
                 record(place, tried[spec])
         left = sorted(left, key=lambda spec: -tried[spec].accuracy)[: (len(left) + 1) // 2]
@@ -106,19 +101,9 @@ def tune(
 
 
 def _trial(
-    source: Source,
-    spec: MemorySpec,
-    recipe: Recipe,
-    seed: int,
-    device: torch.device,
-    steps: int | None,
-    seconds: float | None,
-    compile: bool | None,
-    bfloat16: bool | None,
-    interrupted: Callable[[], bool],
+    source: Source, spec: MemorySpec, recipe: Recipe, settings: RunSettings, interrupted: Callable[[], bool]
 ) -> Tried:
     began = time.monotonic()
-    compile, bfloat16 = how_steps_run(compile, bfloat16, spec, recipe, device, steps, seconds, Silent())
-    work = Distillation(source, spec, recipe, seed=seed, device=device, compile=compile, bfloat16=bfloat16)
-    follow(work, Schedule.of(recipe, steps, seconds), began, Silent(), interrupted=interrupted)
+    work = Distillation(source, spec, recipe, decided(settings, spec, recipe, Silent()))
+    follow(work, Schedule.of(recipe, settings.steps, settings.time_budget), began, Silent(), interrupted=interrupted)
     return Tried(spec, work.loop.step, work.loop.best_accuracy)

@@ -7,7 +7,6 @@ from typing import Any
 
 from memcli.data.sources import Source
 from memcli.distillation import learn
-from memcli.distillation.schedule import TUNING_SHARE
 from memcli.distillation.tune import Tried, candidates, tune
 from memcli.errors import DivergedError, Interrupted, MemoryFileError, UsageError
 from memcli.files import atomic, memoryfile, runfolder
@@ -66,7 +65,7 @@ def estimate(source: Source | str | Path, **settings: Any) -> Estimate:
     Raises as `distill` does.
     """
     plan = prepared(source, **grouped(settings))
-    needed = learn.estimate(plan.source, plan.spec, plan.recipe, **plan.settings)
+    needed = learn.estimate(plan.source, plan.spec, plan.recipe, plan.learning)
     peak = int(needed["peak_bytes"])
     return Estimate(plan.resolved(), plan.spec, needed["seconds"], needed["seconds_per_step"], peak)
 
@@ -138,15 +137,11 @@ def _tuned(plan: Plan, run: RunFolder, interrupted: Callable[[], bool]) -> tuple
         told.append({"round": place[0], "memory": trial.spec.to_json(), **figures})
         run.tried(told)
 
-    shares = {
-        "steps": None if plan.steps is None else max(1, round(TUNING_SHARE * plan.steps)),
-        "time_budget": None if plan.time_budget is None else TUNING_SHARE * plan.time_budget,
-    }
     trials = tune(
         plan.source,
         candidates(data, plan.size.fitted(data)),
         plan.recipe,
-        **plan.settings | shares,
+        plan.tuning,
         progress=plan.progress,
         known=known,
         record=record,
@@ -169,7 +164,7 @@ def _learned(
             plan.source,
             trials[0].spec if trials else plan.spec,
             plan.recipe,
-            **plan.settings,
+            plan.learning,
             licence=licence,
             progress=plan.progress,
             callback=callback,

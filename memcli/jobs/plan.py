@@ -1,7 +1,7 @@
 """A distillation as it is asked for: the size of the memory, and all settings resolved."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from memcli.data.sources import Source, open_source, with_whitening
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import Recipe, load_recipe
 from memcli.distillation.schedule import TUNING_SHARE
+from memcli.distillation.settings import RunSettings
 from memcli.errors import UsageError
 from memcli.jobs.device import resolve
 from memcli.memory.spec import MemorySpec
@@ -69,38 +70,32 @@ class Plan:
     size: Size
     recipe: Recipe
     spec: MemorySpec  # before tuning
-    seed: int
-    device: torch.device
-    steps: int | None
-    time_budget: float | None  # seconds
-    compile: bool | None
-    bfloat16: bool | None
+    run: RunSettings
     tune: bool
     progress: Progress
 
     def resolved(self) -> dict[str, Any]:
         """The settings as plain JSON."""
         data = self.source.spec.to_json()
-        return {"recipe": self.recipe.to_json(), "memory": self.spec.to_json(), "seed": self.seed, "data": data}
+        return {"recipe": self.recipe.to_json(), "memory": self.spec.to_json(), "seed": self.run.seed, "data": data}
 
     @property
-    def seconds_to_learn(self) -> float | None:
-        """The time that is left after tuning."""
-        if self.time_budget is None or not self.tune:
-            return self.time_budget
-        return self.time_budget * (1 - TUNING_SHARE)
+    def learning(self) -> RunSettings:
+        """What is left of the time after tuning."""
+        seconds = self.run.time_budget
+        if seconds is None or not self.tune:
+            return self.run
+        return replace(self.run, time_budget=seconds * (1 - TUNING_SHARE))
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """The arguments that a distillation and its estimate share."""
-        return {
-            "seed": self.seed,
-            "device": self.device,
-            "steps": self.steps,
-            "time_budget": self.seconds_to_learn,
-            "compile": self.compile,
-            "bfloat16": self.bfloat16,
-        }
+    def tuning(self) -> RunSettings:
+        """The share of the steps and of the time that tuning has."""
+        steps, seconds = self.run.steps, self.run.time_budget
+        return replace(
+            self.run,
+            steps=None if steps is None else max(1, round(TUNING_SHARE * steps)),
+            time_budget=None if seconds is None else TUNING_SHARE * seconds,
+        )
 
 
 def prepared(
@@ -135,7 +130,8 @@ def prepared(
     if tune:
         size.require_free()
     spec = size.spec(opened.spec, plan)
-    return Plan(opened, size, plan, spec, seed, place, steps, limit, compile, bfloat16, tune, progress)
+    run = RunSettings(seed, place, steps, limit, compile, bfloat16)
+    return Plan(opened, size, plan, spec, run, tune, progress)
 
 
 def grouped(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from memcli.distillation.learn import Distilled, estimate, learn
 from memcli.distillation.loop import Distillation
 from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Outer, load_recipe
+from memcli.distillation.settings import RunSettings
 from memcli.distillation.speed import _compiles
 from memcli.engine import why_not_compiled
 from memcli.errors import Interrupted
@@ -53,9 +54,9 @@ def same(one: Distilled, other: Distilled) -> bool:
 
 
 def test_a_recipe_says_how_many_validation_images_are_looked_at() -> None:
-    assert len(Distillation(SOURCE, SPEC, RECIPE, seed=0, device=torch.device("cpu")).validation) == 9, "all of a tenth"
+    assert len(Distillation(SOURCE, SPEC, RECIPE, RunSettings()).validation) == 9, "all of a tenth"
     few = RECIPE.changed({"check_images": 4})
-    assert learn(SOURCE, SPEC, few, steps=1).artifact.manifest.results["validation"]["images"] == 4
+    assert learn(SOURCE, SPEC, few, RunSettings(steps=1)).artifact.manifest.results["validation"]["images"] == 4
 
 
 def test_distillation_beats_its_start_on_digits() -> None:
@@ -81,7 +82,9 @@ def test_distillation_beats_its_start_on_digits() -> None:
             "retrain": {"network": "mlp:width=32,depth=2", "steps": 10, "batch": 20, "lr": 0.1},
         }
     )
-    before, after = (learn(digits, spec, changed, steps=n) for changed, n in ((tiny(recipe), 1), (recipe, 25)))
+    before, after = (
+        learn(digits, spec, changed, RunSettings(steps=n)) for changed, n in ((tiny(recipe), 1), (recipe, 25))
+    )
     accuracies = [
         measure(found.artifact, digits, runs=3, recipe=recipe.retrain).accuracy(recipe.retrain.network, "memory")
         for found in (before, after)
@@ -96,7 +99,7 @@ def tiny(recipe):
 
 def test_a_seed_gives_one_file(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        memoryfile.write(tmp_path / name, learn(SOURCE, SPEC, RECIPE, seed=seed).artifact, force=False)
+        memoryfile.write(tmp_path / name, learn(SOURCE, SPEC, RECIPE, RunSettings(seed=seed)).artifact, force=False)
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b
     assert a != c
@@ -104,15 +107,15 @@ def test_a_seed_gives_one_file(tmp_path: Path) -> None:
 
 def test_an_interrupted_run_is_continued_to_the_same_bits(tmp_path: Path) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
-    whole = learn(SOURCE, SPEC, RECIPE, seed=0)
+    whole = learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0))
     polls = iter([False, False, False, True])
     with (
         runfolder.opened(output, settings) as run,
         pytest.raises(Interrupted, match=r"stopped at step 3\. Give the same command with `resume`"),
     ):
-        learn(SOURCE, SPEC, RECIPE, seed=0, run=run, interrupted=lambda: next(polls))
+        learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0), run=run, interrupted=lambda: next(polls))
     with runfolder.opened(output, settings, resume=True) as run:
-        continued = learn(SOURCE, SPEC, RECIPE, seed=0, run=run)
+        continued = learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0), run=run)
         lines = (run.path / "metrics.jsonl").read_text().splitlines()
     assert same(whole, continued)
     assert [line.split(",")[0] for line in lines] == ['{"step": 0', '{"step": 2', '{"step": 4', '{"step": 6']
@@ -135,12 +138,12 @@ STAGES = RECIPE.changed(
 @pytest.mark.parametrize("stopped", [2, 3, 5])
 def test_stages_follow_one_another_and_are_continued_to_the_same_bits(tmp_path: Path, stopped: int) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
-    whole = learn(SOURCE, SPEC, STAGES, seed=0)
+    whole = learn(SOURCE, SPEC, STAGES, RunSettings(seed=0))
     polls = iter([False] * stopped + [True])
     with runfolder.opened(output, settings) as run, pytest.raises(Interrupted, match=f"stopped at step {stopped}"):
-        learn(SOURCE, SPEC, STAGES, seed=0, run=run, interrupted=lambda: next(polls))
+        learn(SOURCE, SPEC, STAGES, RunSettings(seed=0), run=run, interrupted=lambda: next(polls))
     with runfolder.opened(output, settings, resume=True) as run:
-        continued = learn(SOURCE, SPEC, STAGES, seed=0, run=run)
+        continued = learn(SOURCE, SPEC, STAGES, RunSettings(seed=0), run=run)
         lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
     assert same(whole, continued)
     assert [(line["step"], line["stage"]) for line in lines] == [(0, 1), (2, 1), (3, 1), (4, 2), (6, 2), (7, 2)]
@@ -185,7 +188,7 @@ def test_resuming_a_finished_run_does_no_step(tmp_path: Path, monkeypatch: pytes
 
 
 def test_a_time_budget_ends_the_run() -> None:
-    found = learn(SOURCE, SPEC, RECIPE, time_budget=1e-6)
+    found = learn(SOURCE, SPEC, RECIPE, RunSettings(time_budget=1e-6))
     assert found.steps == 0
     assert 0 <= found.validation <= 1
 
@@ -212,7 +215,7 @@ def test_a_run_that_diverges_ends_with_its_best_memory() -> None:
 
 
 def test_the_manifest_tells_what_was_done() -> None:
-    manifest = learn(SOURCE, SPEC, RECIPE, seed=3, steps=4).artifact.manifest
+    manifest = learn(SOURCE, SPEC, RECIPE, RunSettings(seed=3, steps=4)).artifact.manifest
     assert manifest.seed == 3
     assert manifest.recipe["steps"] == 4
     assert manifest.retrain.steps in {10, 20, 40}
@@ -264,10 +267,10 @@ def test_quantised_runs_with_learned_labels_are_continued_to_the_same_bits(
 
 
 def test_the_estimate_is_of_the_run_that_would_follow() -> None:
-    found = estimate(SOURCE, SPEC, RECIPE, steps=10)
+    found = estimate(SOURCE, SPEC, RECIPE, RunSettings(steps=10))
     assert found["seconds"] == pytest.approx(10 * found["seconds_per_step"])
     assert found["peak_bytes"] > 50e6
-    assert estimate(SOURCE, SPEC, RECIPE, time_budget=1e-9)["seconds"] == 1e-9
+    assert estimate(SOURCE, SPEC, RECIPE, RunSettings(time_budget=1e-9))["seconds"] == 1e-9
 
 
 class Notes(Silent):
@@ -298,15 +301,15 @@ def test_only_runs_long_enough_to_gain_by_it_are_compiled(
     monkeypatch.setattr("memcli.distillation.speed.why_not_compiled", lambda _: None)
     recipe = RECIPE.changed({"stages": [{"objective": {"network": "convnet:width=8"}}]})
     with pytest.raises(Interrupted):
-        learn(SOURCE, SPEC, recipe, steps=steps, time_budget=time_budget)
+        learn(SOURCE, SPEC, recipe, RunSettings(steps=steps, time_budget=time_budget))
     assert asked == [compiled]
 
 
 def test_steps_that_a_gpu_is_quick_with_are_not_compiled_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("memcli.distillation.speed.why_not_compiled", lambda _: None)
     stages = [{"steps": 1_000_000, "objective": {"network": "convnet:width=16"}}]
-    settings = (SPEC, RECIPE.changed({"stages": stages}))
-    assert [_compiles(*settings, torch.device(kind), None, None, Notes()) for kind in ("cpu", "cuda")] == [True, False]
+    recipe, runs = RECIPE.changed({"stages": stages}), [RunSettings(device=torch.device(k)) for k in ("cpu", "cuda")]
+    assert [_compiles(run, SPEC, recipe, Notes()) for run in runs] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -332,7 +335,7 @@ def test_compiled_runs_are_in_bfloat16_where_that_is_quicker_or_as_asked(
 
     monkeypatch.setattr(Unrolled, "make", eager)
     monkeypatch.setattr("memcli.distillation.speed.quick_in_bfloat16", lambda _: quick)
-    found = learn(SOURCE, SPEC, RECIPE, steps=1, compile=compiled, bfloat16=asked_for)
+    found = learn(SOURCE, SPEC, RECIPE, RunSettings(steps=1, compile=compiled, bfloat16=asked_for))
     assert found.artifact.manifest.provenance["precision"] == expected
     assert set(made) == {expected == "bfloat16"}
 
@@ -343,13 +346,13 @@ def test_a_long_run_on_a_machine_without_a_compiler_says_so_and_goes_on(monkeypa
     progress = Notes()
     found = learn(SOURCE, SPEC, RECIPE, progress=progress)
     assert progress.notes == ["steps are not compiled, and slower for it: there is none"]
-    assert same(found, learn(SOURCE, SPEC, RECIPE, compile=False))
+    assert same(found, learn(SOURCE, SPEC, RECIPE, RunSettings(compile=False)))
 
 
 @pytest.mark.skipif(why_not_compiled(torch.device("cpu")) is not None, reason="no working C++ compiler")
 def test_a_compiled_run_repeats_its_bits_and_equals_the_other_to_rounding() -> None:
     compiled, again, plain = (
-        learn(SOURCE, SPEC, RECIPE, steps=2, compile=how, bfloat16=False) for how in (True, True, False)
+        learn(SOURCE, SPEC, RECIPE, RunSettings(steps=2, compile=how, bfloat16=False)) for how in (True, True, False)
     )
     assert same(compiled, again)
     torch.testing.assert_close(compiled.artifact.memory.bases, plain.artifact.memory.bases, rtol=1e-3, atol=1e-4)

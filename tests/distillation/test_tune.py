@@ -7,6 +7,7 @@ import pytest
 from memcli.data.sources import open_source
 from memcli.distillation import tune as module
 from memcli.distillation.recipe import load_recipe
+from memcli.distillation.settings import RunSettings
 from memcli.distillation.tune import Tried, candidates, tune
 from memcli.errors import UsageError
 from memcli.memory.spec import MemorySpec
@@ -42,12 +43,12 @@ def test_the_better_half_goes_on_for_longer(monkeypatch: pytest.MonkeyPatch) -> 
     specs = tuple(MemorySpec(SOURCE.spec, bases=bases, scale=2, rows=2) for bases in range(1, 6))
     given: list[tuple[int, int]] = []
 
-    def trial(_source, spec, _recipe, _seed, _device, steps, _seconds, *_how) -> Tried:
-        given.append((spec.bases, steps))
-        return Tried(spec, steps, spec.bases / 10)
+    def trial(_source, spec, _recipe, settings, _interrupted) -> Tried:
+        given.append((spec.bases, settings.steps))
+        return Tried(spec, settings.steps, spec.bases / 10)
 
     monkeypatch.setattr(module, "_trial", trial)
-    found = tune(SOURCE, specs, RECIPE, steps=90)
+    found = tune(SOURCE, specs, RECIPE, RunSettings(steps=90))
     assert given == [(1, 6), (2, 6), (3, 6), (4, 6), (5, 6), (5, 10), (4, 10), (3, 10), (5, 15), (4, 15)]
     assert [one.spec.bases for one in found] == [5, 4, 3, 2, 1]
     assert sum(steps for _, steps in given) == 90
@@ -55,7 +56,7 @@ def test_the_better_half_goes_on_for_longer(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_same_steps_give_the_same_trials() -> None:
     specs = candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=192))
-    one, same = (tune(SOURCE, specs, RECIPE, seed=1, steps=20) for _ in range(2))
+    one, same = (tune(SOURCE, specs, RECIPE, RunSettings(seed=1, steps=20)) for _ in range(2))
     assert one == same
     assert len(one) == len(specs)
 
@@ -65,7 +66,7 @@ def test_a_time_budget_is_kept_by_trials_of_no_step() -> None:
         SOURCE,
         candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=192)),
         RECIPE,
-        time_budget=1e-6,
+        RunSettings(time_budget=1e-6),
     )
     assert {one.steps for one in found} == {0}
 

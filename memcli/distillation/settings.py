@@ -1,0 +1,22 @@
+"""How a distillation runs, whatever it learns: its draws, its device, its length, and how its steps are computed."""
+
+from dataclasses import dataclass
+
+import torch
+
+_CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings that learning, tuning and their estimate share."""
+
+    seed: int = 0  # the root of all random choices
+    device: torch.device = _CPU
+    steps: int | None = None  # outer steps
+    time_budget: float | None = None  # seconds; with neither this nor `steps`, the recipe's steps
+    compile: bool | None = None  # whether steps are compiled; None: where the run is long enough and the machine can
+    bfloat16: bool | None = None  # whether their convolutions are done so; None: where compiled steps are quicker by it
+
+
+DEFAULTS = RunSettings()
