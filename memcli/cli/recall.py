@@ -45,7 +45,12 @@ def command(
     ],
     format: Annotated[
         str | None,
-        option(OUTPUT, "--format", metavar="NAME", help="png (a folder), npz or safetensors; else by PATH's suffix."),
+        option(
+            OUTPUT,
+            "--format",
+            metavar="NAME",
+            help="png (a folder), npz, safetensors, parquet, webdataset, pt; else by suffix.",
+        ),
     ] = None,
     encode: Annotated[
         str | None,

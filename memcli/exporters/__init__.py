@@ -17,6 +17,9 @@ EXPORTERS: Registry[Exporter] = Registry(
         "png": "memcli.exporters.png:EXPORTER",
         "npz": "memcli.exporters.npz:EXPORTER",
         "safetensors": "memcli.exporters.safetensors:EXPORTER",
+        "parquet": "memcli.exporters.parquet:EXPORTER",
+        "webdataset": "memcli.exporters.webdataset:EXPORTER",
+        "pt": "memcli.exporters.pt:EXPORTER",
     },
     "memcli.exporters.base:Exporter",
 )

@@ -1,15 +1,18 @@
 """The contract that every exporter runs through."""
 
 import hashlib
+import io
 import itertools
 import json
 import resource
+import tarfile
 import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy
+import pyarrow.parquet
 import pytest
 import torch
 from PIL import Image
@@ -74,10 +77,56 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def read_parquet(path: Path) -> dict[str, Tensor]:
+    table = pyarrow.parquet.read_table(path if path.is_file() else path / "train-00000-of-00001.parquet")
+    told = json.loads(table.schema.metadata[b"huggingface"])["info"]["features"]
+    assert tuple(told["label"]["names"]) == DATA.classes
+    clipped = [torch.from_numpy(numpy.array(picture(image["bytes"]))) for image in table["image"].to_pylist()]
+    return as_trained(
+        clipped, *(torch.tensor(table[name].to_pylist()) for name in ("pixels", "label", "soft_label", "row"))
+    )
+
+
+def read_webdataset(path: Path) -> dict[str, Tensor]:
+    with tarfile.open(path) as shard:
+        files = {entry.name: shard.extractfile(entry).read() for entry in shard}  # type: ignore[union-attr]
+    assert tuple(json.loads(files.pop("__memcli__/classes"))) == DATA.classes
+    of = {end: [content for name, content in files.items() if name.endswith(end)] for end in ("png", "npy", "cls")}
+    told = [json.loads(content) for name, content in files.items() if name.endswith("json")]
+    labels = [int(content) for content in of["cls"]]
+    assert [each["class"] for each in told] == [None if label == MIXTURE else DATA.classes[label] for label in labels]
+    return as_trained(
+        [torch.from_numpy(numpy.array(picture(content))) for content in of["png"]],
+        torch.stack([torch.from_numpy(numpy.load(io.BytesIO(content))) for content in of["npy"]]),
+        torch.tensor(labels),
+        torch.tensor([each["soft_label"] for each in told]),
+        torch.tensor([each["row"] for each in told]),
+    )
+
+
+def picture(content: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(content), formats=["PNG"])
+
+
+def as_trained(clipped: list[Tensor], images: Tensor, labels: Tensor, soft: Tensor, rows: Tensor) -> dict[str, Tensor]:
+    """The exact values, after a look at the pictures beside them."""
+    assert (torch.stack(clipped).permute(0, 3, 1, 2) / 255 - images.clamp(0, 1)).abs().max() <= 1 / 510 + 1e-6
+    return {"images": images, "labels": labels, "soft_labels": soft, "rows": rows}
+
+
+def read_pt(path: Path) -> dict[str, Tensor]:
+    found: dict[str, Tensor] = torch.load(path, weights_only=True)
+    assert tuple(found.pop("classes")) == DATA.classes
+    return found
+
+
 READERS: dict[str, Callable[[Path], dict[str, Tensor]]] = {
     "png": read_png,
     "npz": read_npz,
     "safetensors": read_safetensors,
+    "parquet": read_parquet,
+    "webdataset": read_webdataset,
+    "pt": read_pt,
 }
 
 
@@ -199,7 +248,7 @@ def test_harmless_class_names_stay_and_others_become_numbers() -> None:
     assert class_folders(("Cat", "cat", "dog")) == ["class-0000", "class-0001", "dog"]
 
 
-@pytest.mark.parametrize("name", ["npz", "safetensors"])
+@pytest.mark.parametrize("name", ["npz", "safetensors", "pt", "webdataset"])
 def test_memory_does_not_grow_with_the_images(name: str, tmp_path: Path) -> None:
     data = DataSpec("toy", 3, 32, 32, ("dog", "cat"), (0.5,) * 3, (0.2,) * 3)
     chunk = RecalledChunk(

@@ -154,7 +154,7 @@ def test_progress_counts_images(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"format": "jpg"}, "there is no format 'jpg'. Choose from png, npz, safetensors."),
+        ({"format": "jpg"}, "there is no format 'jpg'. Choose from png, npz, safetensors, "),
         ({"encode": "png"}, "there is no encoding 'png'. Choose `encode` from clip, range."),
         ({"format": "npz", "encode": "range"}, "npz writes values as they are. Leave out `encode`."),
         ({"format": "npz", "per_class": 5}, "5 images per class were asked for, and the memory recalls 4."),
