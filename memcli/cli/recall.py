@@ -93,7 +93,7 @@ def command(
     """
     from memcli.files import atomic
     from memcli.jobs.opening import load
-    from memcli.jobs.recall import preview as write_preview
+    from memcli.jobs.preview import preview as write_preview
     from memcli.jobs.recall import recall
 
     with reporting(quiet=quiet, verbose=verbose) as progress:

@@ -13,7 +13,7 @@ from memcli.files import atomic, memoryfile, runfolder
 from memcli.files.memoryfile import Artifact
 from memcli.files.runfolder import RunFolder
 from memcli.jobs.plan import Plan, grouped, prepared
-from memcli.jobs.recall import preview
+from memcli.jobs.preview import preview
 from memcli.jobs.signals import asked_to_stop
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Callback
@@ -110,7 +110,8 @@ def distill(
             plan.progress.note(f"{name} was damaged and is left out; an older checkpoint is continued")
         trials, found = _learned(plan, run, licence, callback, interrupted)
         sha256 = memoryfile.write(output, found.artifact, force=force)
-        preview(found.artifact.memory, run.path / "preview.png", force=True)
+        real = plan.source.split("train")
+        preview(found.artifact.memory, run.path / "preview.png", real=real, force=True)
         run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
     made = replace(found.artifact, sha256=sha256)
     result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged, trials)

