@@ -43,7 +43,7 @@ def test_a_sheet_has_a_line_for_each_name_with_its_real_image_before_the_others(
     assert shown.sum() == 5 * CELL**2, "images are enlarged by whole pixels, and none is hidden"
     assert real.sum() == CELL**2
     assert real.nonzero()[1].max() < shown.nonzero()[1].min()
-    assert set(real.nonzero()[0]) == set(shown[: CELL + 30].nonzero()[0]), "on the first line"
+    assert set(real.nonzero()[0]) == set(shown[: CELL + 24].nonzero()[0]), "on the first line"
     names = Image.fromarray(sheet[:, : real.nonzero()[1].min()])
     assert all(has_ink(names.crop((0, y, names.width, y + CELL))) for y in (20, 20 + CELL))
 
