@@ -23,10 +23,11 @@ NETWORKS: Registry[Network] = Registry(
         "resnet18": "memcli.networks.resnet:NETWORK",
         "strided": "memcli.networks.strided:NETWORK",
         "torchvision": "memcli.networks.torchvision_models:NETWORK",
+        "timm": "memcli.networks.timm_models:NETWORK",
     },
     "memcli.networks.base:Network",
 )
-_RANDOM_LAYERS = ("Dropout", "StochasticDepth")  # by name, since torchvision is imported only when it is asked for
+_RANDOM_LAYERS = ("Dropout", "StochasticDepth", "DropPath")  # by name: their packages are imported when asked for
 
 
 def build(name: str, data: DataSpec, *, seed: int, purpose: str = "network", step: int = 0) -> nn.Module:
@@ -55,7 +56,7 @@ def names() -> list[tuple[str, str, str]]:
 def stateless(network: nn.Module) -> bool:
     """Whether a training step is a pure function of parameters and images: no buffers, nothing drawn at random."""
     drawn = any(
-        kind in type(module).__name__ and getattr(module, "p", 0) > 0
+        kind in type(module).__name__ and getattr(module, "p", getattr(module, "drop_prob", 0)) > 0
         for module in network.modules()
         for kind in _RANDOM_LAYERS
     )

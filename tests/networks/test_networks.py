@@ -1,6 +1,7 @@
 """The contract that every network meets, and the refusals of `build`."""
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,13 @@ MEMBERS = (
         "torchvision:mobilenet_v3_small",
         "torchvision:squeezenet1_1",
     ),
+    *(("timm:test_vit", "timm:test_efficientnet") if find_spec("timm") else ()),
 )
+FOREIGN = ("torchvision:", "timm:")
 TRAINED = (*SMALL, "alexnet", "vgg11", "resnet18", "resnet18:norm=batch")
-STATELESS = [name for name in MEMBERS if "batch" not in name and "torchvision" not in name]
+STATELESS = [
+    name for name in MEMBERS if "batch" not in name and (not name.startswith(FOREIGN) or name == "timm:test_vit")
+]
 
 
 def spec(channels: int, side: int, classes: int = 4) -> DataSpec:
@@ -104,7 +109,7 @@ def test_stateless_networks_are_twice_differentiable_as_functions(name: str) -> 
 
 def test_own_networks_offer_their_features() -> None:
     data = spec(1, 8)
-    for name in [name for name in MEMBERS if "torchvision" not in name]:
+    for name in [name for name in MEMBERS if not name.startswith(FOREIGN)]:
         network = build(name, data, seed=0).eval()
         assert isinstance(network, Classifier)
         seen = images(data, 2)
@@ -122,6 +127,7 @@ def test_names_tell_how_to_write_each_network() -> None:
         "resnet18",
         "strided",
         "torchvision",
+        "timm",
     ]
     usage = {name: usage for name, usage, _ in names()}
     assert usage["convnet"] == "convnet[:width=128,depth=auto,norm=instance,side=auto]"
@@ -137,14 +143,16 @@ def test_the_table_of_the_documentation_is_true() -> None:
     }
     assert {usage: what for usage, (what, _) in rows.items()} == {usage: summary for _, usage, summary in names()}
     for name, usage, _ in names():
-        network = build("torchvision:resnet18" if name == "torchvision" else name, spec(3, 32, classes=10), seed=0)
+        if name == "timm" and not find_spec("timm"):
+            continue
+        network = build(f"{name}:resnet18" if f"{name}:" in FOREIGN else name, spec(3, 32, classes=10), seed=0)
         assert sum(weight.numel() for weight in network.parameters()) == rows[usage][1]
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("lenet", r"no network 'lenet'\. Choose from convnet\[:width=128.*torchvision:NAME\."),
+        ("lenet", r"no network 'lenet'\. Choose from convnet\[:width=128.*timm:NAME\."),
         ("\x1b[2J", r"no network '\\\\x1b\[2J'"),
         ("convnet:colour=red", r"convnet has no setting 'colour'\. Write convnet\[:width=128"),
         ("alexnet:norm=none", "alexnet has no setting 'norm'. Write alexnet"),
