@@ -4,8 +4,10 @@ Linux is the system that is tested; on macOS and Windows the import and the comm
 Modules that only some systems have are imported inside functions, so that importing memcli needs none of them.
 """
 
+import math
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 # Flags for os.open that a system may lack; it then has no such flag to give.
@@ -22,6 +24,14 @@ def peak_memory() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts it in KiB, macOS in bytes
+
+
+def cores(system: Path = Path("/")) -> int:
+    """The processor cores that this process may use: those that it is bound to, or fewer where its container or its
+    batch job is given fewer. `system` is the root of the file system, of which Linux tells this in /proc and /sys.
+    """
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min([bound, *(max(1, math.ceil(quota)) for quota in _quotas(system))])
 
 
 def lock(descriptor: int) -> None:
@@ -48,6 +58,28 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _quotas(system: Path) -> list[float]:
+    """The cores that control groups allow this process: of its own group and of those above, in versions 2 and 1."""
+    groups = system / "sys/fs/cgroup"
+    pairs = [_numbers(groups / "cpu/cpu.cfs_quota_us") + _numbers(groups / "cpu/cpu.cfs_period_us")]
+    own = next((line[3:] for line in _lines(system / "proc/self/cgroup") if line.startswith("0::")), "/")
+    here = groups / own.strip("/")
+    pairs += [_numbers(folder / "cpu.max") for folder in (here, *here.parents) if folder.is_relative_to(groups)]
+    return [pair[0] / pair[1] for pair in pairs if len(pair) == 2 and min(pair) > 0]
+
+
+def _numbers(path: Path) -> list[int]:
+    """The whole numbers of a small file of the system's; none where there is no such file."""
+    return [int(word) for line in _lines(path) for word in line.split() if word.isdecimal()]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def _windows_peak() -> int:

@@ -92,6 +92,15 @@ def test_a_memory_is_learned_with_plug_ins_and_says_so(memcli: Run, memory: str)
     assert told["recipe"]["stages"][1]["objective"]["optimiser"] == "nesterov"
 
 
+def test_a_recipe_is_listed_and_printed_whole(memcli: Run, site: Path) -> None:
+    assert re.search(
+        r"^hasty +of a plug-in: 3 steps of means, then 2 steps of unrolled$", memcli("recipes").stdout, re.M
+    )
+    (site / "printed.toml").write_text(memcli("recipes", "hasty").stdout)
+    again = json.loads(memcli("recipes", site / "printed.toml", "--json").stdout)["recipe"]
+    assert again == json.loads(memcli("recipes", "hasty", "--json").stdout)["recipe"] | {"name": "printed"}
+
+
 def test_a_format_is_chosen_by_its_suffix(memcli: Run, memory: str) -> None:
     written = memcli("recall", memory, "-o", "images.csv", "--json")
     assert written.returncode == 0, written.stderr
@@ -138,6 +147,14 @@ def test_a_file_of_a_storage_that_is_not_installed_is_refused(memcli: Run, memor
         plugin.write_text(text)
     assert refused.returncode == 4
     assert "unknown storage 'int2'" in refused.stderr
+
+
+def test_checks_tell_of_every_plug_in(memcli: Run) -> None:
+    told = json.loads(memcli("checks", "--json").stdout)
+    faults = {plugin["name"]: plugin["fault"] for plugin in told["plugins"]}
+    assert all(faults[name] is None for group in ENTRY_POINTS.values() for name in group)
+    assert "cannot be imported" in faults["spoilt"]
+    assert "and no Network" in faults["stray"]
 
 
 def test_a_broken_plug_in_is_named_and_left_out(memcli: Run, memory: str) -> None:

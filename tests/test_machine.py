@@ -119,3 +119,27 @@ def test_windows_locks_the_first_byte(monkeypatch: pytest.MonkeyPatch, tmp_path:
     ):
         pytest.fail("the block must not run")
     assert held
+
+
+@pytest.mark.parametrize(
+    ("files", "most"),
+    [
+        ({}, 10**6),
+        ({"sys/fs/cgroup/cpu.max": "150000 100000"}, 2),
+        ({"sys/fs/cgroup/cpu.max": "max 100000"}, 10**6),
+        ({"proc/self/cgroup": "0::/job/step", "sys/fs/cgroup/job/cpu.max": "50000 100000"}, 1),
+        ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "100000", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"}, 1),
+        ({"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"}, 10**6),
+    ],
+)
+def test_cores_are_those_that_a_container_is_given(
+    files: dict[str, str], most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)
+    assert machine.cores(tmp_path) == min(16, most)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert machine.cores(tmp_path) == 1

@@ -7,6 +7,7 @@ import typer
 
 from memcli import __version__
 from memcli.cli._boundary import Boundary, prepare_process
+from memcli.cli._completion import completed
 from memcli.cli._flags import Command
 from memcli.registry import Registry
 
@@ -20,6 +21,8 @@ COMMANDS: Registry[Callable[..., None]] = Registry(
         "eval": "memcli.cli.evaluate:command",
         "continual": "memcli.cli.continual:command",
         "inspect": "memcli.cli.inspect:command",
+        "recipes": "memcli.cli.recipes:command",
+        "checks": "memcli.cli.checks:command",
     },
     "collections.abc:Callable",
 )
@@ -37,7 +40,7 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 for _name, _command in COMMANDS.working().items():
-    app.command(_name, cls=Command)(_command)
+    app.command(_name, cls=Command)(completed(_command))
 
 
 def _show_version(wanted: bool) -> None:

@@ -128,6 +128,10 @@ class Recipes(Registry[Recipe]):
         """All versions of memcli's own, such as `best@1`."""
         return tuple(sorted(path.stem for path in _FOLDER.glob("*@*.toml")))
 
+    def version(self, name: str) -> str | None:
+        """The version that a name of memcli's own means; None for a plug-in's recipe."""
+        return name if name in self.versions else self._own.get(name)
+
     def __contains__(self, name: object) -> bool:
         return name in self.versions or super().__contains__(name)
 
