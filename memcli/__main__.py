@@ -8,7 +8,7 @@ from memcli.registry import PluginWarning
 
 
 def main() -> None:
-    """Run the command line. A plug-in that is left out is told in one line, as other messages are."""
+    """Run the command line. A plug-in that is left out is reported in one line, as other messages are."""
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

@@ -8,7 +8,7 @@ import sys
 
 
 class MemcliError(Exception):
-    """An expected failure. `what` is the finding; `do` is the next thing to type or to change."""
+    """An expected failure. `what` is wrong; `do` is the next thing to type or to change."""
 
     exit_code = 1
 
@@ -66,7 +66,7 @@ class Interrupted(MemcliError):
 
 
 def out_of_memory(error: BaseException) -> str | None:
-    """What ran out of memory, "device" or "machine", where that is what `error` says; else None."""
+    """What ran out of memory by `error`, "device" or "machine"; None for other errors."""
     torch = sys.modules.get("torch")
     if torch and isinstance(error, torch.OutOfMemoryError):
         return "device"

@@ -1,4 +1,4 @@
-"""What differs from one operating system to the next: the peak of memory, the lock of a file, flags of opening.
+"""What differs between operating systems: the peak of memory, the lock of a file, flags of opening.
 
 Linux is the system that is tested; on macOS and Windows the import and the commands are meant to work, untested.
 Modules that only some systems have are imported inside functions, so that importing memcli needs none of them.
@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Flags for os.open that a system may lack; it then has no such flag to give.
-BINARY = getattr(os, "O_BINARY", 0)  # Windows alone translates line ends, unless it is told not to
+# Flags for os.open; 0 where the system does not have them.
+BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows changes line ends
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
@@ -40,8 +40,8 @@ def lock(descriptor: int) -> None:
         import msvcrt
 
         try:
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # the first byte; it need not be there
-        except PermissionError as error:  # so Windows says that it is locked
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)  # the first byte; the file may be empty
+        except PermissionError as error:  # Windows raises it for a locked file
             raise BlockingIOError(*error.args) from error
     else:
         import fcntl
@@ -50,7 +50,7 @@ def lock(descriptor: int) -> None:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Put the names in `folder` on disk. Windows cannot open folders, and needs no such thing."""
+    """Write the names in `folder` to disk. Windows cannot open folders, and need not."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

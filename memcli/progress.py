@@ -1,4 +1,4 @@
-"""How long work reports: the core never prints, it is handed a Progress (by default a silent one) and a Callback."""
+"""How long work reports: the library never prints, it calls a Progress (by default a silent one) and a Callback."""
 
 from typing import Any, Protocol
 
@@ -7,7 +7,7 @@ class Progress(Protocol):
     """Where a long job reports. `unit` is what `done` and `total` count ("steps", "s", "images")."""
 
     def begin(self, title: str, total: float | None, unit: str = "steps", done: float = 0) -> None:
-        """A stage starts, `done` of `total` being behind it. `total` None: its length is not known."""
+        """A stage starts, with `done` of `total` done already. `total` None: its length is not known."""
 
     def update(self, done: float, **figures: float) -> None:
         """The stage is at `done` of `total`; `figures` are its latest measurements by name."""
@@ -16,7 +16,7 @@ class Progress(Protocol):
         """The stage is over."""
 
     def note(self, message: str) -> None:
-        """Something that the user should know: a guess that was made, a choice that was changed."""
+        """A message for the user: a guess that was made, or a choice that was changed."""
 
 
 class Silent:
@@ -34,7 +34,7 @@ class Silent:
 class Callback:
     """Follows a distillation from Python: override what is needed. Each is called on the thread that distils.
 
-    For trackers: a class that hands `on_look`'s figures on is a few lines (docs/api.md has one).
+    For trackers: a class that passes on the figures of `on_look` has a few lines (docs/api.md has one).
     """
 
     def on_step(self, step: int, loss: float) -> None:

@@ -1,8 +1,8 @@
-"""Kinds of things that can be named, and where each is: sources, networks, objectives, ... No torch.
+"""Registries: the members of a kind by name, such as sources, networks or objectives. No torch.
 
 A member is one file of the package and one line of its kind's registry, or an entry point of an installed package: an
 entry point of the group `memcli.networks` named `tiny` is the network `tiny`. A member is imported when it is first
-asked for, so that a registry costs nothing, and a plug-in that is broken harms nobody who does not name it.
+used, so that a registry costs nothing, and a broken plug-in matters only to those who name it.
 """
 
 import warnings
@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 
 class PluginWarning(UserWarning):
-    """A plug-in is left out, since it is broken."""
+    """A plug-in is left out because it is broken."""
 
 
 class Registry(Mapping[str, T], Generic[T]):
     """The members of one kind by name, as a read-only mapping: memcli's own in their order, then plug-ins by name, then
-    what was added.
+    added ones.
 
-    `noun` says what a member is ("network"), `group` is that of the entry points ("memcli.networks"), `own` tells
-    where memcli's members are, as "module:attribute", and `contract` is the class that a member is an instance of.
+    `noun` is the word for a member ("network"), `group` the group of the entry points ("memcli.networks"), `own` has
+    the place of each of memcli's members, as "module:attribute", and `contract` is the class of all members.
     A plug-in does not replace a member of memcli's own.
     """
 
@@ -40,8 +40,8 @@ class Registry(Mapping[str, T], Generic[T]):
     @cached_property
     def plugins(self) -> dict[str, EntryPoint]:
         """The entry points of the group by name, sorted."""
-        found = sorted(entry_points(group=self.group), key=lambda point: point.name)
-        return {point.name: point for point in found if point.name not in self._own}
+        points = sorted(entry_points(group=self.group), key=lambda point: point.name)
+        return {point.name: point for point in points if point.name not in self._own}
 
     def __getitem__(self, name: str) -> T:
         """The member of that name. KeyError where there is none, UsageError where its plug-in is broken."""
@@ -63,7 +63,7 @@ class Registry(Mapping[str, T], Generic[T]):
     def add(self, name: str, member: T) -> None:
         """Add a member for this process alone, such as a network of a notebook.
 
-        Raises UsageError where the name is taken, or the member is not what the kind asks for.
+        Raises UsageError where the name is taken, or the member is not an instance of the contract.
         """
         if name in self:
             raise UsageError(f"there is a {self.noun} {printable(name)!r} already", do="Choose another name")
@@ -80,26 +80,26 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def working(self) -> dict[str, T]:
         """All members that can be imported; a warning names each plug-in that cannot."""
-        found = {}
+        members = {}
         for name in self:
             try:
-                found[name] = self[name]
+                members[name] = self[name]
             except UsageError as error:
                 warnings.warn(str(error), PluginWarning, stacklevel=2)
-        return found
+        return members
 
     def _load(self, name: str) -> T:
         if name in self._own:
-            found: T = _attribute(self._own[name])
-            return found
+            own: T = _attribute(self._own[name])
+            return own
         point = self.plugins[name]
-        given = f"the plug-in {printable(point.value)!r} of the {self.noun} {printable(name)!r}"
+        plugin = f"the plug-in {printable(point.value)!r} of the {self.noun} {printable(name)!r}"
         try:
             member: Any = point.load()
-        except Exception as error:  # a stranger's module may raise anything
-            told = printable(f"{type(error).__name__}: {error}")
-            raise UsageError(f"{given} cannot be imported: {told}", do="Repair or uninstall it") from error
-        self._require(member, given, "Let its entry point name an instance; docs/extending.md has an example")
+        except Exception as error:  # a module of others may raise anything
+            reason = printable(f"{type(error).__name__}: {error}")
+            raise UsageError(f"{plugin} cannot be imported: {reason}", do="Repair or uninstall it") from error
+        self._require(member, plugin, "Let its entry point name an instance; docs/extending.md has an example")
         result: T = member
         return result
 
@@ -110,6 +110,6 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 def _attribute(where: str) -> Any:
-    """What "module:attribute" names."""
+    """The object at "module:attribute"."""
     module, _, name = where.partition(":")
     return getattr(import_module(module), name)

@@ -1,8 +1,8 @@
 """Randomness: one root seed, and a separate stream for every (purpose, step, rank).
 
 Every draw comes from a generator made here, so a run that is resumed needs its counters only, and the global
-generators of torch, numpy and random are left as they were found. Draws are made on the CPU, so that they are the
-same whatever device they are used on.
+generators of torch, numpy and random stay as they were. Draws are made on the CPU, so that they are the same on every
+device.
 """
 
 import hashlib

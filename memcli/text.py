@@ -1,4 +1,4 @@
-"""Text that comes from outside: escaping it before it is printed, and parsing `name:key=value` descriptions."""
+"""Text from outside: escaped before it is printed; and `name:key=value` descriptions, parsed."""
 
 import unicodedata
 

@@ -26,15 +26,15 @@ def heat_map(matrix: Matrix, title: str) -> str:
 
 
 def curves(lines: Mapping[str, Sequence[float | None]], title: str) -> str:
-    """A line for each name: accuracies in [0, 1] by the number of the task; a gap where one is None."""
+    """A line for each name: accuracies in [0, 1] by the number of the task, with a gap where a value is None."""
     drawn = []
     for index, (name, values) in enumerate(lines.items()):
         colour = _COLOURS[index % len(_COLOURS)]
         points = [_point(number, value, len(values)) for number, value in enumerate(values)]
         drawn += [
-            f'<line x1="{one[0]:.2f}" y1="{one[1]:.2f}" x2="{two[0]:.2f}" y2="{two[1]:.2f}" stroke="{colour}"/>'
-            for one, two in pairwise(points)
-            if one and two
+            f'<line x1="{left[0]:.2f}" y1="{left[1]:.2f}" x2="{right[0]:.2f}" y2="{right[1]:.2f}" stroke="{colour}"/>'
+            for left, right in pairwise(points)
+            if left and right
         ]
         drawn += [f'<circle cx="{p[0]:.2f}" cy="{p[1]:.2f}" r="2" fill="{colour}"/>' for p in points if p]
         at = _EDGE + _SIDE - 12 - 16 * index

@@ -3,9 +3,9 @@
     digits/  index.json                   the stream, and the files and checksums of every finished task
              task-000.safetensors         the memory of a task: an ordinary memory file
              network-000.safetensors      the weights after that task, from the memories so far
-             figures.json                 what the stream came to, once it is finished and measured
+             figures.json                 the figures of the stream, once it is finished and measured
 
-The index is written last and replaced whole, so that what it names is complete whenever a run is killed.
+The index is written last and replaced whole, so that all files that it names are complete whenever a run is killed.
 """
 
 import os
@@ -38,24 +38,24 @@ class Folder:
 
     @property
     def finished(self) -> int:
-        """Tasks whose memory and network are there."""
+        """The number of tasks whose memory and network are written."""
         return len(self.entries)
 
     def memories(self) -> dict[str, Artifact]:
         """The memory of every finished task, by file name.
 
-        Raises MemoryFileError where a file is damaged, or not the one that the index tells of.
+        Raises MemoryFileError where a file is damaged, or not the one that the index names.
         """
-        found = {}
+        artifacts = {}
         for number, entry in enumerate(self.entries):
             name = memory_name(number)
-            found[name] = memoryfile.read(self.path / name)
-            if found[name].sha256 != entry["memory_sha256"]:
+            artifacts[name] = memoryfile.read(self.path / name)
+            if artifacts[name].sha256 != entry["memory_sha256"]:
                 raise MemoryFileError(
-                    f"{printable(str(self.path / name))} is not the file that {INDEX} tells of",
+                    f"{printable(str(self.path / name))} is not the file that {INDEX} names",
                     do="Start afresh with `force`",
                 )
-        return found
+        return artifacts
 
     def network(self, number: int) -> nn.Module:
         """The network after task `number`, in evaluation mode."""
@@ -70,7 +70,7 @@ class Folder:
         write_json(self.path / INDEX, {"format": _FORMAT, **self.settings, "tasks": self.entries})
 
     def figures(self) -> dict[str, Any] | None:
-        """What `measured` was given, or None where the stream was not measured yet."""
+        """The figures that `measured` kept, or None where the stream was not measured yet."""
         path = self.path / FIGURES
         return read_json(path) if path.exists() else None
 
@@ -109,9 +109,9 @@ def _opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
     if exists:
         refuse_existing(path, "holds a stream already", resume=resume, force=force)
     if resume and exists:
-        found = read_json(path / INDEX)
-        tasks = found.pop("tasks", None)
-        require_same(found, {"format": _FORMAT, **settings}, f"the stream in {shown}")
+        index = read_json(path / INDEX)
+        tasks = index.pop("tasks", None)
+        require_same(index, {"format": _FORMAT, **settings}, f"the stream in {shown}")
         return Folder(path, dict(settings), _entries(tasks, shown))
     (path / FIGURES).unlink(missing_ok=True)
     folder = Folder(path, dict(settings))
@@ -119,9 +119,9 @@ def _opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
     return folder
 
 
-def _entries(found: Any, shown: str) -> list[dict[str, str]]:
-    """The index's entries; MemoryFileError where they are not what `Folder.add` writes."""
+def _entries(tasks: Any, shown: str) -> list[dict[str, str]]:
+    """The entries of the index; MemoryFileError where `Folder.add` cannot have written them."""
     keys = {"task", "memory", "memory_sha256", "network"}
-    if not isinstance(found, list) or not all(isinstance(each, dict) and set(each) == keys for each in found):
+    if not isinstance(tasks, list) or not all(isinstance(each, dict) and set(each) == keys for each in tasks):
         raise MemoryFileError(f"the index in {shown} is damaged", do="Start afresh with `force`")
-    return list(found)
+    return list(tasks)

@@ -53,10 +53,10 @@ def learn_task(
             plan.refine, spec, network, seen.weights, places, len(stream.data.classes), seen.others
         )
         memory = _refined(memory, objective, own, plan, seed, progress or Silent(), task.name)
-    told = provenance(data.name, own.fingerprint(data.classes), None, torch=torch.__version__)
+    source = provenance(data.name, own.fingerprint(data.classes), None, torch=torch.__version__)
     recipe = {"name": "continual", "benchmark": stream.benchmark, "task": number, **plan.to_json()}
     training = plan.training(number + 1, len(stream.tasks))
-    return Artifact(stored(memory), Manifest(spec, recipe, seed, training, told, {}))
+    return Artifact(stored(memory), Manifest(spec, recipe, seed, training, source, {}))
 
 
 def retrain_all(
@@ -84,7 +84,7 @@ def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
 
 
 def _cells(data: DataSpec, plan: Plan, floats: int) -> int:
-    """How many cells: none where images are too large, or to tell each pixel's cell took over a quarter of `floats`."""
+    """How many cells; none where images are too large, or a number for each pixel takes over a quarter of `floats`."""
     pixels = data.height * data.width
     return min(round(plan.cells * pixels), most_cells(data)) if 4 * pixels <= floats else 0
 

@@ -1,4 +1,4 @@
-"""What a stream of tasks came to: the matrix of accuracies, what is derived from it, and the two lines beside it."""
+"""The figures of a stream of tasks: the matrix of accuracies, its means, and two baselines."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -16,7 +16,7 @@ from memcli.networks import build
 from memcli.progress import Progress
 from memcli.training.loop import train
 
-_BATCH = 2000  # test images looked at together
+_BATCH = 2000  # test images in one pass
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Figures:
 
     matrix: tuple[tuple[float | None, ...], ...]  # [i][j]: the network after task i on task j; None for j > i
     joint: float  # of a network trained on the training images of all tasks, by the same recipe
-    random: float  # of one trained on as many raw training images as the budget pays for, by the same recipe
+    random: float  # of one trained on as many raw training images as fit in the budget, by the same recipe
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -59,8 +59,8 @@ def _mean(values: "tuple[float | None, ...] | list[float | None]") -> float:
 def accuracies(stream: Stream, networks: list[nn.Module], number: int) -> list[float]:
     """The share of task `number`'s test images that each network gives its own label.
 
-    The images are prepared once for all networks. Where the stream tells the task of an image, only the task's classes
-    are possible answers.
+    The images are prepared once for all networks. Where a test image comes with its task, only the task's classes are
+    possible answers.
     """
     task, data = stream.tasks[number], stream.data
     images = task.test()
@@ -74,15 +74,15 @@ def accuracies(stream: Stream, networks: list[nn.Module], number: int) -> list[f
             if stream.masked:
                 logits = logits.masked_fill(barred, -math.inf)
             right[index] += (logits.argmax(1) == labels).sum()
-    found: list[float] = (right.double() / len(images)).tolist()
-    return found
+    shares: list[float] = (right.double() / len(images)).tolist()
+    return shares
 
 
 def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | None = None) -> tuple[float, float]:
-    """The upper line and the lower one: mean accuracy over all tasks of networks that saw real training images.
+    """The joint and the random baseline: mean accuracy over all tasks of networks trained on real images.
 
-    The first saw all of every task's, the second as many as the memory's floats would hold as raw pixels, drawn at
-    random in equal numbers from every task. `stream` must be one whose tasks are not finished.
+    The first is trained on all images of every task, the second on as many as the memory's floats would hold as raw
+    pixels, drawn at random in equal numbers from every task. The tasks of `stream` must not be finished.
     """
     parts = [task.train() for task in stream.tasks]
     each = stream.floats_per_task // stream.data.floats_per_image
@@ -90,14 +90,14 @@ def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | Non
         part.subset(torch.randperm(len(part), generator=seeds.generator(seed, "raw images", number))[:each])
         for number, part in enumerate(parts)
     ]
-    recipe, found = plan.on_real, []
+    recipe, means = plan.on_real, []
     for title, chosen in (("training on all images", parts), ("training on raw images of the budget", few)):
         network = build(recipe.network, stream.data, seed=seed)
         batch = _real(stream, chosen).batches(recipe.batch, seed)
         train(network, recipe, batch, progress, seed=seed, title=title)
         reached = [accuracies(stream, [network], number)[0] for number in range(len(stream.tasks))]
-        found.append(sum(reached) / len(reached))
-    return found[0], found[1]
+        means.append(sum(reached) / len(reached))
+    return means[0], means[1]
 
 
 def _real(stream: Stream, parts: list[LabelledImages]) -> TrainingSet:

@@ -1,14 +1,14 @@
 """Pilots: networks in joint training on one task's real images beside the memories of the tasks before it.
 
-They tell two things. The weights along the way are where the joint objective starts from. And where the network begins
-with a linear layer, they tell which directions of the image space joint training uses: the gradient of its weights W is
+They have two uses. The joint objective starts from their weights at several times of the training. And where the
+network begins with a linear layer, they show which directions of the image space joint training uses: the gradient of
+its weights W is
 
     ∇_W L = Σ_i δ_i x_iᵀ        (hidden units, pixels)
 
-summed over the task's images x_i. A memory with K bases can only put rank K into it, so the best K bases, in the sense
-of least squares over all of training, are the leading right singular vectors of the gradients that the task's real
-images gave. They say far more than the singular vectors of the images themselves, most of whose variance tells no
-classes apart.
+summed over the task's images x_i. A memory with K bases gives it rank K at most, so the best K bases, in the sense of
+least squares over all of training, are the leading right singular vectors of the gradients from the task's real images.
+They serve far better than the singular vectors of the images, since most variance of images does not separate classes.
 """
 
 from dataclasses import dataclass, replace
@@ -30,23 +30,23 @@ from memcli.training.loop import Batch, share_of_rate, train
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What the pilots of a task showed."""
+    """The result of the pilots of a task."""
 
-    weights: list[Tensors]  # on the way, at every look of every pilot
+    weights: list[Tensors]  # at every look of every pilot
     directions: Tensor | None  # (pilots · hidden units, pixels): G = Σ rate · ∇_W L; None: no linear layer first
-    others: tuple[Tensor, Tensor] | None  # images and label vectors that the task's were mixed with
+    others: tuple[Tensor, Tensor] | None  # images and label vectors that the task's images were mixed with
 
 
 def fly(
     plan: Plan, data: DataSpec, images: LabelledImages, past: TrainingSet | None, earlier: int, tasks: int, seed: int
 ) -> tuple[nn.Module, Seen]:
-    """Train the pilots of a task with training `images`, labelled with the classes of `data`; and the last of them.
+    """Train the pilots of a task with training `images`, labelled with the classes of `data`. Returns the last of them.
 
-    `past` is what the memories of the `earlier` tasks before it recall, of `tasks` in all. `seed` is the task's.
+    `past`: all that the memories of the `earlier` tasks recall; there are `tasks` in total. `seed` is the task's.
     """
     pixels, labels = images.normalised(data), one_hot(images.labels, len(data.classes)).float()
     steps = max(1, plan.pilot_steps // plan.looks)  # from one look to the next
-    whole = replace(plan.retrain, steps=steps * plan.looks, noise=0.0)  # the mixture adds it, to each kind its own
+    whole = replace(plan.retrain, steps=steps * plan.looks, noise=0.0)  # `mixture` adds noise to each kind of image
     weights: list[Tensors] = []
     totals: list[Tensor] = []
     for pilot in range(plan.pilots):
@@ -86,8 +86,8 @@ def mixture(
 ) -> Batch:
     """Minibatches in which every task has the same share: the earlier ones, the present one, those to come.
 
-    A task that is still to come is stood in for by the present one with its pixels in an order of its own. Real images
-    and recalled ones have Gaussian noise of the plan's two standard deviations added; `first`: see memcli.data.noise.
+    In place of a task to come stands the present one with its pixels permuted, differently for each. Real and recalled
+    images get Gaussian noise, each with its standard deviation in the plan; `first`: see memcli.data.noise.
     """
     coming = tasks - earlier - 1 if plan.future else 0
     count, area = plan.retrain.batch, pixels[0].numel()

@@ -12,21 +12,21 @@ from memcli.training.recipe import TrainRecipe
 class Plan:
     """How each task's memory is made, and how networks are trained on all of them.
 
-    A pilot is a network that is trained on the present task's real images beside the memories of the earlier tasks: it
-    shows what joint training asks of this task (memcli/continual/pilot.py).
+    A pilot is a network that is trained on the present task's real images and the memories of the earlier tasks
+    (memcli/continual/pilot.py).
     """
 
-    retrain: TrainRecipe  # how a network is trained on the memories of all tasks, and but for its noise on real images
-    least: float  # share of its steps that few memories take; more take as many as their share of the tasks
+    retrain: TrainRecipe  # how a network is trained on the memories of all tasks, and, with other noise, on real images
+    least: float  # the least share of its steps, for few memories; otherwise the share is that of the tasks so far
     real_noise: float  # standard deviation of the noise on real images, in pilots and in both baselines
     pilots: int  # networks a task
-    pilot_steps: int  # steps of SGD of each, by `retrain` in all else
-    looks: int  # times that a pilot is looked at, evenly over its training
-    future: bool  # whether tasks that are still to come are stood in for, by the present task with pixels permuted
+    pilot_steps: int  # steps of SGD of each; all else is as in `retrain`
+    looks: int  # how often a pilot is looked at, evenly over its training
+    future: bool  # whether pilots also train on stand-ins for tasks to come: the present task with permuted pixels
     share: float  # of a task's budget, spent on bases; 0: as MemorySpec.from_budget chooses
     scale: int  # s of the memories
-    cells: float  # of the memories, as a share of the pixels, where the budget and the images allow them; 0: none
-    refine: Unrolled  # the joint objective that goes on from there
+    cells: float  # of the memories, as a share of the pixels, where budget and images allow cells; 0: none
+    refine: Unrolled  # the joint objective, which improves the memory after its start
     refine_lr: float  # the rate of its inner training
     outer: Outer
     refine_steps: int  # outer steps a task; 0: the start is kept

@@ -1,4 +1,4 @@
-"""One run of a benchmark: every task in turn, then what it came to."""
+"""One run of a benchmark: every task in turn, then the figures."""
 
 from collections.abc import Callable
 from typing import Any
@@ -22,12 +22,11 @@ def run_stream(
     progress: Progress | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Figures:
-    """Learn the stream, going on after the tasks that `folder` has, and measure it.
+    """Learn the tasks of the stream that `folder` does not have yet, and measure the stream.
 
-    Each task's training images are read once, while it is the present one. `open_stream` makes the stream anew for the
-    baselines, which need the images of all tasks, after the memories are done. A folder that was measured already only
-    tells its figures. Raises Interrupted between two tasks
-    where `interrupted()` turns true.
+    Each task's training images are read once, while it is the present one. `open_stream` makes the stream again for the
+    baselines, which need the images of all tasks, after the memories are done. Where the folder was measured already,
+    its figures are returned. Raises Interrupted between two tasks where `interrupted()` turns true.
     """
     if (known := folder.figures()) is not None:
         return Figures.from_json(known)
@@ -57,14 +56,14 @@ def _matrix(stream: Stream, folder: Folder, progress: Progress) -> tuple[tuple[f
     """[i][j]: the accuracy on task j of the network after task i, None where j comes later."""
     tasks = len(stream.tasks)
     networks = [folder.network(number) for number in range(tasks)]
-    found: list[list[float | None]] = [[None] * tasks for _ in range(tasks)]
+    matrix: list[list[float | None]] = [[None] * tasks for _ in range(tasks)]
     progress.begin("testing", tasks, "tasks")
     for number in range(tasks):
         for after, reached in enumerate(accuracies(stream, networks[number:], number), start=number):
-            found[after][number] = reached
+            matrix[after][number] = reached
         progress.update(number + 1)
     progress.end()
-    return tuple(map(tuple, found))
+    return tuple(map(tuple, matrix))
 
 
 def floats(folder: Folder) -> int:
@@ -73,5 +72,5 @@ def floats(folder: Folder) -> int:
 
 
 def settings(benchmark: str, stream: Stream, plan: Plan, seed: int) -> dict[str, Any]:
-    """All that determines a run, as the index tells it."""
+    """All settings that determine a run, as the index holds them."""
     return {"benchmark": benchmark, "seed": seed, "data": stream.data.to_json(), "plan": plan.to_json()}

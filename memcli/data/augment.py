@@ -1,8 +1,8 @@
-"""Differentiable augmentation of normalised images [DSA]: flip, shift, scale, rotate, colour, cutout.
+"""Differentiable augmentation of normalised images [DSA], by the operations of memcli.data.augmentations.
 
-Every operation is affine in the images, with coefficients that are drawn apart from them: `draw` makes tensors, and
-`apply` uses them. So one draw may serve recalled and real images alike, a training step may be run again, and
-derivatives of any order exist. Geometry is a product with matrices of linear interpolation along one side, which is
+Every operation is affine in the images, with coefficients that do not depend on them: `draw` makes tensors, and
+`apply` uses them. So recalled and real images can share a draw, a training step can be run again, and derivatives of
+any order exist. Geometry is a product with matrices of linear interpolation along one side, which is
 deterministic on every device; pixels beyond the border repeat it. A rotation is three shears (Paeth, "A Fast Algorithm
 for General Raster Rotation", 1986).
 
@@ -35,11 +35,11 @@ class Augmentation:
 
         A pure function of its arguments; on the CPU. Empty where nothing is to be done.
         """
-        found: list[Tensor] = []
+        draws: list[Tensor] = []
         for name in augmentations(self.text):
             uniform = torch.rand(count, 3, generator=generator(seed, f"augment {name}", step))
-            found += AUGMENTATIONS[name].draw(uniform, shape)
-        return tuple(found)
+            draws += AUGMENTATIONS[name].draw(uniform, shape)
+        return tuple(draws)
 
     def apply(self, images: Tensor, draws: tuple[Tensor, ...]) -> Tensor:
         """`images` (n, C, H, W) under `draws` of `draw`, whose count is n or 1."""

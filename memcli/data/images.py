@@ -46,7 +46,7 @@ class LabelledImages:
     def normalised(self, spec: DataSpec, indices: Tensor | None = None) -> Tensor:
         """(pixel / 255 - mean) / std of the images numbered `indices` (default all), whitened where `spec` says so.
 
-        (n, C, H, W) float32, where the images are.
+        (n, C, H, W) float32, on the device of the images.
         """
         if tuple(self.images.shape[1:]) != spec.shape:
             raise DataError(

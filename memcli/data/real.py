@@ -9,7 +9,7 @@ from memcli.data.spec import DataSpec
 
 
 class RealImages:
-    """Class-balanced minibatches of real images, pure in (seed, step)."""
+    """Class-balanced minibatches of real images, each a function of (seed, step) alone."""
 
     def __init__(self, images: LabelledImages, spec: DataSpec, device: torch.device) -> None:
         self._images, self._spec, self._device = images, spec, device

@@ -1,4 +1,4 @@
-"""What a data set is, in plain numbers. No torch."""
+"""A data set, described in plain numbers. No torch."""
 
 import math
 from dataclasses import asdict, dataclass
@@ -7,12 +7,12 @@ from typing import Any, Self
 from memcli.errors import UsageError
 
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
-LEAST_GAIN, MOST_GAIN = 1e-3, 1e3  # of the factors of a whitening: beyond what any images have, and safe to invert
+LEAST_GAIN, MOST_GAIN = 1e-3, 1e3  # of the factors of a whitening: wider than those of any images, and safe to invert
 
 
 @dataclass(frozen=True)
 class DataSpec:
-    """All that a network or a memory must know of a data set.
+    """All that a network or a memory needs to know about a data set.
 
     Images are float32, (pixel / 255 - mean) / std per channel, of shape (channels, height, width); where `zca` is not
     empty, whitened after that (memcli.data.whitening).

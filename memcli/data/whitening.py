@@ -3,7 +3,7 @@
 The covariance of images has (C·H·W)² numbers, far more than a memory. Averaged over places and directions it is, at
 every spatial frequency, one (C, C) matrix S that depends on the frequency's length alone; lengths are rounded to whole
 cycles along the longer side of the image, and frequencies of one rounded length are a ring. The symmetric root of its
-inverse, which is what ZCA is, then acts on every ring by itself:
+inverse, which is ZCA, then acts on each ring alone:
 
     W_r = α (S_r + ε m I)^(-1/2)          S_r = mean over images and frequencies of the ring of Re f fᴴ
 
@@ -27,26 +27,26 @@ REGULARISER = 0.1  # ε, as a share of the mean eigenvalue: [KIP]'s for CIFAR-10
 
 
 def whitened(images: Tensor, data: DataSpec) -> Tensor:
-    """W applied to normalised images, (n, C, H, W); the images themselves where `data` has no whitening."""
+    """W applied to normalised images, (n, C, H, W); the same images where `data` has no whitening."""
     return _filtered(images, data, inverse=False)
 
 
 def unwhitened(images: Tensor, data: DataSpec) -> Tensor:
-    """The normalised images, (n, C, H, W), that `whitened` makes these from."""
+    """The inverse of `whitened`: normalised images, (n, C, H, W)."""
     return _filtered(images, data, inverse=True)
 
 
 def fitted(batches: Iterable[Tensor], data: DataSpec, regulariser: float = REGULARISER) -> tuple[float, ...]:
-    """What `DataSpec.zca` holds: the factors of W_r, ring after ring, each by the rows of its lower triangle.
+    """The numbers of `DataSpec.zca`: the factors of W_r, ring after ring, each by the rows of its lower triangle.
 
-    `batches`: normalised images, (n, C, H, W), in any number of pieces.
+    `batches`: normalised images, (n, C, H, W), in any number of parts.
     """
     rings = _rings(data.height, data.width, data.rings).flatten()  # (H·W,)
     sums = torch.zeros(data.rings, data.channels, data.channels, dtype=torch.float64)
     count = 0
     for images in batches:
-        found = torch.fft.fft2(images.double(), norm="ortho").flatten(2)  # (n, C, H·W)
-        products = torch.einsum("ncf,ndf->fcd", found, found.conj()).real
+        spectrum = torch.fft.fft2(images.double(), norm="ortho").flatten(2)  # (n, C, H·W)
+        products = torch.einsum("ncf,ndf->fcd", spectrum, spectrum.conj()).real
         sums.index_add_(0, rings, products)
         count += len(images)
     sizes = torch.bincount(rings, minlength=data.rings).clamp(min=1).double()  # a long image leaves some rings empty
@@ -85,6 +85,6 @@ def _matrices(data: DataSpec, inverse: bool) -> Tensor:
 def _filtered(images: Tensor, data: DataSpec, *, inverse: bool) -> Tensor:
     if not data.zca:
         return images
-    found = torch.fft.rfft2(images)
-    matrices = _matrices(data, inverse).to(device=images.device, dtype=found.dtype)
-    return torch.fft.irfft2(torch.einsum("nchw,hwdc->ndhw", found, matrices), s=images.shape[-2:])
+    spectrum = torch.fft.rfft2(images)
+    matrices = _matrices(data, inverse).to(device=images.device, dtype=spectrum.dtype)
+    return torch.fft.irfft2(torch.einsum("nchw,hwdc->ndhw", spectrum, matrices), s=images.shape[-2:])

@@ -1,4 +1,4 @@
-"""The outer loop's state: what moves, its optimiser, its average, and the best point so far."""
+"""The state of the outer loop: the point that moves, its optimiser, its average, and the best point so far."""
 
 import math
 from dataclasses import dataclass, fields
@@ -13,13 +13,13 @@ from memcli.errors import DivergedError
 from memcli.memory.memory import Memory
 from memcli.objectives import Outcome
 
-_LAST_RATE = 0.1  # the share of the rate that is left at the end of its decay
+_LAST_RATE = 0.1  # the share of the rate at the end of its decay
 _RETREATS = 4  # returns to the best point, each at half the rate, before a run is given up
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """What the outer loop moves: a memory, and the logarithm of the inner learning rate."""
+    """A memory, and the logarithm of the inner learning rate: the outer loop moves both."""
 
     memory: Memory
     log_lr: Tensor  # scalar
@@ -30,7 +30,7 @@ class Point:
 
     @classmethod
     def of(cls, like: Memory, parts: dict[str, Tensor]) -> Self:
-        """A memory as `like` is, of other tensors."""
+        """A point whose memory is `like` with other tensors."""
         return cls(like.with_parts({name: parts[name] for name in like.parts}), parts["log_lr"])
 
     @property
@@ -42,7 +42,7 @@ class Point:
         return {**self.memory.parts, "log_lr": self.log_lr}
 
     def copy(self) -> "Point":
-        """The same with tensors of its own."""
+        """The same point in new tensors."""
         return Point.of(self.memory, {name: part.detach().clone() for name, part in self.parts.items()})
 
 
@@ -62,18 +62,18 @@ class Counters:
 
     def counters(self) -> dict[str, Any]:
         """All of them by name, as JSON can hold them: None where a number is not finite."""
-        told = {field.name: getattr(self, field.name) for field in fields(Counters)}
-        return {name: value if math.isfinite(value) else None for name, value in told.items()}
+        numbers = {field.name: getattr(self, field.name) for field in fields(Counters)}
+        return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
     def take_counters(self, counters: dict[str, Any]) -> None:
-        """Take up what `counters()` told."""
+        """Continue from what `counters()` returned."""
         for field in fields(Counters):
             value = counters[field.name]
             setattr(self, field.name, field.default if value is None else value)
 
 
 class OuterLoop(Counters):
-    """A memory under optimisation. All that a later process needs to go on is in `tensors()` and `counters()`."""
+    """A memory that is optimised. A later process can continue from `tensors()` and `counters()` alone."""
 
     def __init__(self, start: Memory, lr: float, settings: Outer) -> None:
         """`lr`: the inner learning rate to start from."""
@@ -85,14 +85,14 @@ class OuterLoop(Counters):
 
     @property
     def draw(self) -> int:
-        """The number that this step's random draws are made from: the step, but never again a draw that failed."""
+        """The number of this step for random draws: the step, and another one after every retreat."""
         return self.step + 1_000_000_007 * self.retreats
 
     def move(self, outcome: Outcome, finished: float) -> None:
         """One outer step along `outcome`'s gradient; `finished` is the share of the stage that is over.
 
-        A loss or gradient that is not finite moves nothing: the best point is taken up again at half the rate.
-        Raises DivergedError where that has happened too often.
+        A loss or gradient that is not finite moves nothing: the loop returns to the best point, at half the rate.
+        Raises DivergedError where that happened too often.
         """
         gradients = outcome.gradients
         norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(part) for part in gradients.values()]))
@@ -107,7 +107,7 @@ class OuterLoop(Counters):
                 group["lr"] = self._settings.lr * self._share_of_rate(finished) * 0.5**self.retreats
             optimiser.step()
         self.step += 1
-        # The average forgets its start at first, as one of few numbers does, and settles at the recipe's decay.
+        # At first the average is one of few points, so it forgets its start; later it has the recipe's decay.
         young = self.step - self.entered
         keep = min(self._settings.average, young / (young + 10))
         for name, mean in self.average.parts.items():
@@ -115,34 +115,34 @@ class OuterLoop(Counters):
         return None
 
     def consider(self, accuracy: float) -> None:
-        """Keep the present average as the best point if its `accuracy` says so."""
+        """Keep the present average as the best point if its `accuracy` is the best so far."""
         self.stale += 1
         if accuracy > self.best_accuracy:
             self.best_accuracy, self.stale = accuracy, 0
             self.best = self.average.copy()
 
     def enter(self, settings: Outer) -> None:
-        """Begin the next stage from the best point, with an optimiser of its own."""
+        """Begin the next stage from the best point, with a new optimiser."""
         self.stage, self.entered, self.entered_at, self.stale = self.stage + 1, self.step, self.elapsed, 0
         self._settings = settings
         self._take_up_best()
 
     def tensors(self) -> dict[str, Tensor]:
         """The state's tensors by name."""
-        found: dict[str, Tensor] = {}
+        named: dict[str, Tensor] = {}
         for prefix, point in self._points().items():
-            found |= {prefix + name: part.detach() for name, part in point.parts.items()}
+            named |= {prefix + name: part.detach() for name, part in point.parts.items()}
         for optimiser, moved in self._optimisers:
             for name, tensor in moved.items():
-                found |= {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
-        return found
+                named |= {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
+        return named
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any], settings: Outer) -> None:
-        """Take up the state that `tensors()` and `counters()` told; `settings` are those of its stage."""
+        """Continue from what `tensors()` and `counters()` returned; `settings` are those of that stage."""
         self._settings = settings
         self.take_counters(counters)
         like, device = self.here.memory, self.here.log_lr.device
-        # Adam keeps its count of steps on the CPU, wherever the rest is.
+        # Adam keeps its count of steps on the CPU, on every device.
         tensors = {name: t if name.endswith(".step") else t.to(device) for name, t in tensors.items()}
         self.best, self.average, self.here = (
             Point.of(like, {name: tensors.pop(prefix + name) for name in self.here.parts}) for prefix in self._points()
@@ -160,7 +160,7 @@ class OuterLoop(Counters):
         return {"best.": self.best, "average.": self.average, "": self.here}
 
     def _fresh_optimisers(self) -> Movers:
-        """Optimisers of the point `here`, each with what it moves, by name: parts of the point, or views of them."""
+        """New optimisers of the point `here`, each with the tensors that it moves: its parts, or views of them."""
         settings = self._settings
         return OUTER_OPTIMISERS[settings.optimiser].make(self.here.parts, settings.lr, settings.momentum)
 

@@ -1,6 +1,6 @@
-"""Recipes: how a memory is distilled, resolved to plain numbers, and stored in every memory file.
+"""Recipes: how a memory is distilled, in plain numbers, as they are stored in every memory file.
 
-A recipe of memcli's own is a file of recipes/ for each of its versions, which is never changed once it is released.
+Each version of one of memcli's recipes is a file in recipes/, which never changes once it is released.
 """
 
 import tomllib
@@ -29,8 +29,8 @@ class Outer:
     lr: float = 0.02
     momentum: float = 0.9  # of sgd and muon; Adam's first beta
     clip: float = 2.0  # largest norm of the gradient over all parts of the memory together
-    decay: float = 0.0  # the share of the stage, at its end, over which the rate falls to a tenth; 0: constant
-    average: float = 0.98  # decay of the moving average of the memory that is measured and kept; 0: the last itself
+    decay: float = 0.0  # the share of the stage, at its end, in which the rate falls to a tenth; 0: constant
+    average: float = 0.98  # decay of the moving average of the memory, which is measured and kept; 0: no average
 
     def __post_init__(self) -> None:
         positive(self, "lr", "clip")
@@ -40,14 +40,14 @@ class Outer:
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of a distillation: one objective, followed by one optimiser, until the stage's time or use is over."""
+    """A part of a distillation: one objective and one optimiser, until its steps, time or patience end."""
 
     objective: ObjectiveSettings
     outer: Outer = Outer()
     steps: int = 300  # outer steps, at most
-    share: float = 1.0  # of a time budget, in proportion to the other stages'
-    check_every: int = 25  # outer steps between two looks at the validation part
-    patience: int = 0  # looks without a better memory after which the stage ends; 0: it never ends early
+    share: float = 1.0  # of a time budget, relative to those of the other stages
+    check_every: int = 25  # outer steps from one measurement on the validation part to the next
+    patience: int = 0  # measurements without a better memory that end the stage; 0: it never ends early
 
     def __post_init__(self) -> None:
         at_least_one(self, "steps", "check_every")
@@ -66,17 +66,15 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One way to distil, from the start to the recipe that networks will be trained with."""
+    """One way to distil, from the start to the recipe by which networks are trained later."""
 
     name: str
     start: str  # "data": an SVD of down-scaled real images; "noise"
     lr: float  # the inner rate to start from; stages may learn it
-    stages: tuple[Stage, ...]  # one after the other, each from the best memory of those before
-    check: (
-        TrainRecipe  # how the networks of a look at the validation part are trained; its rate follows the learned one
-    )
-    check_networks: int  # fresh networks trained for each look
-    check_images: int  # of the validation part that they are tested on, at most
+    stages: tuple[Stage, ...]  # one after the other, each from the best memory so far
+    check: TrainRecipe  # how networks are trained to measure a memory; its rate follows the learned one
+    check_networks: int  # fresh networks that are trained to measure a memory
+    check_images: int  # images of the validation part that they are tested on, at most
     holdout: float  # share of the training part that is kept for validation
     retrain: TrainRecipe  # how networks are trained on the finished memory; its rate follows the learned one too
 
@@ -96,12 +94,12 @@ class Recipe:
 
     @property
     def most_rows(self) -> int | None:
-        """The least that a stage's objective names; None where none does."""
+        """The least `most_rows` of all stages; None where none has a limit."""
         named = (stage.objective.most_rows for stage in self.stages)
         return min((rows for rows in named if rows is not None), default=None)
 
     def followed(self, training: TrainRecipe, lr: float) -> TrainRecipe:
-        """`training` with its rate moved as the inner rate has: from where it started to `lr`."""
+        """`training` with its rate changed by the factor by which the inner rate changed from its start to `lr`."""
         return replace(training, lr=training.lr * lr / self.lr)
 
     def to_json(self) -> dict[str, Any]:
@@ -109,23 +107,23 @@ class Recipe:
         return {**asdict(self), "stages": [stage.to_json() for stage in self.stages]}
 
     def changed(self, settings: dict[str, Any]) -> Self:
-        """This recipe with some settings replaced; `settings` is nested as `to_json` is. Unknown keys are errors.
+        """This recipe with the given `settings`, nested as in `to_json`. Unknown keys are errors.
 
-        Where stages are given, they are the recipe's stages. Each keeps what it does not say from this recipe's stage
-        of the same number, if that has the same kind of objective; otherwise from the defaults.
+        Where stages are given, they replace all stages. What a stage leaves out is as in this recipe's stage of the
+        same number, if that has the same kind of objective; otherwise it is the default.
         """
         return _replaced(self, settings, "")
 
 
 class Recipes(Registry[Recipe]):
-    """The recipes by name. `best` is the newest version, which its line tells; `best@1` is that very one.
+    """The recipes by name. `best` is its newest version, as its registry line says; `best@1` is version 1.
 
-    A recipe has the name that it was asked for by.
+    `Recipe.name` is the name that was asked for.
     """
 
     @cached_property
     def versions(self) -> tuple[str, ...]:
-        """All versions of memcli's own, such as `best@1`."""
+        """All versions of memcli's own recipes, such as `best@1`."""
         return tuple(sorted(path.stem for path in _FOLDER.glob("*@*.toml")))
 
     def version(self, name: str) -> str | None:
@@ -153,7 +151,7 @@ RECIPES = Recipes(
 
 
 def load_recipe(name: str) -> Recipe:
-    """The recipe of that name; or, for a name that ends in .toml, the file's changes to the recipe it is based on.
+    """The recipe of that name; for a name that ends in .toml, the recipe that the file is based on, with its changes.
 
     The file's key `base` names a recipe (default "quick"); every other key is a setting, in tables as in `to_json`.
     """
@@ -170,7 +168,7 @@ def load_recipe(name: str) -> Recipe:
 
 
 def _choices(name: str) -> str:
-    """What there is in place of `name`: versions, if it asks for one."""
+    """The names to choose from in place of `name`: versions, if it is one."""
     return ", ".join(RECIPES.versions if "@" in name else RECIPES)
 
 
@@ -178,12 +176,12 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        given, told = printable(str(path)), printable(str(error))
-        raise DataError(f"cannot read recipe {given!r}: {told}", do="Correct it") from error
+        shown, reason = printable(str(path)), printable(str(error))
+        raise DataError(f"cannot read recipe {shown!r}: {reason}", do="Correct it") from error
 
 
 def _defaults(kind: str) -> ObjectiveSettings:
-    """The settings of that kind of objective, all at their defaults."""
+    """The settings of that kind of objective, all with their defaults."""
     settings = OBJECTIVES.find(kind).settings()
     if settings.kind != kind:
         raise UsageError(
@@ -194,7 +192,7 @@ def _defaults(kind: str) -> ObjectiveSettings:
 
 
 def _replaced(part: Any, settings: dict[str, Any], path: str) -> Any:
-    """`part`, a frozen dataclass, with `settings` replaced, recursively and type for type."""
+    """`part`, a frozen dataclass, with the given `settings`, recursively; each keeps its type."""
     known = {field.name for field in fields(part)}
     values: dict[str, Any] = {}
     for key, value in settings.items():
@@ -224,12 +222,12 @@ def _stages(current: tuple[Stage, ...], settings: Any) -> tuple[Stage, ...]:
     """The stages of `settings`, each from the stage of `current` with its number, or from the defaults."""
     if not (isinstance(settings, list | tuple) and all(isinstance(given, dict) for given in settings)):
         raise UsageError("recipe setting 'stages' is no list of tables", do="Write each stage as [[stages]]")
-    found = []
+    stages = []
     for number, given in enumerate(settings):
         base = current[number] if number < len(current) else None
         objective = given.get("objective", {})
         kind = objective.get("kind", base.kind if base else "unrolled") if isinstance(objective, dict) else None
         if base is None or (kind is not None and kind != base.kind):
             base = Stage(_defaults(str(kind or "unrolled")))
-        found.append(_replaced(base, given, f"stages.{number}."))
-    return tuple(found)
+        stages.append(_replaced(base, given, f"stages.{number}."))
+    return tuple(stages)

@@ -1,4 +1,4 @@
-"""Where the time of a run goes: to tuning, to the stages of a recipe, and to the choice of how to retrain."""
+"""How a run divides its time: among tuning, the stages of a recipe, and the choice of how to retrain."""
 
 from dataclasses import dataclass
 from itertools import accumulate
@@ -6,15 +6,15 @@ from typing import Self
 
 from memcli.distillation.recipe import Recipe
 
-TUNING_SHARE = 0.25  # of a time budget, or of the outer steps, that the choice of a memory's size may use
-LEARNING_SHARE = 0.9  # of the time after that, for the stages; the rest goes to choosing how networks are retrained
+TUNING_SHARE = 0.25  # of a time budget, or of the outer steps, for the choice of a memory's size
+LEARNING_SHARE = 0.9  # of the remaining time, for the stages; the rest is for choosing how networks are retrained
 
 
 @dataclass(frozen=True)
 class Schedule:
     """The ends of the stages, counted from the start of the run; None where that is no limit.
 
-    A stage that ends early leaves what it did not use to the next one.
+    A stage that ends early leaves the rest of its time to the next one.
     """
 
     steps: tuple[int, ...] | None
@@ -22,7 +22,7 @@ class Schedule:
 
     @classmethod
     def of(cls, recipe: Recipe, steps: int | None, seconds: float | None) -> Self:
-        """`steps` outer steps and `seconds`, shared out as the recipe says; with neither, the recipe's own steps."""
+        """`steps` outer steps and `seconds`, divided as the recipe says; with neither, the recipe's own steps."""
         if steps is None and seconds is None:
             steps = recipe.steps
         by_step = accumulate(stage.steps / recipe.steps for stage in recipe.stages)

@@ -1,4 +1,4 @@
-"""The choice of K, s and R on validation: short runs of a few memories, of which the better half goes on each time."""
+"""The choice of K, s and R on validation: short runs of several memories; the better half enters each next round."""
 
 import math
 import time
@@ -16,10 +16,10 @@ from memcli.errors import UsageError
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 
-_SHARES_OF_BASES = (0.2, 0.4, 0.6, 0.8, 0.9)  # of the bases that fit beside one row, among the candidates
+_SHARES_OF_BASES = (0.2, 0.4, 0.6, 0.8, 0.9)  # of the bases that fit together with one row
 
 
-Place = tuple[int, MemorySpec]  # of a trial: its round, and its candidate
+Place = tuple[int, MemorySpec]  # the round of a trial, and its candidate
 
 
 @dataclass(frozen=True)
@@ -32,11 +32,12 @@ class Tried:
 
 
 def candidates(data: DataSpec, fitted: Callable[..., MemorySpec]) -> tuple[MemorySpec, ...]:
-    """Memories within a budget: bases at full, half and quarter size, on several shares of it.
+    """Memories within a budget: bases at full, half and quarter size, with several shares of it.
 
-    `fitted(bases=, scale=, rows=)` is `MemorySpec.from_budget` with all else given; UsageError where nothing fits.
+    `fitted(bases=, scale=, rows=)` is `MemorySpec.from_budget` with all else given: it raises UsageError where nothing
+    fits.
     """
-    found: list[MemorySpec] = []
+    specs: list[MemorySpec] = []
     for scale in (1, 2, 4):
         if data.height % scale or data.width % scale or min(data.height, data.width) // scale < 4:
             continue
@@ -47,9 +48,9 @@ def candidates(data: DataSpec, fitted: Callable[..., MemorySpec]) -> tuple[Memor
         for share in _SHARES_OF_BASES:
             bases = max(round(share * most), 1)
             spec = fitted(bases=bases, scale=scale)
-            if bases <= math.prod(spec.base_shape) and spec not in found:
-                found.append(spec)
-    return tuple(found)
+            if bases <= math.prod(spec.base_shape) and spec not in specs:
+                specs.append(spec)
+    return tuple(specs)
 
 
 def tune(
@@ -67,8 +68,8 @@ def tune(
 
     Every candidate gets an equal part of a round's steps and seconds; the better half starts the next round, of twice
     the length. All rounds take `steps` outer steps or `time_budget` seconds together, whichever ends first; with
-    neither, TUNING_SHARE of the recipe's steps. The same steps give the same choice. Steps run as those of a
-    distillation as long as the trial do: see `learn` for `compile` and `bfloat16`.
+    neither, TUNING_SHARE of the recipe's steps. The same steps give the same choice. Steps run as in a distillation of
+    the trial's length: see `learn` for `compile` and `bfloat16`.
 
     `record` is given every trial when it ends, with its round and candidate; trials that are `known`, from an
     earlier process, are not made again. Raises UsageError where there is no candidate, Interrupted where
@@ -97,7 +98,7 @@ def tune(
         left = sorted(left, key=lambda spec: -tried[spec].accuracy)[: (len(left) + 1) // 2]
         progress.update(number + 1, best=tried[left[0]].accuracy)
     progress.end()
-    return tuple(sorted(tried.values(), key=lambda one: (one.spec not in left, -one.steps, -one.accuracy)))
+    return tuple(sorted(tried.values(), key=lambda trial: (trial.spec not in left, -trial.steps, -trial.accuracy)))
 
 
 def _trial(

@@ -1,4 +1,4 @@
-"""How the C library's allocator is told to keep what training steps free and take again, thousands of times."""
+"""Makes the C library keep memory that training steps free and take again, thousands of times."""
 
 import ctypes
 import sys
@@ -8,11 +8,11 @@ _KEPT = 2**31 - 1  # bytes free at the top of the heap that are not given back; 
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed memory in the process, so that the next step need not have its pages made anew; whether that worked.
+    """Keep freed memory in the process, so that no step has its pages mapped again; returns whether it worked.
 
-    Blocks of all sizes come from the heap: a threshold for those that are mapped by themselves, and given back, cannot
-    be set beyond 32 MiB, and the activations of one layer are larger (docs/log/). For the whole process, so a
-    program's to call, not a library's. glibc only: elsewhere nothing happens.
+    Blocks of all sizes then come from the heap. A threshold for blocks that are mapped one by one, and given back, can
+    be at most 32 MiB, and the activations of one layer are larger (docs/log/). It holds for the whole process, so a
+    program calls it, not a library. glibc only: elsewhere it does nothing.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is None:

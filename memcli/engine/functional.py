@@ -11,11 +11,11 @@ from memcli.engine.tensors import Tensors
 
 
 class Functional:
-    """The function that a network is: (trained parameters, fixed parameters, inputs) -> outputs.
+    """A network as a function: (trained parameters, fixed parameters, inputs) -> outputs.
 
-    Parameters that the network marks as requiring no gradient are fixed. A parameter that the network uses in several
-    places is one parameter. Buffers are taken as the network holds them, and must not change when it is called. Layers
-    that draw at random, such as dropout, draw from `seed` when one is given: the same seed gives the same draw.
+    Parameters without `requires_grad` are fixed. A parameter that the network uses in several places is one parameter.
+    Buffers are the network's own, and must not change when it is called. Layers that draw at random, such as dropout,
+    draw from `seed` where one is given: the same seed gives the same draw.
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -15,8 +15,8 @@ class InnerProblem:
     """Training whose result depends on `controls`: T = len(batches) steps, of which step t sees batches[t].
 
     The loss is in `derivatives`, and is a pure function of (weights, controls, batch), so that a step can be run again
-    from its weights alone. Training that goes on where another ended has that one's `state`, and says with `taken`
-    how many steps it took.
+    from its weights alone. Training that continues an earlier one has that one's `state`, and the number of its steps
+    in `taken`.
 
     Raises ValueError where the parts do not fit each other.
     """

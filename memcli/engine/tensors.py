@@ -11,9 +11,9 @@ def leaves(tensors: Tensors) -> Tensors:
     return tuple(tensor.detach().requires_grad_() for tensor in tensors)
 
 
-def added(one: Tensors, other: Tensors, factor: float = 1.0) -> Tensors:
-    """one + factor · other, pair by pair; one kernel for all pairs where the device has such, and differentiable."""
-    return tuple(torch._foreach_add(one, other, alpha=factor)) if one else ()
+def added(tensors: Tensors, others: Tensors, factor: float = 1.0) -> Tensors:
+    """tensors + factor · others, pair by pair; differentiable, and one kernel for all where the device has one."""
+    return tuple(torch._foreach_add(tensors, others, alpha=factor)) if tensors else ()
 
 
 def scaled(tensors: Tensors, factor: float) -> Tensors:

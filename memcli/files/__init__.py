@@ -1,1 +1,1 @@
-"""Every file that memcli writes or reads, but for pictures and real images."""
+"""Every file that memcli writes or reads, except pictures and real images."""

@@ -1,7 +1,7 @@
-"""Writing files and folders whole or not at all, and refusing what should not be replaced. No torch.
+"""Writes files and folders whole or not at all, and refuses to replace what it should not. No torch.
 
-A reader sees the old content or the new one, never a part of it, also after kill -9 or a full disk. What is left
-after kill -9 is at most a temporary sibling, `.NAME.<16 hex digits>.tmp`, that no reader takes for an output.
+A reader sees the old content or the new one, never a part of it, also after kill -9 or a full disk. After kill -9 at
+most a temporary sibling is left, `.NAME.<16 hex digits>.tmp`, which no reader takes for an output.
 """
 
 import errno
@@ -20,7 +20,7 @@ from memcli.errors import ExistsError, LimitError, UsageError
 from memcli.text import printable
 
 FOLDER_MARK = "memcli.json"  # the file by which a folder that memcli wrote is known
-LOCK = ".lock"  # the file in a folder that is held by the run that uses the folder
+LOCK = ".lock"  # the file in a folder that is locked by the run that uses the folder
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG}
 
@@ -29,7 +29,7 @@ def check_output(path: str | Path, force: bool) -> Path:
     """The regular file that writing to `path` would create or replace, its symbolic links resolved.
 
     Raises UsageError where it is anything but a regular file (even with `force`) or its folder is missing, and
-    ExistsError where it exists and `force` is not set. To be called before long work begins.
+    ExistsError where it exists and `force` is not set. Call it before long work begins.
     """
     return _checked(path, force, stat.S_ISREG, "a regular file")
 
@@ -50,7 +50,7 @@ def check_folder(path: str | Path, force: bool) -> Path:
 
 
 def mapped(file: BinaryIO) -> mmap:
-    """The content of an open file as bytes that are read when they are used: however large, little is in memory."""
+    """The content of an open file as bytes that are read when they are used, so that little of it is in memory."""
     file.flush()
     return mmap(file.fileno(), 0, access=ACCESS_READ)
 
@@ -95,7 +95,7 @@ def new_folder(path: str | Path, *, force: bool) -> Iterator[Path]:
     try:
         with explained(target, only=FULL):
             yield temporary
-        check_folder(path, force)  # again: it may have appeared while the block ran
+        check_folder(path, force)  # again: `path` may have appeared while the block ran
         with explained(target):
             _swap(temporary, target)
     except BaseException:
@@ -105,9 +105,9 @@ def new_folder(path: str | Path, *, force: bool) -> Iterator[Path]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of `folder`. The system gives it back when the process ends, however it ends.
+    """Hold the lock of `folder`. The system releases it when the process ends, however it ends.
 
-    Raises ExistsError where another run holds it, and as `write_bytes` does where there cannot be one.
+    Raises ExistsError where another run holds it, and as `write_bytes` does where the lock cannot be made.
     """
     path = folder / LOCK
     with explained(path):
@@ -171,7 +171,7 @@ def _beside(target: Path) -> Path:
 
 
 def _keep_mode(descriptor: int, target: Path) -> None:
-    """Give the open file the mode bits of `target`, where that exists and the system can."""
+    """Give the open file the mode bits of `target`, where that exists and the system has mode bits."""
     if hasattr(os, "fchmod"):
         with suppress(FileNotFoundError):
             os.fchmod(descriptor, stat.S_IMODE(os.stat(target).st_mode))
@@ -188,7 +188,7 @@ def _sync_folder(folder: Path) -> None:
     try:
         machine.sync_folder(folder)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # some network file systems cannot sync a folder, and say so with EINVAL
+        if error.errno != errno.EINVAL:  # EINVAL: a network file system that cannot sync a folder
             raise
 
 

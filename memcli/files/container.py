@@ -1,8 +1,8 @@
 """The only code that reads or writes `.safetensors`: memory files, network weights, checkpoints (docs/format.md).
 
 A file is untrusted input. Its header is read by the parser here, which is stricter than the safetensors library; its
-tensors are then cut from the very bytes that were checked. Reading a header needs no torch. What a file holds is told
-by its manifest, a JSON object stored as the value of the one metadata key `memcli`: `{"kind": "memory" | ...}`.
+tensors are then cut from the same bytes that were checked. Reading a header needs no torch. The manifest says what a
+file holds: a JSON object that is the value of the only metadata key, `memcli`: `{"kind": "memory" | ...}`.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from memcli.text import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHECKSUM, SEAL = "sha256", "manifest_sha256"  # in every manifest: of the tensors, and of all else that it says
+CHECKSUM, SEAL = "sha256", "manifest_sha256"  # in every manifest: of the tensors, and of the rest of the manifest
 FILE_BYTES, HEADER_BYTES = 2**30, 10**6  # a reader's limits where it gives none
 _TORCH = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "U8": "uint8", "I8": "int8"}
 
@@ -56,15 +56,15 @@ def opened(
     """Open `path`, check its header, and, where `kind` is given, that it is a file of that kind.
 
     Raises MemoryFileError for the refusals of docs/format.md in their order, and LimitError above `file_bytes`.
-    Either of them, also where the block raises it, is made to name the file.
+    Both name the file, also where the block raised them.
     """
     try:
         with _regular(path) as file:
             header = _read_header(file, file_bytes, header_bytes)
-            found = header.manifest.get("kind")
-            if kind is not None and found != kind:
+            of_file = header.manifest.get("kind")
+            if kind is not None and of_file != kind:
                 raise MemoryFileError(
-                    f"this is not a {kind} file, but one of kind {printable(str(found))!r}", do=f"Give a {kind} file"
+                    f"this is not a {kind} file, but one of kind {printable(str(of_file))!r}", do=f"Give a {kind} file"
                 )
             yield OpenFile(header, file)
     except (MemoryFileError, LimitError) as error:
@@ -97,7 +97,7 @@ def write_files(
 ) -> str:
     """The same for tensors that may be larger than memory: by name a dtype, a shape, and an open file of its bytes.
 
-    Each file is on disk under its own handle; one more copy of all is made beside `path`. Returns the checksum.
+    A second copy of all is made beside `path` while it is written. Returns the checksum.
     """
     raws = {name: atomic.mapped(file) for name, (_, _, file) in parts.items()}
     sha256 = _checksum((name, dtype, shape, raws[name]) for name, (dtype, shape, _) in parts.items())
@@ -109,7 +109,7 @@ def write_files(
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at := at + len(raws[name])]}
     raw = canonical(header).encode()
     raw += b" " * (-len(raw) % 8)
-    checked_header(raw, 8 + len(raw) + at)  # what no reader would accept is not written
+    checked_header(raw, 8 + len(raw) + at)  # a file that no reader would accept is not written
     with TemporaryFile(dir=atomic.check_output(path, force).parent) as file:
         file.write(len(raw).to_bytes(8, "little") + raw)
         for name in order:
@@ -121,7 +121,7 @@ def write_files(
 def dumps(tensors: dict[str, "Tensor"], manifest: dict[str, Any]) -> bytes:
     """The file as bytes, the same for the same values; `manifest` is stored with its two checksums.
 
-    Raises UsageError for what no reader would accept: other dtypes, an empty tensor, a header over 1 MB.
+    Raises UsageError for a file that no reader would accept: other dtypes, an empty tensor, a header over 1 MB.
     """
     import torch
     from safetensors.torch import save
@@ -161,19 +161,19 @@ def load(header: Header, payload: bytes) -> dict[str, "Tensor"]:
 def verify(header: Header, payload: bytes) -> None:
     """Raise MemoryFileError where the payload or the manifest itself has another checksum than the manifest says.
 
-    The first files had none of the manifest: that one is checked where it is there.
+    The first files had no checksum of the manifest, so it is checked where there is one.
     """
-    found = _checksum((name, e.dtype, e.shape, payload[e.begin : e.end]) for name, e in header.tensors.items())
-    if header.manifest.get(CHECKSUM) != found:
+    actual = _checksum((name, e.dtype, e.shape, payload[e.begin : e.end]) for name, e in header.tensors.items())
+    if header.manifest.get(CHECKSUM) != actual:
         raise damaged("the checksum does not match: the tensors are not those that were written")
     if SEAL in header.manifest and header.manifest[SEAL] != _seal(header.manifest):
         raise damaged(f"{SEAL} does not match: the manifest is not the one that was written")
 
 
 def _sealed(manifest: dict[str, Any], sha256: str) -> str:
-    """The manifest as it is stored: with the checksum of the tensors, and one over itself, that one included."""
-    told = {**manifest, CHECKSUM: sha256}
-    return canonical({**told, SEAL: _seal(told)})
+    """The manifest as it is stored: with the checksum of the tensors, and a checksum of both."""
+    whole = {**manifest, CHECKSUM: sha256}
+    return canonical({**whole, SEAL: _seal(whole)})
 
 
 def _seal(manifest: dict[str, Any]) -> str:

@@ -15,7 +15,7 @@ MAX_RANK, MAX_DIMENSION, MAX_DEPTH = 8, 2**31 - 1, 32
 
 @dataclass(frozen=True)
 class Entry:
-    """One tensor as the header tells of it: its bytes are payload[begin:end]."""
+    """One tensor, as the header describes it: its bytes are payload[begin:end]."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -25,7 +25,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Header:
-    """A header that was checked: its tensors cover the payload exactly, without holes or overlaps."""
+    """A checked header: its tensors cover the payload exactly, without holes or overlaps."""
 
     tensors: dict[str, Entry]
     manifest: dict[str, Any]
@@ -59,7 +59,7 @@ def parse_json(raw: bytes, what: str) -> dict[str, Any]:
         json.dumps(data, ensure_ascii=False).encode()
     except RecursionError:
         deep = True
-    except ValueError as error:  # also of the three hooks, of bytes that are not UTF-8, of integers of 5000 digits
+    except ValueError as error:  # from the three hooks, bytes that are not UTF-8, integers of 5000 digits
         raise damaged(f"{what} is not valid JSON: {printable(str(error))}") from None
     if deep:
         raise damaged(f"{what} is nested too deeply")
@@ -74,15 +74,15 @@ def checked_header(raw: bytes, file_bytes: int) -> Header:
     if not isinstance(metadata, dict) or set(metadata) != {KEY} or not isinstance(metadata[KEY], str):
         raise damaged(f"its metadata is not one text under the key {KEY!r}: memcli did not write this file")
     manifest = parse_json(metadata[KEY].encode(), "the manifest")
-    found = {name: _entry(name, entry) for name, entry in entries.items()}
+    tensors = {name: _entry(name, entry) for name, entry in entries.items()}
     at = 0
-    for name, entry in sorted(found.items(), key=lambda item: item[1].begin):
+    for name, entry in sorted(tensors.items(), key=lambda item: item[1].begin):
         if entry.begin != at:
             raise damaged(f"a hole or an overlap before tensor {printable(name)!r}")
         at = entry.end
     if at != file_bytes - 8 - len(raw):
         raise damaged(f"its tensors need {at} bytes, and {file_bytes - 8 - len(raw)} follow the header")
-    return Header(found, manifest, len(raw), file_bytes)
+    return Header(tensors, manifest, len(raw), file_bytes)
 
 
 def _entry(name: str, data: Any) -> Entry:

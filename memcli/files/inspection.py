@@ -1,4 +1,4 @@
-"""Looking into a memory file without torch: what it says of itself, after every check that a full read makes."""
+"""Reads the manifest of a memory file without torch, after every check that a full read makes."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from memcli.files.validation import DEFAULT_LIMITS, Limits, accept, verify
 
 @dataclass(frozen=True)
 class Inspection:
-    """A valid file: its manifest, the checksum of its tensors (found and as promised), its size on disk in bytes."""
+    """A valid file: its manifest, the checksum of its tensors (verified), its size on disk in bytes."""
 
     manifest: Manifest
     sha256: str

@@ -1,6 +1,6 @@
-"""What a memory file says of itself: specs, recipes, provenance and results. No torch.
+"""The manifest of a memory file: specs, recipes, provenance and results. No torch.
 
-The manifest of a file is untrusted: every value is checked for its very type (`true` is no number, `"16"` neither).
+The manifest of a file is untrusted: the type of every value is checked (neither `true` nor `"16"` is a number).
 """
 
 import platform
@@ -22,10 +22,10 @@ _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 
 @dataclass(frozen=True)
 class Manifest:
-    """All that a memory file holds besides its tensors; to be stored as JSON, so of plain numbers, texts and objects.
+    """All that a memory file holds besides its tensors, in numbers, texts and objects that JSON can store.
 
     `provenance` holds at least `source` and `fingerprint` (texts), `licence` (a text, or None where it is not known)
-    and `versions` (texts by name). `recipe` and `results` are free: the stages that were run, and what was measured.
+    and `versions` (texts by name). `recipe` and `results` may hold anything: the stages, and what was measured.
     """
 
     spec: MemorySpec
@@ -38,12 +38,11 @@ class Manifest:
     def __post_init__(self) -> None:
         if type(self.seed) is not int or abs(self.seed) >= 2**63:
             raise UsageError(f"the seed {printable(str(self.seed))} cannot be stored", do="Give one within 63 bits")
-        told = self.provenance
-        known = all(isinstance(told.get(key), str) for key in ("source", "fingerprint"))
-        versions = told.get("versions")
+        known = all(isinstance(self.provenance.get(key), str) for key in ("source", "fingerprint"))
+        versions = self.provenance.get("versions")
         if not (
             known
-            and isinstance(told.get("licence", 0), str | None)
+            and isinstance(self.provenance.get("licence", 0), str | None)
             and isinstance(versions, dict)
             and all(isinstance(version, str) for version in versions.values())
         ):
@@ -53,7 +52,7 @@ class Manifest:
         canonical(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest as stored, but for the checksum, which the writer of the tensors adds."""
+        """The manifest as stored, without the checksums, which `container` adds."""
         return {
             "format": FORMAT,
             "kind": KIND,
@@ -68,7 +67,7 @@ class Manifest:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
-        """The manifest in `data`; top-level keys that are not known are ignored, inner ones refused.
+        """The manifest in `data`; unknown keys are ignored at the top level, and refused inside.
 
         Raises MemoryFileError where it is of another kind, of a newer format, or not as docs/format.md says.
         """
@@ -89,7 +88,7 @@ class Manifest:
 
 
 def provenance(source: str, fingerprint: str, licence: str | None, **libraries: str) -> dict[str, Any]:
-    """What `Manifest.provenance` holds at least; `libraries` are versions by name, beside memcli's and Python's."""
+    """A `Manifest.provenance`; `libraries` are versions by name, besides memcli's and Python's."""
     versions = {"memcli": __version__, "python": platform.python_version(), **libraries}
     return {"source": source, "fingerprint": fingerprint, "licence": licence, "versions": versions}
 

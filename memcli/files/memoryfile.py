@@ -21,7 +21,7 @@ from memcli.text import printable
 
 @dataclass(frozen=True, eq=False)  # tensors have no single equality
 class Artifact:
-    """A memory and what is told of it; both hold the same spec."""
+    """A memory and its manifest; both hold the same spec."""
 
     memory: Memory
     manifest: Manifest
@@ -49,11 +49,10 @@ class Artifact:
     def recall(self, query: str | int | Tensor | None = None, *, normalised: bool = False) -> tuple[Tensor, Tensor]:
         """Images (n, C, H, W) float32 and their label vectors (n, classes) float32, on the memory's device.
 
-        `query`: the name or the number of a class, a mixture such as "cat:0.7,dog:0.3", or a label vector (classes,):
-        its R images.
-        None: R images of each class, class after class. Images are pixels in units of [0, 1], on the CPU and not
-        clipped; `normalised` gives them as networks are trained on them: (pixel - mean) / std, whitened where the
-        memory is. Labels are the query's, or those that were learned, which need not sum to 1.
+        `query`: the name or the number of a class, a mixture such as "cat:0.7,dog:0.3", or a label vector (classes,),
+        for its R images; None for R images of each class, class after class. Images are pixels in units of [0, 1], on
+        the CPU and not clipped; with `normalised` they are as networks are trained on them: (pixel - mean) / std,
+        whitened where the memory is. Labels are the query's, or those that were learned, which need not sum to 1.
 
         Raises UsageError for an unknown class, or a label vector of another length. [RTP] sec. 3, equation of x_i(y).
         """
@@ -78,10 +77,10 @@ class Artifact:
         return self.classes[number]
 
     def dataset(self, *, normalised: bool = False) -> TensorDataset:
-        """All that the memory recalls as a torch Dataset of (image, label): (C, H, W) float32, and a class number.
+        """All images of the memory as a torch Dataset of (image, label): (C, H, W) float32, and a class number.
 
         Where labels were learned, a label is a vector (classes,) float32; `torch.nn.functional.cross_entropy` takes
-        either. `normalised` as for `recall`; networks that are trained on pixels are tested on pixels in [0, 1].
+        either. `normalised` is as in `recall`; a network that is trained on pixels is tested on pixels in [0, 1].
         """
         images, labels = self.recall(normalised=normalised)
         return TensorDataset(images, labels if self.spec.labels != "fixed" else labels.argmax(1))
@@ -113,9 +112,9 @@ def read(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
         payload = file.payload()
         sha256 = verify(file.header, manifest, payload)
     spec = manifest.spec
-    found = container.load(file.header, payload)
-    tensors = quantise.from_payload(found, spec.shapes, spec.storage)
-    return Artifact(Memory(spec, **tensors, cells=found.get(CELLS)), manifest, sha256)
+    stored_tensors = container.load(file.header, payload)
+    tensors = quantise.from_payload(stored_tensors, spec.shapes, spec.storage)
+    return Artifact(Memory(spec, **tensors, cells=stored_tensors.get(CELLS)), manifest, sha256)
 
 
 def write(path: str | Path, artifact: Artifact, *, force: bool) -> str:

@@ -1,4 +1,4 @@
-"""What the folders that a run is resumed in have in common: JSON files, and the two refusals. No torch."""
+"""What all folders of resumable runs share: their JSON files, and two refusals. No torch."""
 
 import json
 from pathlib import Path
@@ -10,15 +10,15 @@ from memcli.text import printable
 
 
 def refuse_existing(path: Path, why: str, *, resume: bool, force: bool) -> None:
-    """Raise ExistsError, "PATH `why`", where it must be said how to go on: neither `resume` nor `force` is set."""
+    """Raise ExistsError, "PATH `why`", where neither `resume` nor `force` is set."""
     if not (resume or force):
         raise ExistsError(f"{printable(str(path))} {why}", do="Add `resume` to continue it, or `force` to start afresh")
 
 
 def require_same(before: dict[str, Any], now: dict[str, Any], started: str) -> None:
-    """Raise UsageError naming the keys in which the settings `now` differ from those that `started` tells of.
+    """Raise UsageError with the keys in which the settings `now` differ from those `before`; `started` names the run.
 
-    `now` must be plain JSON, `before` is what was read back. Keys of nested settings are dotted.
+    `now` must be plain JSON, `before` was read from a file. Keys of nested settings are dotted.
     """
     stored = _flat(before)
     given = _flat(headers.parse_json(headers.canonical(now).encode(), "the settings"))

@@ -1,4 +1,4 @@
-"""The folder of a run beside its output: settings, figures, status and checkpoints; and how a run is continued.
+"""The folder of a run, beside its output: settings, figures, status and checkpoints; and how a run is resumed.
 
     shoes.safetensors  ->  shoes.run/  settings.json            all that determines the result
                                        metrics.jsonl            one line of figures a step
@@ -33,7 +33,7 @@ TRIALS = "trials.json"  # of tuning
 GENERATIONS = 2
 _CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _FORMAT = 1
-_FILE_BYTES = 2**40  # our own files: whatever was written can be read again
+_FILE_BYTES = 2**40  # a checkpoint of any size that was written can be read again
 
 
 class Checkpoint(NamedTuple):
@@ -68,12 +68,12 @@ class RunFolder:
         write_json(self.path / STATUS, {"state": state, **more})
 
     def trials(self) -> list[dict[str, Any]]:
-        """What `tried` was given last: the trials of tuning so far."""
+        """The trials of tuning so far, as `tried` kept them."""
         path = self.path / TRIALS
-        found = read_json(path).get("trials") if path.exists() else []
-        if not (isinstance(found, list) and all(isinstance(trial, dict) for trial in found)):
+        trials = read_json(path).get("trials") if path.exists() else []
+        if not (isinstance(trials, list) and all(isinstance(trial, dict) for trial in trials)):
             raise MemoryFileError(f"{printable(str(path))} is damaged", do="Start afresh with `force`")
-        return found
+        return trials
 
     def tried(self, trials: list[dict[str, Any]]) -> None:
         """Keep the trials of tuning so far, each as plain JSON."""
@@ -91,7 +91,8 @@ class RunFolder:
 
     def latest(self) -> Checkpoint | None:
         """The newest checkpoint that can be read, or None where there is none."""
-        return next((found for _, path in _checkpoints(self.path) if (found := _load(path)) is not None), None)
+        loaded = (_load(path) for _, path in _checkpoints(self.path))
+        return next((checkpoint for checkpoint in loaded if checkpoint is not None), None)
 
 
 def folder_of(output: str | Path) -> Path:
@@ -164,7 +165,7 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 
 def _known_files(folder: Path) -> list[Path]:
-    """What a run writes, with the temporary files of one that was killed (nobody else's: we hold the lock)."""
+    """The files that runs write, and temporary ones of killed runs: no other run is alive, since we hold the lock."""
     named = [folder / name for name in (SETTINGS, METRICS, STATUS, TRIALS) if os.path.lexists(folder / name)]
     stray = re.compile(
         r"\.(settings\.json|status\.json|trials\.json|metrics\.jsonl|checkpoint-\d+\.safetensors)\.[0-9a-f]{16}\.tmp"
@@ -177,7 +178,7 @@ def _known_files(folder: Path) -> list[Path]:
 
 
 def _load(path: Path) -> Checkpoint | None:
-    """The checkpoint at `path`, or None where it is damaged: a run then goes on from an older one."""
+    """The checkpoint at `path`, or None where it is damaged: a run then continues from an older one."""
     try:
         manifest, tensors = container.read(path, kind="checkpoint", file_bytes=_FILE_BYTES)
     except MemoryFileError:
@@ -185,7 +186,7 @@ def _load(path: Path) -> Checkpoint | None:
     number, step, counters = (manifest.get(key) for key in ("format", "step", "counters"))
     if type(number) is not int:
         return None
-    if number > _FORMAT:  # not damaged, so neither removed nor passed over
+    if number > _FORMAT:  # it is not damaged, so it is neither removed nor ignored
         raise MemoryFileError(f"{printable(str(path))} was written by a newer memcli", do="Upgrade memcli")
     named = _CHECKPOINT.fullmatch(path.name)
     if type(step) is not int or named is None or int(named[1]) != step or not isinstance(counters, dict):
@@ -197,9 +198,9 @@ def _rewind(folder: Path) -> tuple[str, ...]:
     """Bring the folder to the state of its newest valid checkpoint; returns the names of the damaged ones removed."""
     checkpoints = _checkpoints(folder)
     damaged, step = [], -1
-    for step_of, path in checkpoints:
+    for number, path in checkpoints:
         if _load(path) is not None:
-            step = step_of
+            step = number
             break
         damaged.append(path)
     if damaged and step < 0:
@@ -218,14 +219,14 @@ def _rewind(folder: Path) -> tuple[str, ...]:
 
 
 def _lines_until(step: int, lines: bytes) -> bytes:
-    """The leading lines of figures up to `step`; a line that was torn by a kill ends them too."""
+    """The first lines of figures, up to `step`, or to a line that a kill cut off."""
     kept = []
     for line in lines.splitlines(keepends=True):
         try:
-            found = headers.parse_json(line, "a line of figures").get("step")
+            of_line = headers.parse_json(line, "a line of figures").get("step")
         except MemoryFileError:
             break
-        if not (isinstance(found, int) and found <= step and line.endswith(b"\n")):
+        if not (isinstance(of_line, int) and of_line <= step and line.endswith(b"\n")):
             break
         kept.append(line)
     return b"".join(kept)

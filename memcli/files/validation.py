@@ -19,7 +19,7 @@ _NUMPY = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1"}
 
 @dataclass(frozen=True)
 class Limits:
-    """What a reader is willing to handle. A small file may ask for a large recall: it is refused by its header."""
+    """The limits of a reader. A small file may ask for a large recall: its header shows that, and it is refused."""
 
     file_bytes: int = FILE_BYTES
     header_bytes: int = HEADER_BYTES
@@ -36,14 +36,14 @@ def accept(header: Header, limits: Limits) -> Manifest:
     Raises MemoryFileError where it is not a valid memory, LimitError where its recall is too large.
     """
     manifest = Manifest.from_json(header.manifest)
-    spec, found = manifest.spec, header.tensors
-    missing, extra = sorted(set(spec.payload) - set(found)), sorted(set(found) - set(spec.payload))
+    spec, tensors = manifest.spec, header.tensors
+    missing, extra = sorted(set(spec.payload) - set(tensors)), sorted(set(tensors) - set(spec.payload))
     if missing:
         raise damaged(f"the tensors {', '.join(missing)} are missing")
     if extra:
         raise damaged(f"there are tensors that no memory has: {printable(', '.join(extra))}")
     for name, (dtype, shape) in spec.payload.items():
-        entry = found[name]
+        entry = tensors[name]
         if entry.dtype != dtype:
             raise damaged(f"{name} is {entry.dtype}, where storage {spec.storage} means {dtype}")
         if len(entry.shape) != len(shape):
@@ -63,7 +63,7 @@ def accept(header: Header, limits: Limits) -> Manifest:
 
 
 def verify(header: Header, manifest: Manifest, payload: bytes) -> str:
-    """The checksum of the payload, after a check that every number is one that a writer writes, and of the checksums.
+    """The checksum of the payload, once all numbers were checked, which a writer must have written, and all checksums.
 
     Raises MemoryFileError.
     """
@@ -76,11 +76,11 @@ def verify(header: Header, manifest: Manifest, payload: bytes) -> str:
             raise damaged(f"{name} holds scales below {LEAST_SCALE}")
         if name == CELLS:
             if (numbers >= manifest.spec.cells).any():
-                raise damaged(f"{name} holds numbers of cells that there are not")
+                raise damaged(f"{name} holds numbers of cells that do not exist")
         elif name in shapes and (fault := storage.fault(numbers, math.prod(shapes[name]))):
             raise damaged(f"{name} holds {fault}, which no writer writes")
     container.verify(header, payload)
     if "labels" in header.manifest["memory"] and container.SEAL not in header.manifest:
-        raise damaged(f"the manifest has no {container.SEAL}, which a file that tells of labels must have")
+        raise damaged(f"the manifest has no {container.SEAL}, which a file with a setting of labels must have")
     sha256: str = header.manifest["sha256"]
     return sha256

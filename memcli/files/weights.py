@@ -20,7 +20,7 @@ FORMAT, KIND = 1, "network"
 
 @dataclass(frozen=True)
 class Retrained:
-    """A network trained on a memory, and how."""
+    """A network that was trained on a memory, and how it was trained."""
 
     network: nn.Module  # in evaluation mode, on the device that it was trained on
     data: DataSpec
@@ -44,20 +44,20 @@ def load_network(path: str | Path) -> nn.Module:
         network = build(str(manifest["network"]), DataSpec.from_json(manifest["data"]), seed=0)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError, UsageError) as error:
-        told = printable(str(getattr(error, "what", error)))
+        reason = printable(str(getattr(error, "what", error)))
         raise MemoryFileError(
-            f"its network cannot be built: {told}", do="Get the file again, or make it anew"
+            f"its network cannot be built: {reason}", do="Get the file again, or make it anew"
         ) from error
     return network.eval()
 
 
 def checksum(sums: Sequence[str]) -> str:
-    """The checksum of a union of memories from theirs, in their order; of a single one, its own."""
+    """The checksum of several memories together, from theirs in their order; of a single memory, its own."""
     return sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest()
 
 
 def network_manifest(retrained: Retrained, memory_sha256: str) -> dict[str, Any]:
-    """What a file of weights says of itself: enough to build the network and to prepare images for it."""
+    """The manifest of a file of weights: enough to build the network and to prepare images for it."""
     return {
         "format": FORMAT,
         "kind": KIND,

@@ -24,10 +24,10 @@ from memcli.memory.storage import CELLS
 
 @dataclass(frozen=True, eq=False)  # tensors have no single equality
 class Query:
-    """What to recall: for each of n images an addressing row and a label vector.
+    """What to recall: for each of n images a row of addresses and a label vector.
 
-    A one-hot label recalls a class. Any other vector (a mixture, a soft label) is a generalised query. The image's own
-    label is `Memory.targets`: that vector, or the same mixture of the labels that were learned.
+    A one-hot label recalls a class. Any other vector (a mixture, a soft label) is a generalised query. `Memory.targets`
+    gives the labels of the recalled images: the same vectors, or the same mixtures of learned labels.
     """
 
     rows: Tensor  # (n,) int64, each in [0, R)
@@ -55,7 +55,7 @@ class Query:
         return len(self.rows)
 
     def chunks(self, size: int) -> Iterator["Query"]:
-        """The same query in pieces of at most `size` images."""
+        """The same query in parts of at most `size` images."""
         for start in range(0, len(self), size):
             yield Query(self.rows[start : start + size], self.labels[start : start + size])
 
@@ -64,7 +64,7 @@ class Query:
 def _enlarge(small: int, scale: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The (small·scale, small) matrix of bilinear interpolation along one side, align_corners=False.
 
-    As a matrix, so that every derivative of it is a matrix product: exact, and deterministic on every device.
+    A matrix, so that every derivative of it is a matrix product: exact, and deterministic on every device.
     """
     centres = ((torch.arange(small * scale, dtype=torch.float64) + 0.5) / scale - 0.5).clamp(0, small - 1)
     low = centres.floor().long().clamp(max=max(small - 2, 0))
@@ -75,7 +75,7 @@ def _enlarge(small: int, scale: int, dtype: torch.dtype, device: torch.device) -
 
 
 def membership(spec: MemorySpec, cells: Tensor) -> Tensor:
-    """1 where a pixel is in a cell, else 0: (H·W, cells) int64, from each pixel's cell, (H, W)."""
+    """(H·W, cells) int64, 1 where a pixel is in a cell, else 0; `cells`, (H, W), is the cell of each pixel."""
     return torch.nn.functional.one_hot(cells.flatten().long(), spec.cells)
 
 
@@ -87,7 +87,7 @@ class Memory:
     bases: Tensor  # (K, C, h, w)
     addresses: Tensor  # (R, classes, K)
     labels: Tensor | None = None  # where they are learned: (classes, classes) or (R, classes, classes)
-    cells: Tensor | None = None  # where bases lie on cells: each pixel's, (H, W) uint8, below `spec.cells`
+    cells: Tensor | None = None  # where bases lie on cells: the cell of each pixel, (H, W) uint8, below `spec.cells`
 
     def __post_init__(self) -> None:
         if self.labels is not None and "labels" not in self.spec.shapes:
@@ -97,10 +97,10 @@ class Memory:
         wanted = {CELLS: (self.spec.data.height, self.spec.data.width)} if self.spec.cells else {}
         for name, shape in (self.spec.shapes | wanted).items():
             tensor = getattr(self, name)
-            found = None if tensor is None else tuple(tensor.shape)
-            if found != shape:
+            actual = None if tensor is None else tuple(tensor.shape)
+            if actual != shape:
                 raise UsageError(
-                    f"{name} of shape {found} do not fit a memory that needs {shape}", do="Correct the shapes"
+                    f"{name} of shape {actual} do not fit a memory that needs {shape}", do="Correct the shapes"
                 )
 
     @property
@@ -109,7 +109,7 @@ class Memory:
         return {name: getattr(self, name) for name in self.spec.shapes}
 
     def with_parts(self, parts: Mapping[str, Tensor]) -> "Memory":
-        """The same memory but for its `parts`, all of which are given."""
+        """The same memory with other `parts`; all of them must be given."""
         return Memory(self.spec, **parts, cells=self.cells)
 
     def recall(self, query: Query) -> Tensor:
@@ -119,23 +119,23 @@ class Memory:
         return self._large((coefficients @ self.bases.flatten(1)).unflatten(1, self.spec.base_shape))
 
     def enlarged(self) -> "Memory":
-        """The same images from bases as large as they are: enlarging is linear, so that it can come first, and once.
+        """The same images from bases of their size: enlarging is linear, so that it can come first, and only once.
 
-        For recalls by the thousand. Differentiable in the bases; its spec tells what it computes with, not a size.
+        For many recalls. Differentiable in the bases. Its spec describes the enlarged bases, not a size in a file.
         """
         large = replace(self.spec, scale=1, cells=0)
         return replace(self, spec=large, bases=self._large(self.bases), cells=None)
 
     def shrunk(self, gradient: Tensor) -> Tensor:
-        """The gradient with respect to the bases, of that with respect to those of `enlarged`, (K, C, H, W)."""
+        """The gradient with respect to the bases, from the one for the bases of `enlarged`, (K, C, H, W)."""
         with torch.enable_grad():
             bases = self.bases.detach().requires_grad_()
-            (found,) = torch.autograd.grad(self._large(bases), bases, gradient)
-        return found
+            (of_bases,) = torch.autograd.grad(self._large(bases), bases, gradient)
+        return of_bases
 
     def _large(self, small: Tensor) -> Tensor:
         """(n, C, h, w) -> (n, C, H, W)."""
-        if self.cells is not None:  # (n, C, 1, cells): as a product, for the same reasons as in `_enlarge`
+        if self.cells is not None:  # (n, C, 1, cells): a product, for the same reasons as in `_enlarge`
             return (small.flatten(2) @ membership(self.spec, self.cells).to(small).T).unflatten(2, self.cells.shape)
         if self.spec.scale == 1:
             return small
@@ -155,9 +155,9 @@ class Memory:
         return asked @ self.labels if self.labels.dim() == 2 else torch.einsum("nc,ncd->nd", asked, self.labels[rows])
 
     def rounded(self) -> "Memory":
-        """This memory as a file of its storage type gives it back: rounded, and without a gradient to this one.
+        """This memory as it is read from a file of its storage type: rounded, and without a gradient to this one.
 
-        What is learned from and measured is always this; the outer loop moves the memory that it was rounded from.
+        Networks are always trained on the rounded memory; the outer loop moves the one that it was rounded from.
         """
         parts = {name: rounded(name, part, self.spec.storage) for name, part in self.parts.items()}
         return self.with_parts(parts)

@@ -1,9 +1,9 @@
-"""Numbers rounded to what a storage type can hold, and the tensors that a file holds of them.
+"""Numbers rounded to those that a storage type can hold, and the tensors that a file holds of them.
 
 Learning with quantisation in the loop: an objective sees `rounded` tensors, and the gradient with respect to them moves
 the float32 tensors that they were rounded from, as if rounding were the identity (straight-through estimator [STE]).
-The scale follows the largest number of its group, so no number is clipped but by the rounding of the scale itself, and
-the identity is taken for scale and code together.
+The scale follows the largest number of its group, so numbers are clipped by no more than the rounding of the scale,
+and the identity is taken for scale and code together.
 
 [STE] Bengio, Léonard, Courville, "Estimating or propagating gradients through stochastic neurons", arXiv 1308.3432.
 """
@@ -14,26 +14,26 @@ from memcli.memory.storage import SCALE_SUFFIX, SCALED_AXIS, STORAGES
 
 
 def rounded(name: str, values: Tensor, storage: str) -> Tensor:
-    """The tensor `name` of a memory as a file of that storage type will give it back, in the dtype of `values`.
+    """The tensor `name` of a memory as it is read from a file of that storage type, in the dtype of `values`.
 
-    Not finite where a number is not, or is too large.
+    Numbers that are not finite, or too large, become not finite.
     """
     kind, axis = STORAGES[storage], SCALED_AXIS[name]
     return kind.decode(*kind.encode(values, axis), tuple(values.shape), axis).to(values.dtype)
 
 
 def to_payload(tensors: dict[str, Tensor], storage: str) -> dict[str, Tensor]:
-    """What a file holds of a memory's tensors: themselves, or codes and, as `<name>_scale`, scales."""
-    found = {}
+    """The tensors that a file holds for a memory's: the same, or codes and, as `<name>_scale`, scales."""
+    payload = {}
     for name, values in tensors.items():
-        found[name], scales = STORAGES[storage].encode(values, SCALED_AXIS[name])
+        payload[name], scales = STORAGES[storage].encode(values, SCALED_AXIS[name])
         if scales is not None:
-            found[name + SCALE_SUFFIX] = scales
-    return found
+            payload[name + SCALE_SUFFIX] = scales
+    return payload
 
 
 def from_payload(payload: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], storage: str) -> dict[str, Tensor]:
-    """The tensors of those shapes, float32, from what a file holds of them."""
+    """The tensors of those shapes, float32, from those that a file holds."""
     kind = STORAGES[storage]
     return {
         name: kind.decode(payload[name], payload.get(name + SCALE_SUFFIX), shape, SCALED_AXIS[name])

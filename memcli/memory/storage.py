@@ -2,7 +2,8 @@
 
 A number v of a tensor that is stored in n bits is code · scale, where the code is a whole number in [-levels, levels]
 and the scale a float16 that all numbers with the same index along one axis share. With 11 bits of mantissa in a scale
-the product is exact in float32, so what is read is bit for bit what was learned from (memcli.memory.quantise).
+the product is exact in float32, so a memory that is read is bit for bit the one that was learned
+(memcli.memory.quantise).
 """
 
 from memcli.memory.storages.base import Storage
@@ -24,6 +25,10 @@ STORAGES: Registry[Storage] = Registry(
 )
 SCALE_DTYPE = "F16"
 SCALE_SUFFIX = "_scale"  # of the name of a tensor's scales
-CELLS, CELLS_DTYPE = "cells", "U8"  # the tensor that tells each pixel's cell, in one byte
+CELLS, CELLS_DTYPE = "cells", "U8"  # the tensor with each pixel's cell, in one byte
 MOST_CELLS = 256
-SCALED_AXIS = {"bases": 0, "addresses": 2, "labels": -2}  # the axis that has scales: bases, bases again, classes
+SCALED_AXIS = {
+    "bases": 0,
+    "addresses": 2,
+    "labels": -2,
+}  # the axis with scales: bases, bases, classes

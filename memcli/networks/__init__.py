@@ -33,9 +33,9 @@ _RANDOM_LAYERS = ("Dropout", "StochasticDepth", "DropPath")  # by name: their pa
 def build(name: str, data: DataSpec, *, seed: int, purpose: str = "network", step: int = 0) -> nn.Module:
     """A fresh network on the CPU, in training mode: images (n, C, H, W) -> logits (n, classes).
 
-    Weights of convolutions lie channels last, which makes their outputs lie so too: pools are several times as quick.
+    Convolutions have their weights channels last. So are their outputs then, and pools are several times as quick.
 
-    Its initial weights are a function of (name, data, seed, purpose, step) only, drawn by torch.nn's own initialisers.
+    The initial weights are a function of (name, data, seed, purpose, step) only, drawn by torch.nn's own initialisers.
     Raises UsageError for an unknown network or setting, and for images that the network cannot take.
     """
     family = name.partition(":")[0]

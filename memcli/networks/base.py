@@ -1,4 +1,4 @@
-"""What a network family is: its name, its settings, and how to make one for a data set."""
+"""A family of networks: its name, its settings, and how to make one for a data set."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ class Whole:
 
 @dataclass(frozen=True)
 class OneOf:
-    """A setting that is one word of a few."""
+    """A setting that is one of several words."""
 
     default: str
     words: tuple[str, ...]
@@ -46,7 +46,7 @@ class OneOf:
 class Network:
     """One family of networks. `make(data, **settings)` builds one with torch's own initialisers.
 
-    Where `free` names a setting, all that follows the colon is its value: `torchvision:resnet50`.
+    Where `free` names a setting, all text after the colon is its value: `torchvision:resnet50`.
     """
 
     name: str
@@ -85,7 +85,7 @@ class Classifier(nn.Module):
     """
 
     def __init__(self, features: nn.Module, width: int, classes: int) -> None:
-        """`width`: how many numbers the features of one image are."""
+        """`width`: the number of features of one image."""
         super().__init__()
         self.features = features  # (n, C, H, W) -> (n, width)
         self.head = nn.Linear(width, classes)

@@ -1,4 +1,4 @@
-"""Convolution whose second derivatives are convolutions of the same kind as its first.
+"""A convolution whose second derivatives are convolutions of the same kind as its first ones.
 
 torch's own second derivative of a convolution with respect to its weights is a convolution of batches as if they were
 channels, with kernels as large as the images: two to three times as slow as the gradient that it equals. With
@@ -38,19 +38,19 @@ class _Shape(NamedTuple):
         sizes = (stride, padding, dilation, False, (0, 0), groups)
         of_x, of_weight, of_bias = mask
         asked = (of_x, of_weight, False)
-        found: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(g, x, weight, None, *sizes, asked)
-        return *found[:2], g.sum((0, 2, 3)) if of_bias else found[2]
+        gradients: tuple[Tensor, ...] = torch.ops.aten.convolution_backward(g, x, weight, None, *sizes, asked)
+        return *gradients[:2], g.sum((0, 2, 3)) if of_bias else gradients[2]
 
 
 class Convolution(nn.Conv2d):
-    """nn.Conv2d, differentiable twice, with numbers as padding and zeros as what is padded with."""
+    """nn.Conv2d, differentiable twice; padding is given as numbers, and pads with zeros."""
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, channels, h, w) -> (n, out channels, h', w')."""
         assert isinstance(self.padding, tuple)
         shape = _Shape(self.stride, self.padding, self.dilation, self.groups)
-        found: Tensor = _Convolve.apply(images, self.weight, self.bias, shape)
-        return found
+        convolved: Tensor = _Convolve.apply(images, self.weight, self.bias, shape)
+        return convolved
 
 
 class _Convolve(torch.autograd.Function):
@@ -73,8 +73,8 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, ...]:
         needed = (*ctx.needs_input_grad[:2], ctx.biased and ctx.needs_input_grad[2])
-        found = _ConvolveBackward.apply(g, *ctx.saved_tensors, ctx.shape, needed)
-        return *(part if asked else None for part, asked in zip(found, needed, strict=True)), None
+        gradients = _ConvolveBackward.apply(g, *ctx.saved_tensors, ctx.shape, needed)
+        return *(part if asked else None for part, asked in zip(gradients, needed, strict=True)), None
 
     @staticmethod
     def jvp(ctx: Any, x_dot: Tensor | None, weight_dot: Tensor | None, bias_dot: Tensor | None, _: None) -> Tensor:
@@ -120,12 +120,11 @@ class _ConvolveBackward(torch.autograd.Function):
         ctx: Any, g_dot: Tensor, x_dot: Tensor | None, weight_dot: Tensor | None, *_: None
     ) -> tuple[Tensor | None, ...]:
         g, x, weight = ctx.saved_tensors
-        found = list(ctx.shape.pull(g_dot, x, weight, ctx.mask))
+        dots = list(ctx.shape.pull(g_dot, x, weight, ctx.mask))
         by_x, by_weight = ctx.mask[0] and weight_dot is not None, ctx.mask[1] and x_dot is not None
         like_x, like_weight = (x if x_dot is None else x_dot), (weight if weight_dot is None else weight_dot)
         if by_x or by_weight:
             more = ctx.shape.pull(g, like_x, like_weight, (by_x, by_weight, False))
-            found[:2] = [
-                one + other if asked else one for one, other, asked in zip(found, more, (by_x, by_weight), strict=False)
-            ]
-        return tuple(found)
+            by_both = zip(dots, more, (by_x, by_weight), strict=False)
+            dots[:2] = [dot + other if asked else dot for dot, other, asked in by_both]
+        return tuple(dots)

@@ -1,4 +1,4 @@
-"""What the models of other packages need, to be networks here: colours, sizes, and one score for each class."""
+"""Models of other packages as networks: colours, sizes, and one score for each class."""
 
 import torch
 from torch import Tensor, nn
@@ -7,7 +7,7 @@ from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.text import printable
 
-_LEAST_SIDE = 64  # pixels: AlexNet's stem and pools, the greediest of those that do not fix their size, need 63
+_LEAST_SIDE = 64  # pixels: AlexNet needs 63, the most of all models that do not fix their size
 
 
 def enlarged_size(data: DataSpec) -> tuple[int, int]:
@@ -17,7 +17,7 @@ def enlarged_size(data: DataSpec) -> tuple[int, int]:
 
 
 class Enlarged(nn.Module):
-    """A model behind a door: one channel is repeated to three, small images are enlarged bilinearly."""
+    """A model of another package: one channel is repeated to three, and small images are enlarged bilinearly."""
 
     def __init__(self, body: nn.Module, data: DataSpec) -> None:
         super().__init__()
@@ -45,15 +45,15 @@ def require_colours(data: DataSpec, package: str) -> None:
 def require_logits(network: nn.Module, data: DataSpec, name: str, do: str) -> None:
     """Raise UsageError where the network does not turn images into logits in training.
 
-    Run on the meta device: shapes without arithmetic, and without touching weights, statistics or generators.
+    It runs on the meta device: that computes shapes only, and changes no weights, statistics or generators.
     """
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shadow = {key: tensor.detach().to("meta") for key, tensor in tensors.items()}
     images = torch.empty(2, *data.shape, device="meta")
     shown = "x".join(map(str, data.shape))
     try:
-        found = torch.func.functional_call(network, shadow, (images,))
-    except Exception as error:  # whatever a foreign model may raise on a shape that it does not take
+        logits = torch.func.functional_call(network, shadow, (images,))
+    except Exception as error:  # a model of others may raise anything on a shape that it does not take
         raise UsageError(f"{name} refuses {shown} images: {printable(str(error))}", do=do) from error
-    if not isinstance(found, Tensor) or found.shape != (2, len(data.classes)):
-        raise UsageError(f"{name} gives {type(found).__name__}, not one score per class", do=do)
+    if not isinstance(logits, Tensor) or logits.shape != (2, len(data.classes)):
+        raise UsageError(f"{name} gives {type(logits).__name__}, not one score per class", do=do)

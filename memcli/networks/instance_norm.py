@@ -1,8 +1,8 @@
-"""Instance norm whose second derivatives are as quick as its first.
+"""Instance norm whose second derivatives are as quick as its first ones.
 
-torch differentiates the backward pass of group norm by a composition of some fifty elementwise operations, and its
-kernels want the channels first, where convolutions and pools want them last. Here every derivative is written out in
-operations that are quick in either layout.
+torch differentiates the backward pass of group norm by about fifty elementwise operations, and its kernels are quick
+with the channels first only, where convolutions and pools are quick with them last. Here every derivative is written
+out in operations that are quick in either layout.
 
 With d = x - ⟨x⟩, r = (⟨d²⟩ + ε)^(-1/2), x̂ = d r, and means over the pixels of one channel of one image written ⟨·⟩:
 
@@ -43,8 +43,8 @@ class InstanceNorm(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(n, channels, h, w) -> the same shape and memory format."""
-        given = (images, self.weight, self.bias)
-        wide = (t.float() if t.dtype.itemsize < 4 else t for t in given)
+        arguments = (images, self.weight, self.bias)
+        wide = (t.float() if t.dtype.itemsize < 4 else t for t in arguments)
         normed: Tensor = _Norm.apply(*wide, self.eps)[0]
         return normed.to(images.dtype)
 
@@ -65,7 +65,7 @@ class _Norm(torch.autograd.Function):
         x, weight, _, _ = inputs
         _, d, r = output
         ctx.mark_non_differentiable(d, r)
-        ctx.set_materialize_grads(False)  # or backward would be given images of zeros for d
+        ctx.set_materialize_grads(False)  # otherwise backward gets images of zeros for d
         ctx.save_for_backward(x, weight, d, r)
         ctx.save_for_forward(x, weight, d, r)
 
@@ -119,7 +119,7 @@ class _NormBackward(torch.autograd.Function):
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor | None, ...]:
         g, weight, d, r, mean_g, s = ctx.saved_tensors
         wanted = zip(cotangents[:3], (g, weight, weight), strict=True)
-        u, a, b = (torch.zeros_like(like) if given is None else given for given, like in wanted)
+        u, a, b = (torch.zeros_like(like) if part is None else part for part, like in wanted)
         gamma, a, b = (_by_channel(t) for t in (weight, a, b))
         mean_u, q = _pixel_mean(u), _pixel_mean(u * d) * r  # (n, channels, 1, 1), as every number below
         k = _pixel_mean(u * g) - mean_u * mean_g

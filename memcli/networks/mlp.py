@@ -10,7 +10,7 @@ from memcli.networks.base import Classifier, Network, Whole
 
 
 def make(data: DataSpec, *, width: int, depth: int) -> nn.Module:
-    """`depth` linear layers in all, so depth - 1 hidden layers of `width` units; depth 1 is a linear classifier."""
+    """`depth` linear layers in total: depth - 1 hidden layers of `width` units. Depth 1 is a linear classifier."""
     sizes = [math.prod(data.shape), *[width] * (depth - 1)]
     layers: list[nn.Module] = [nn.Flatten()]
     for before, after in pairwise(sizes):

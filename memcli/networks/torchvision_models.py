@@ -35,7 +35,7 @@ def make(data: DataSpec, *, name: str) -> nn.Module:
         )
     require_colours(data, "torchvision")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # on initial weights of two models that are refused below
+        warnings.simplefilter("ignore", FutureWarning)  # about the initial weights of two models that are refused below
         network = Enlarged(models.get_model(name, weights=None, num_classes=len(data.classes)), data)
     require_logits(network, data, f"torchvision:{name}", _TRY)
     return network

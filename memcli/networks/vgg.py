@@ -13,8 +13,8 @@ _STAGES = ((64,), (128,), (256, 256), (512, 512), (512, 512))  # output channels
 def make(data: DataSpec, *, norm: str) -> nn.Module:
     """Eight 3x3 convolutions in five stages, each followed by a 2x2 max-pool.
 
-    A pool but the last is left out where it would leave a side of less than 2 (a norm of 1x1 images is zero), so
-    images of 8x8 see pools after stages 1, 2 and 5.
+    A pool is left out where it would leave a side below 2 (a norm of 1x1 images is zero), except the last one: images
+    of 8x8 see pools after stages 1, 2 and 5.
     """
     require_side(data, 8, "vgg11")
     layers: list[nn.Module] = []

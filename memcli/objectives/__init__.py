@@ -1,4 +1,4 @@
-"""Objectives: what makes a memory good, and in which direction it should move. One file each, one line below."""
+"""Objectives: how good a memory is, and the gradient that makes it better. One file each, one line below."""
 
 from memcli.data.real import RealImages
 from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome

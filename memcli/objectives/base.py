@@ -14,31 +14,31 @@ from memcli.memory.spec import MemorySpec
 
 @dataclass(frozen=True)
 class Outcome:
-    """One look at a memory: its loss, and the loss's gradient."""
+    """The loss of a memory, and its gradient."""
 
     loss: Tensor  # scalar
     gradients: dict[str, Tensor]  # by part: those of `Memory.parts`, and "log_lr" where the inner rate is learned
 
 
 class Objective(ABC):
-    """A measure of memories with a gradient. It owns no optimiser of them, and every draw is pure in (seed, step)."""
+    """A loss of memories, with a gradient. It does not move them, and every draw is a function of (seed, step)."""
 
     @abstractmethod
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         """The loss of `memory` in outer step `step`, where networks are trained at rate `lr`; and its gradient."""
 
     def tensors(self) -> dict[str, Tensor]:
-        """What it remembers from step to step, by name, for a checkpoint: nothing, unless an objective says so."""
+        """What it keeps from step to step, by name, for a checkpoint; by default nothing."""
         return {}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Take up what `tensors()` told."""
-        assert not tensors, "this objective remembers nothing"
+        """Continue from what `tensors()` returned."""
+        assert not tensors, "this objective keeps nothing"
 
 
 @dataclass(frozen=True)
 class ObjectiveSettings(ABC):
-    """What a stage of a recipe says of its objective: a frozen dataclass of texts, numbers and truth values.
+    """The settings of an objective in a stage of a recipe: a frozen dataclass of texts, numbers and booleans.
 
     Every field has a default, and `__post_init__` raises UsageError where a value makes no sense.
     """
@@ -52,7 +52,7 @@ class ObjectiveSettings(ABC):
     def make(self, spec: MemorySpec, device: torch.device, *, compile: bool, bfloat16: bool) -> "Objective":
         """The objective, for memories of `spec`.
 
-        Where it can do that, its steps are compiled, and their convolutions done in bfloat16.
+        `compile`: its steps are compiled, and `bfloat16`: their convolutions are done in that type, where it can.
         """
 
     @property
@@ -66,7 +66,7 @@ class ObjectiveSettings(ABC):
         return 0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values by name. One that is newer than the format stands there only where it is not the default."""
+        """Plain values by name. Fields that are newer than the format are left out where they have their default."""
         newer = {field.name: field.default for field in fields(self) if field.name in self.newer}
         return {name: value for name, value in asdict(self).items() if newer.get(name, ...) != value}
 

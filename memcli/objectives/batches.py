@@ -1,4 +1,4 @@
-"""What the steps of inner training see: which rows are recalled, with which labels, and what else a step needs."""
+"""The minibatches of inner training: which rows are recalled, with which labels, and what else a step needs."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -14,28 +14,28 @@ from memcli.memory.spec import MemorySpec
 
 @dataclass(frozen=True)
 class InnerBatch:
-    """What one step of inner training sees beside the memory."""
+    """What one step of inner training uses besides the memory."""
 
     rows: Tensor
     labels: Tensor
-    dropped: Tensor | None  # the seed of what the network's layers drop; None where they drop nothing
+    dropped: Tensor | None  # the seed of the network's dropout; None where no layer drops anything
     draws: Tensors  # the augmentation's
     fixed: Tensors  # parameters that are not trained
 
     def flat(self) -> Tensors:
-        """As the engine takes it: tensors in a row."""
+        """As the engine takes it: one tuple of tensors."""
         return (self.rows, self.labels, *(() if self.dropped is None else (self.dropped,)), *self.draws, *self.fixed)
 
     @classmethod
     def of(cls, flat: Tensors, *, drops: bool, draws: int) -> Self:
-        """What `flat` was made of: `drops` says whether layers drop, `draws` how many tensors a draw has."""
+        """The batch that `flat` was made of. `drops`: whether layers drop; `draws`: how many tensors a draw has."""
         rows, labels, *others = flat
         dropped = others.pop(0) if drops else None
         return cls(rows, labels, dropped, tuple(others[:draws]), tuple(others[draws:]))
 
 
 def inner_queries(spec: MemorySpec, per_class: int, draw: int, steps: range, device: torch.device) -> list[Query]:
-    """What each of these steps of the training with that `draw` recalls: `per_class` rows of every class."""
+    """The queries of these steps of the training with that `draw`: `per_class` rows of every class each."""
     classes = len(spec.data.classes)
     queries = []
     for t in steps:

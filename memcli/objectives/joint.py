@@ -1,9 +1,10 @@
-"""The unrolled objective inside joint training: a task's memory is trained beside those of the tasks before it.
+"""The unrolled objective inside joint training: on a task's memory together with those of the tasks before it.
 
-    θ_0 out of a pilot's joint training, at any age;  T steps of SGD with momentum on minibatches that mix recalled
+    θ_0 from a pilot's joint training, at any age;  T steps of SGD with momentum on minibatches that mix recalled
     images of this memory (learned) with images of other tasks (fixed);  loss = CE(θ_T; real images of this task)
 
-What a task's memory does alone is not what it does beside nineteen others. The gradient is exact, as in unrolled.py.
+A memory that trains a network well alone need not do so among nineteen others. The gradient is exact, as in
+unrolled.py.
 """
 
 from collections.abc import Sequence
@@ -40,9 +41,9 @@ class JointObjective(Objective):
     ) -> None:
         """`network` gives the layers, on its device; `starts` the weights that inner training may begin from.
 
-        `places`, (classes,) int64: which of the network's `outputs` is that of each class of the memory. `others`:
-        images of other tasks, (n, C, H, W), and label vectors over the outputs; None where there are none. As many of
-        them as of the memory's own are in a minibatch.
+        `places`, (classes,) int64: the output of the network, out of `outputs`, for each class of the memory.
+        `others`: images of other tasks, (n, C, H, W), and their label vectors over the outputs; None where there are
+        none. A minibatch has as many of them as of the memory's own.
         """
         if not stateless(network):
             raise UsageError(

@@ -1,4 +1,4 @@
-"""The trainings that an unrolled objective differentiates windows of, on their way from one outer step to the next."""
+"""The inner trainings of an unrolled objective, kept from one outer step to the next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,16 +9,16 @@ from torch import Tensor
 from memcli import seeds
 from memcli.engine import OuterGradient, Tensors
 
-_ENDED = (-1, 0, 0)  # what a checkpoint holds of a place whose training has ended: no draw is negative
+_ENDED = (-1, 0, 0)  # the counts of an ended training in a checkpoint: no draw is negative
 
 
 @dataclass(frozen=True)
 class Training:
-    """An inner training on its way."""
+    """An inner training between two outer steps."""
 
     weights: Tensors  # packed
     fixed: Tensors  # parameters that are not trained
-    draw: int  # its minibatches are drawn from
+    draw: int  # the seed of its minibatches
     ahead: int  # steps to its next window
     taken: int = 0  # steps so far
     state: Tensors | None = None  # the optimiser's, once it took a step
@@ -31,15 +31,15 @@ class Training:
 class Trainings:
     """The training of each outer step.
 
-    With `places` = 0 every outer step has a fresh one, and a window at a random place of its `steps`. Otherwise as many
-    trainings take turns, and go on from window to window while the memory moves; one that has no room for another
+    With `places` = 0 every outer step has a fresh training, and a window at a random place in its `steps`. Otherwise
+    that many trainings take turns, and go on from window to window while the memory moves. One without room for another
     window has ended, and a fresh one takes its place. The first ones begin at ages spread over the steps.
     """
 
     def __init__(
         self, steps: int, window: int, places: int, fresh: Callable[[int, int, str], tuple[Tensors, Tensors]]
     ) -> None:
-        """`window` = 0: all steps. `fresh(seed, step, purpose)` gives packed weights, and what is not trained."""
+        """`window` = 0: all steps. `fresh(seed, step, purpose)` gives packed weights, and fixed parameters."""
         self._steps, self._window, self._places, self._fresh = steps, window, places, fresh
         self._going: list[Training | None] = []  # None: ended
 
@@ -56,7 +56,7 @@ class Trainings:
         return self._going[place] or self._begun(seed, step, f"pool {place}")
 
     def after(self, step: int, training: Training, trained: int, result: OuterGradient) -> None:
-        """Remember where `training` is after the `trained` steps of outer step `step`, if it is to go on."""
+        """Keep the state of `training` after the `trained` steps of outer step `step`, if it goes on."""
         if not self._places:
             return
         taken = training.taken + trained
@@ -66,16 +66,16 @@ class Trainings:
 
     def tensors(self) -> dict[str, Tensor]:
         """All of them by name, for a checkpoint."""
-        found = {}
+        named = {}
         for place, training in enumerate(self._going):
             counts = _ENDED if training is None else (training.draw, training.ahead, training.taken)
-            found[f"{place}.counts"] = torch.tensor(counts)
+            named[f"{place}.counts"] = torch.tensor(counts)
             for name, tensors in [] if training is None else training.tensors.items():
-                found |= {f"{place}.{name}.{number}": tensor for number, tensor in enumerate(tensors)}
-        return found
+                named |= {f"{place}.{name}.{number}": tensor for number, tensor in enumerate(tensors)}
+        return named
 
     def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        """Take up what `tensors()` told."""
+        """Continue from what `tensors()` returned."""
         self._going = []
         for place in range(self._places if tensors else 0):
             draw, ahead, taken = tensors[f"{place}.counts"].tolist()

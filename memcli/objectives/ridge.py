@@ -2,9 +2,9 @@
 
     loss = ½ ‖ K_RS (K_SS + ρ I)⁻¹ Y_S − Y_R ‖² / n_R,    K_AB = φ(A) φ(B)ᵀ
 
-S are recalled images, R real ones, Y their centred one-hot labels, and φ the features of a network from a pool:
-networks of mixed ages, each trained on the memory as it moves, and replaced by a fresh one in the end. No training is
-differentiated, so a step costs far less than an unrolled one.
+S are recalled images, R real ones, Y their centred one-hot labels, and φ the features of a network from a pool. The
+pool holds networks of different ages; each is trained on the memory as it moves, and in the end replaced by a fresh
+one. No training is differentiated, so a step costs far less than an unrolled one.
 
 [FRePo] Zhou, Nezhadarya, Ba, "Dataset Distillation using Neural Feature Regression", NeurIPS 2022, arXiv 2206.00719.
 """
@@ -41,7 +41,7 @@ class Ridge(ObjectiveSettings):
     real_per_class: int = 20  # real images of each class that it is tested on
     momentum: float = 0.9  # of the SGD that trains the pool
     regulariser: float = 1e-3  # ρ, as a share of the kernel's mean diagonal
-    augment: str = ""  # as of the unrolled objective
+    augment: str = ""  # as in the unrolled objective
 
     def __post_init__(self) -> None:
         augmentations(self.augment)
@@ -58,8 +58,8 @@ class Ridge(ObjectiveSettings):
 def ridge_predictions(real: Tensor, recalled: Tensor, labels: Tensor, regulariser: float) -> Tensor:
     """K_RS (K_SS + ρ I)⁻¹ Y_S, (n_R, classes), from features (n_R, d) and (n_S, d) and labels (n_S, classes).
 
-    ρ is `regulariser` times the mean of K_SS's diagonal. Solved in float64, by Cholesky's factors; NaN where features
-    are so large that there are none.
+    ρ is `regulariser` times the mean of K_SS's diagonal. Solved in float64 by a Cholesky factorisation; NaN where it
+    fails, for features that are too large.
     """
     kernel = (recalled @ recalled.T).double()  # (n_S, n_S)
     ridge = regulariser * kernel.diagonal().mean() * torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
@@ -71,7 +71,7 @@ def ridge_predictions(real: Tensor, recalled: Tensor, labels: Tensor, regularise
 
 @dataclass
 class _Member:
-    """A network of the pool, its momentum, and the number of steps that it was trained."""
+    """A network of the pool, its momentum, and the number of its training steps so far."""
 
     network: Classifier
     velocity: list[Tensor]
@@ -114,12 +114,12 @@ class RidgeObjective(Objective):
         return Outcome(loss.detach(), gradients)
 
     def tensors(self) -> dict[str, Tensor]:
-        found = {}
+        named = {}
         for place, member in enumerate(self._pool):
-            found[f"{place}.age"] = torch.tensor(member.age)
+            named[f"{place}.age"] = torch.tensor(member.age)
             for (name, weight), speed in zip(member.network.named_parameters(), member.velocity, strict=True):
-                found |= {f"{place}.weight.{name}": weight.detach(), f"{place}.velocity.{name}": speed}
-        return found
+                named |= {f"{place}.weight.{name}": weight.detach(), f"{place}.velocity.{name}": speed}
+        return named
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self._pool = [self._fresh(0, 0, place) for place in range(self._settings.networks)] if tensors else []
@@ -136,14 +136,14 @@ class RidgeObjective(Objective):
 
     def _loss(self, network: Classifier, recalled: Tensor, targets: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         classes = len(self._spec.data.classes)
-        found = ridge_predictions(
+        predicted = ridge_predictions(
             network.features(images), network.features(recalled), targets - 1 / classes, self._settings.regulariser
         )
-        wanted = one_hot(labels, classes).to(found.dtype) - 1 / classes
-        return 0.5 * (found - wanted).square().sum(1).mean()
+        wanted = one_hot(labels, classes).to(predicted.dtype) - 1 / classes
+        return 0.5 * (predicted - wanted).square().sum(1).mean()
 
     def _fresh(self, seed: int, step: int, place: int) -> _Member:
-        """A new network for `place`. The first ones count as older than they are, so that ages are mixed soon."""
+        """A new network for `place`. The first ones start at different ages, so that they end one by one."""
         purpose = f"pool {place}"
         network = build(self._settings.network, self._spec.data, seed=seed, purpose=purpose, step=step)
         assert isinstance(network, Classifier)

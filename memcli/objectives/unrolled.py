@@ -62,18 +62,14 @@ class Unrolled(ObjectiveSettings):
     network: str = "convnet:width=32"  # trained in the inner loop
     steps: int = 20  # T
     per_class: int = 2  # recalled images of each class in a minibatch
-    learn_lr: bool = True  # whether the inner rate is learned with the memory
+    learn_lr: bool = True  # whether the inner rate is learned too
     momentum: float = 0.9  # of the inner optimiser: SGD's momentum, Adam's first beta
     real_per_class: int = 20  # real images of each class in the outer loss
-    window: int = 0  # differentiate this many of the T steps, placed at random, and train no longer; 0: all of them
-    pool: int = 0  # trainings that take turns and go on from window to window; 0: each outer step has one of its own
-    augment: str = (
-        ""  # operations of memcli.data.augment; one draw in an outer step, for recalled and real images alike
-    )
-    networks: int = (
-        1  # fresh networks trained at once in an outer step, on the same minibatches; their mean is the loss
-    )
-    optimiser: str = "sgd"  # of the inner training, or "adam"; its exact adjoint is what is differentiated
+    window: int = 0  # how many of the T steps are differentiated, at a random place; training ends there. 0: all
+    pool: int = 0  # trainings that take turns and go on from window to window; 0: each outer step has a new one
+    augment: str = ""  # names in AUGMENTATIONS; recalled and real images of an outer step share one draw
+    networks: int = 1  # fresh networks of an outer step, all trained on the same minibatches; the loss is their mean
+    optimiser: str = "sgd"  # a name in INNER_OPTIMISERS; it is differentiated by its exact adjoint
 
     def __post_init__(self) -> None:
         at_least_one(self, "steps", "per_class", "real_per_class", "networks")
@@ -89,7 +85,7 @@ class Unrolled(ObjectiveSettings):
 
     @property
     def most_rows(self) -> int:
-        """The rows of a class that one inner training sees twice: more would hardly be learned (docs/log/)."""
+        """The rows of a class that one inner training uses twice: more would hardly be learned (docs/log/)."""
         return max(1, self.steps * self.per_class // 2)
 
     def images_per_step(self, classes: int) -> int:
@@ -104,16 +100,14 @@ class Unrolled(ObjectiveSettings):
 
 class UnrolledObjective(Objective):
     """See the module's text. `adjoint` and `derivatives` may be any of the engine's: they agree in value and differ
-    in cost. Layers that drop at random do so in the inner training, each step with a draw of its own, and not in the
-    test on real images.
+    in cost. Dropout drops in the inner training, with a new draw in each step, and not in the test on real images.
 
-    A window falls anywhere in the T steps, and those before it are trained for it alone; with a `pool` no step is
-    trained that is not differentiated, but for the first ones (see Trainings).
+    A window lies anywhere in the T steps, and the steps before it are trained only to reach it. With a `pool` every
+    trained step is differentiated, except the first ones (see Trainings).
 
     By default each step is recorded once and replayed; with `compile` it is compiled too, and on CUDA captured as a
     graph, which pays in long runs. Networks with layers that draw at random are neither recorded nor compiled. With
-    `bfloat16` the convolutions of recorded training steps are done in that type; everything around them, and the outer
-    loss, stays in float32.
+    `bfloat16` the convolutions of recorded training steps are done in that type; all else stays in float32.
     """
 
     def __init__(
@@ -237,7 +231,7 @@ class UnrolledObjective(Objective):
         return batches
 
     def queries(self, seed: int, step: int) -> list[Query]:
-        """What each of the T inner steps recalls: `per_class` rows of every class, another draw in every outer step."""
+        """The queries of the T inner steps: `per_class` rows of every class each, drawn anew in every outer step."""
         return self._drawn(seeds.derive(seed, "recalled", step), range(self._settings.steps))
 
     def _drawn(self, draw: int, steps: range) -> list[Query]:

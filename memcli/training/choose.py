@@ -17,7 +17,7 @@ def _augmented(recipe: TrainRecipe, operation: str) -> TrainRecipe:
     return replace(recipe, augment=",".join(dict.fromkeys([operation, *filter(None, recipe.augment.split(","))])))
 
 
-# What is tried, in this order, each on the best recipe so far (docs/log/ has what each was worth).
+# The changes that are tried, in this order, each on the best recipe so far (docs/log/ has what each was worth).
 _CHANGES: tuple[Callable[[TrainRecipe], TrainRecipe], ...] = (
     lambda best: _augmented(best, "rotate"),
     lambda best: replace(best, steps=2 * best.steps),
@@ -56,11 +56,11 @@ def choose(
         began = time.monotonic()
         if number and (candidate == best or (ends is not None and began + per_step * candidate.steps > ends)):
             continue
-        found = retrained_accuracy(memory, candidate, validation, seed)
+        measured = retrained_accuracy(memory, candidate, validation, seed)
         per_step = (time.monotonic() - began) / candidate.steps
-        if found > reached:
-            best, reached = candidate, found
-        progress.update(number + 1, validation=found, best=reached)
+        if measured > reached:
+            best, reached = candidate, measured
+        progress.update(number + 1, validation=measured, best=reached)
     progress.end()
     return best, reached
 

@@ -1,4 +1,4 @@
-"""The one plain training loop, the minibatches that it runs on, and accuracy."""
+"""The plain training loop, its minibatches, and accuracy."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -28,8 +28,8 @@ _LOOK_EVERY = 50  # steps: reading the loss stops the device, so it is not read 
 def recalled_batches(memory: Memory, size: int, seed: int, mixture: float = 0.0) -> Batch:
     """Minibatches recalled from `memory`, on its device: size // classes images of each class, and at least one.
 
-    Rows come in shuffled epochs; minibatch t is a pure function of (seed, t). With a `mixture` above 0 the queries are
-    generalised: each is one class and, to a share drawn evenly from 0 to `mixture`, another one drawn at random.
+    Rows come in shuffled epochs; minibatch t is a function of (seed, t) alone. With a `mixture` above 0 the queries are
+    generalised: each is one class mixed with another one, drawn at random, whose share is drawn from 0 to `mixture`.
     """
     classes = len(memory.spec.data.classes)
     per_class = max(1, size // classes)
@@ -49,7 +49,7 @@ def recalled_batches(memory: Memory, size: int, seed: int, mixture: float = 0.0)
 
 
 def real_batches(images: LabelledImages, spec: DataSpec, size: int, seed: int) -> Batch:
-    """Minibatches of real images in shuffled epochs, with one-hot labels; minibatch t is a pure function of (seed, t).
+    """Minibatches of real images in shuffled epochs, with one-hot labels; minibatch t is a function of (seed, t) alone.
 
     Where there are fewer than `size` images, each minibatch is all of them.
     """
@@ -70,7 +70,7 @@ def share_of_rate(step: int, recipe: TrainRecipe) -> float:
 
 @contextmanager
 def _dropout_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Let layers that draw from global generators (dropout) draw from `seed`, and put the generators back."""
+    """Let layers that draw from global generators (dropout) draw from `seed`, and restore the generators after it."""
     with isolated(seed, "dropout"):
         if device.type != "cuda":
             yield

@@ -9,7 +9,7 @@ from memcli.errors import UsageError
 from memcli.text import printable
 
 _MOST = 10_000_000  # steps, and images a step
-_STEADY = ("resnet18",)  # families that do best at the rate that was found for another
+_STEADY = ("resnet18",)  # families that do best at the rate that was chosen for another
 _NEWER = ("decay", "augment", "mixture", "noise")  # settings of TrainRecipe that the first files did not have
 
 
@@ -22,10 +22,8 @@ class TrainRecipe:
     batch: int = 100  # images a step, spread evenly over the classes
     lr: float = 0.01
     momentum: float = 0.9
-    decay: float = 0.0  # the share of the steps, at the end, over which the rate falls to 0 by a cosine; 0: constant
-    augment: str = (
-        ""  # operations of memcli.data.augment, as "shift,rotate"; every image of every step has its own draw
-    )
+    decay: float = 0.0  # the share of the steps, the last ones, in which the rate falls to 0 by a cosine; 0: constant
+    augment: str = ""  # names in AUGMENTATIONS, as "shift,rotate"; every image of every step has its own draw
     mixture: float = 0.0  # the largest share of a second class in what is recalled; 0: one class an image
     noise: float = 0.0  # standard deviation of Gaussian noise added to the normalised images of every step
 
@@ -47,11 +45,11 @@ class TrainRecipe:
             raise UsageError(f"noise is {self.noise}", do="Give a finite standard deviation, 0 or more")
 
     def for_network(self, network: str) -> Self:
-        """The recipe for a network that it was not found for.
+        """The recipe for another network than its own.
 
-        What is recalled was learned for one network and its rate, at which others, those without norms above all, end
-        far lower than they could, or at chance. So another family has a quarter of the rate, and twice the steps. The
-        same family, and those of _STEADY, are trained as the recipe says (docs/log/ has what that is worth).
+        A memory was learned for one network and its rate. Others, above all those without norms, end far lower at that
+        rate, or at chance. So another family has a quarter of the rate, and twice the steps. The same family, and
+        those of _STEADY, are trained as the recipe says (docs/log/ has what that is worth).
         """
         family, named = network.partition(":")[0], replace(self, network=network)
         if family in (self.network.partition(":")[0], *_STEADY):
@@ -59,7 +57,7 @@ class TrainRecipe:
         return replace(named, lr=self.lr / 4, steps=min(2 * self.steps, _MOST))
 
     def to_json(self) -> dict[str, Any]:
-        """As files hold it: a setting that is newer than the format stands there only where it is not the default."""
+        """As files hold it: settings that are newer than the format are left out where they have their default."""
         newer = {field.name: field.default for field in fields(self) if field.name in _NEWER}
         return {name: value for name, value in asdict(self).items() if newer.get(name, ...) != value}
 

@@ -1,4 +1,4 @@
-"""A stream of tasks: labelled images that arrive one task at a time, and are gone when the task is over."""
+"""A stream of tasks: labelled images that arrive one task at a time, and cannot be read after it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -47,13 +47,13 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Stream:
-    """All tasks of a benchmark in the order of their arrival, and what the benchmark fixes."""
+    """All tasks of a benchmark in the order of their arrival, with the settings that it fixes."""
 
     benchmark: str
     data: DataSpec  # of all tasks together: the classes of every task, and one normalisation
     tasks: tuple[Task, ...]
     masked: bool  # whether a test image comes with its task, so that only the task's classes are possible answers
-    network: str  # what the benchmark trains
+    network: str  # the network that the benchmark trains
     floats: int  # the budget of all memories together
 
     @property
@@ -68,7 +68,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One family of streams: `open(rest, source, seed)`, where `rest` is what follows its name and a colon."""
+    """One family of streams: `open(rest, source, seed)`, where `rest` is the text after its name and a colon."""
 
     name: str
     usage: str
@@ -95,15 +95,16 @@ def transformed(
 ) -> Stream:
     """`tasks` tasks of `images` training images of `source`, each task with all classes and changed in its own way.
 
-    `change(images, number)` is applied to training and test images alike. One head serves all tasks, and no test image
-    tells its task. The normalisation is that of the first task's training images: it is known when the second comes.
+    `change(images, number)` is applied to training and test images alike. All tasks share one head, and test images
+    come without their task. The normalisation is that of the first task's training images: it is known from the start.
     """
     chosen = pieces(len(source.split("train")), images, tasks, seed)
 
     def task(number: int) -> Task:
         def load(split: str) -> LabelledImages:
-            found = source.split(split)
-            return change(found.subset(chosen[number]) if split == "train" else found, number)
+            images_of_split = source.split(split)
+            own = images_of_split.subset(chosen[number]) if split == "train" else images_of_split
+            return change(own, number)
 
         return Task(f"task {number}", tuple(range(len(source.classes))), load)
 

@@ -1,4 +1,4 @@
-"""`permutations` and `many`: every task moves the pixels by a permutation of its own.
+"""`permutations` and `many`: every task permutes the pixels, each in another order.
 
 Kirkpatrick et al., PNAS 2017, as used by GEM, MER and La-MAML (see rotations.py): 20 tasks of 1,000 training images
 and a memory of 200 images; and `many`, 100 tasks of 200 images and a memory of 500.
@@ -17,7 +17,7 @@ from memcli.seeds import generator
 
 
 def permutation(pixels: int, seed: int, task: int) -> Tensor:
-    """Where each pixel of the task's images is taken from, (pixels,) int64."""
+    """For each pixel of the task's images the pixel that it is taken from, (pixels,) int64."""
     return torch.randperm(pixels, generator=generator(seed, "pixels", task))
 
 

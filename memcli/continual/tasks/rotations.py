@@ -19,8 +19,8 @@ _RANGE = 180.0  # degrees
 def angles(tasks: int, seed: int) -> list[float]:
     """Task t's angle in degrees, uniform in [180 t / tasks, 180 (t + 1) / tasks)."""
     share = torch.rand(tasks, generator=generator(seed, "angles"), dtype=torch.float64)
-    found: list[float] = ((torch.arange(tasks) + share) * _RANGE / tasks).tolist()
-    return found
+    degrees: list[float] = ((torch.arange(tasks) + share) * _RANGE / tasks).tolist()
+    return degrees
 
 
 def open_rotations(rest: str, source: Source, seed: int) -> Stream:
@@ -28,7 +28,7 @@ def open_rotations(rest: str, source: Source, seed: int) -> Stream:
     turned_by = angles(size["tasks"], seed)
 
     def turned(images: LabelledImages, number: int) -> LabelledImages:
-        """Nearest neighbour, anticlockwise about the centre, and black where nothing was."""
+        """Nearest neighbour, anticlockwise about the centre, and black where there was no pixel."""
         return LabelledImages(rotate(images.images, turned_by[number]), images.labels)
 
     floats = size["memory"] * source.shape[0] * source.shape[1] * source.shape[2]

@@ -1,4 +1,4 @@
-"""`split` and `cifar100`: every task brings classes of its own, and a test image comes with its task.
+"""`split` and `cifar100`: every task has its own classes, and a test image comes with its task.
 
 Incremental CIFAR-100 as in La-MAML (Gupta et al., NeurIPS 2020): 20 tasks of 5 classes in a random order, 2,250
 training images each (a tenth of each class is set apart), and a memory of 200 images.
@@ -18,7 +18,7 @@ from memcli.text import printable, whole_number
 
 _CIFAR = "cifar100[:classes=5,memory=200]"
 _SPLIT = "split[:SOURCE]:CLASSES_PER_TASK"
-_IMAGES_PER_TASK = 10  # of raw pixels, that the memory of one task of `split` may cost: that of cifar100
+_IMAGES_PER_TASK = 10  # the budget of one task of `split`, in images of raw pixels: that of cifar100
 _SET_APART = 0.1
 
 
@@ -39,8 +39,8 @@ def by_class(benchmark: str, source: Source, per_task: int, memory: int | None, 
         mine = order[number * per_task : (number + 1) * per_task]
 
         def load(split: str) -> LabelledImages:
-            found = source.split(split)
-            chosen = found.subset(torch.nonzero(torch.isin(found.labels, mine)).flatten())
+            of_split = source.split(split)
+            chosen = of_split.subset(torch.nonzero(torch.isin(of_split.labels, mine)).flatten())
             return holdout(chosen, count, seed, _SET_APART)[0] if split == "train" else chosen
 
         return Task(f"task {number}", tuple(mine.sort().values.tolist()), load)
@@ -49,8 +49,8 @@ def by_class(benchmark: str, source: Source, per_task: int, memory: int | None, 
     first = tasks[0].train()
     own = torch.searchsorted(torch.tensor(tasks[0].classes), first.labels)
     names = tuple(source.classes[label] for label in tasks[0].classes)
-    told = Source(source.name, names, source.shape, lambda _: LabelledImages(first.images, own)).spec
-    data = DataSpec(f"{source.name} {benchmark}", *source.shape, source.classes, told.mean, told.std)
+    normalisation = Source(source.name, names, source.shape, lambda _: LabelledImages(first.images, own)).spec
+    data = DataSpec(f"{source.name} {benchmark}", *source.shape, source.classes, normalisation.mean, normalisation.std)
     images = _IMAGES_PER_TASK * len(tasks) if memory is None else memory
     return Stream(benchmark, data, tasks, masked=True, network=network, floats=images * math.prod(source.shape))
 
@@ -67,8 +67,8 @@ def open_split(rest: str, source: Source, seed: int) -> Stream:
 
 
 CIFAR100 = Benchmark(
-    "cifar100", _CIFAR, "5 new classes of CIFAR-100 for each task, which is told with a test image", open_cifar100
+    "cifar100", _CIFAR, "5 new classes of CIFAR-100 for each task; a test image comes with its task", open_cifar100
 )
 SPLIT = Benchmark(
-    "split", _SPLIT, "so many new classes of any source for each task, which is told with a test image", open_split
+    "split", _SPLIT, "that many new classes of any source for each task; a test image comes with its task", open_split
 )

@@ -1,4 +1,4 @@
-"""Augmentations of images, one file each, one line below; and the names in a text. No torch: recipes name them."""
+"""Augmentations of images, one file each, one line below; and the names in a text. No torch: recipes need them."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ from memcli.text import printable
 if TYPE_CHECKING:
     from memcli.data.augmentations.base import Operation
 
-AUGMENTATIONS: "Registry[Operation]" = Registry(  # and they are applied in this order
+AUGMENTATIONS: "Registry[Operation]" = Registry(  # they are applied in this order
     "augmentation",
     "memcli.augmentations",
     {

@@ -1,4 +1,4 @@
-"""What an augmentation is: coefficients that are drawn, and images that they change."""
+"""The interface of augmentations: coefficients are drawn, and change images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -5,11 +5,15 @@ from torch import Tensor
 
 from memcli.data.augmentations.base import Operation
 
-_BRIGHTNESS, _SATURATION, _CONTRAST = 0.5, 1.0, 0.5  # the most that is added, and the most that 1 is changed by
+_BRIGHTNESS, _SATURATION, _CONTRAST = (
+    0.5,
+    1.0,
+    0.5,
+)  # the most that is added, and that a factor of 1 changes by
 
 
 def _draw_colour(uniform: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
-    """Brightness that is added, factors of saturation and contrast, (count, 3)."""
+    """Brightness, which is added, and factors of saturation and contrast, (count, 3)."""
     del shape
     strengths = torch.tensor([_BRIGHTNESS, _SATURATION, _CONTRAST])
     return [(2 * uniform - 1) * strengths + torch.tensor([0.0, 1.0, 1.0])]

@@ -1,11 +1,11 @@
-"""cutout: a square of half the side is blanked."""
+"""cutout: a square of half the side becomes zeros."""
 
 import torch
 from torch import Tensor
 
 from memcli.data.augmentations.base import Operation
 
-_CUTOUT = 0.5  # the side of the square that is blanked, as a share of the image's
+_CUTOUT = 0.5  # the side of the square, as a share of the image's
 
 
 def _draw_cutout(uniform: Tensor, shape: tuple[int, ...]) -> list[Tensor]:

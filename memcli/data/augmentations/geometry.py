@@ -1,4 +1,4 @@
-"""Geometry as products with matrices of linear interpolation along one side: deterministic on every device.
+"""Geometry by products with matrices of linear interpolation along one side: deterministic on every device.
 
 Pixels beyond the border repeat it.
 """
@@ -8,7 +8,10 @@ from torch import Tensor
 
 
 def interpolation(positions: Tensor, length: int) -> Tensor:
-    """(..., m) positions on a line of `length` pixels, from 0 -> (..., m, length) weights; beyond an end: the end's."""
+    """(..., m) positions on a line of `length` pixels, from 0 -> (..., m, length) weights.
+
+    A position beyond an end counts as that end.
+    """
     distance = positions.clamp(0, length - 1).unsqueeze(-1) - torch.arange(length, dtype=positions.dtype)
     return (1 - distance.abs()).clamp(min=0)
 
@@ -20,11 +23,11 @@ def centred(length: int) -> Tensor:
 
 def stretches(factors: Tensor, offsets: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
     """Matrices of position -> factor · position + offset along height and width; both (count, 2), offsets in sides."""
-    found = []
+    matrices = []
     for axis, length in enumerate(shape[1:]):
         moved = factors[:, axis, None] * centred(length) + offsets[:, axis, None] * length
-        found.append(interpolation(moved + (length - 1) / 2, length))  # (count, length, length)
-    return found
+        matrices.append(interpolation(moved + (length - 1) / 2, length))  # (count, length, length)
+    return matrices
 
 
 def stretched(images: Tensor, draws: list[Tensor]) -> Tensor:

@@ -12,7 +12,7 @@ _ROTATE = math.radians(15)  # at most, either way
 
 
 def _draw_rotate(uniform: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
-    """The two different ones of three shears: along width (count, H, W, W) and along height (count, W, H, H)."""
+    """The first two shears, along width (count, H, W, W) and height (count, W, H, H); the third is the first again."""
     _, height, width = shape
     angle = ((2 * uniform[:, 0] - 1) * _ROTATE)[:, None, None]
     y, x = centred(height), centred(width)

@@ -1,4 +1,4 @@
-"""scale: larger or smaller by up to a fifth, each side by itself."""
+"""scale: larger or smaller by up to a fifth, each side separately."""
 
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""shift: by up to an eighth of a side, each way."""
+"""shift: by up to an eighth of a side, in each direction."""
 
 from torch import Tensor
 

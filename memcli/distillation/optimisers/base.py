@@ -13,10 +13,10 @@ Movers = list[tuple[Optimizer, dict[str, Tensor]]]  # optimisers, each with the 
 class OuterOptimiserKind:
     """An outer optimiser as a recipe names it: one line of the registry, or the entry point of a plug-in.
 
-    `make(parts, lr, momentum)` shares the parts out among optimisers of torch: bases, (K, C, h, w) or (K, C, cells),
-    addresses, (R, classes, K), labels where they are learned, and log_lr, a scalar. What an optimiser moves may be a
-    view of a part, under the part's name. The outer loop sets the rate of every group before each step, and keeps the
-    optimisers' states in checkpoints, so that these hold tensors only.
+    `make(parts, lr, momentum)` divides the parts among optimisers of torch: bases, (K, C, h, w) or (K, C, cells),
+    addresses, (R, classes, K), labels where they are learned, and log_lr, a scalar. An optimiser may move a view
+    of a part, under the part's name. The outer loop sets the rate of every group before each step, and keeps the
+    states of the optimisers in checkpoints, so that they must be tensors.
     """
 
     make: Callable[[dict[str, Tensor], float, float], Movers]

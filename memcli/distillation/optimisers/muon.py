@@ -1,7 +1,7 @@
 """Muon [Jordan] for bases and addresses, Adam for the rest.
 
 Muon orthogonalises the step of a matrix, so that it moves bases, (K, pixels), and addresses, (R · classes, K), in all
-their directions at once; what is no matrix is left to Adam.
+their directions at once; Adam moves what is not a matrix.
 
 [Jordan] Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io.
 """

@@ -14,14 +14,14 @@ OuterLoss = Callable[[Tensors], Tensor]  # the trained weights θ_T -> a scalar
 
 @dataclass(frozen=True, eq=False)
 class OuterGradient:
-    """The outer loss, its gradient, and what it took."""
+    """The outer loss, its gradient, and its cost."""
 
     loss: Tensor  # scalar, detached
     controls: Tensors  # d loss / d controls, one tensor of the same shape per control
     weights: Tensors  # θ_T, detached
     state: Tensors  # the optimiser's after step T, detached, for training that goes on from here
     rate: Tensor | None  # d loss / d log lr, scalar; None where the problem does not ask for it
-    states: int  # the most vectors as long as θ, weights and optimiser states alike, that were kept at once
+    states: int  # the most vectors of θ's length, weights and optimiser states alike, that were kept at once
     recomputed: int  # inner steps that were run again in the backward sweep
 
 

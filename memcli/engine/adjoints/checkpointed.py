@@ -1,4 +1,4 @@
-"""The step-wise adjoint with checkpoints: weights of a few steps, and the others rebuilt one segment at a time."""
+"""The step-wise adjoint with checkpoints: it keeps the weights of a few steps, and rebuilds the others by segments."""
 
 import math
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Checkpointed(Adjoint):
 
     The steps are cut into segments of `every` steps; None makes ⌈√T⌉ segments. Weights and optimiser state are kept
     at the start of each segment. The last segment's points stay from the forward sweep; those of an earlier one are
-    rebuilt from its start when the backward sweep reaches it, save for its end, which is the next one's start.
+    rebuilt from its start when the backward sweep reaches it, except its end, which is the next one's start.
 
     Chen et al., "Training Deep Nets with Sublinear Memory Cost", 2016, applied to the steps of training.
     """

@@ -11,17 +11,16 @@ from memcli.engine.tensors import leaves
 
 
 class Direct(Adjoint):
-    """Plain autograd. Obviously right, and the costliest: it keeps every activation of every step.
+    """Plain autograd. The simplest, and the costliest: it keeps every activation of every step.
 
-    Use it for small T and for tests. Memory O(T · activations). Of the problem's derivatives it uses the loss alone.
+    Use it for small T and for tests. Memory O(T · activations). Of the problem's derivatives it uses only the loss.
     """
 
     def outer_gradient(self, problem: InnerProblem, outer_loss: OuterLoss) -> OuterGradient:
         optimiser, begin = problem.optimiser, start(problem)
         params, controls, state = leaves(begin.weights), leaves(problem.controls), begin.state
-        log_ratio = params[0].new_zeros(
-            (), requires_grad=True
-        )  # of the rate to itself, so that its derivative is d log lr
+        # The rate is lr · exp(log_ratio), so that the derivative with respect to log_ratio is d log lr.
+        log_ratio = params[0].new_zeros((), requires_grad=True)
         rate: float | Tensor = optimiser.lr * log_ratio.exp() if problem.learn_rate else optimiser.lr
         for t, batch in enumerate(problem.batches):
             loss = problem.derivatives.loss(params, controls, batch)

@@ -32,7 +32,7 @@ def advance(problem: InnerProblem, point: InnerPoint, t: int) -> InnerPoint:
 
 
 def trail(problem: InnerProblem, point: InnerPoint, steps: range) -> list[InnerPoint]:
-    """`point` and the points after each of `steps`. States are dropped that no adjoint will read, save for the last."""
+    """`point` and the points after each of `steps`. Only states that an adjoint reads are kept, and the last one."""
     points = [point]
     for t in steps:
         following = advance(problem, points[-1], t)
@@ -43,12 +43,12 @@ def trail(problem: InnerProblem, point: InnerPoint, steps: range) -> list[InnerP
 
 
 def vectors(points: list[InnerPoint]) -> int:
-    """How many vectors as long as θ the points hold."""
+    """How many vectors of θ's length the points hold."""
     return sum(len(weights + state) // len(weights) for weights, state in points)
 
 
 class Backward:
-    """The backward sweep: it holds the adjoints λ of the weights and ν of the state, and gathers the gradient."""
+    """The backward sweep: it holds the adjoints λ of the weights and ν of the state, and sums up the gradient."""
 
     def __init__(self, problem: InnerProblem, outer_loss: OuterLoss, end: InnerPoint) -> None:
         """`end` is the point after step T, where the sweep begins."""
@@ -61,7 +61,7 @@ class Backward:
         self._rate_bar = torch.zeros_like(self._loss) if problem.learn_rate else None
 
     def through(self, points: list[InnerPoint], first: int) -> None:
-        """Go back over the steps between `points`, of which the first is step `first`. Empties the list on its way."""
+        """Go back over the steps between `points`, of which the first is step `first`. Empties the list."""
         after = points.pop()
         while points:
             before = points.pop()
@@ -77,9 +77,9 @@ class Backward:
             moved = torch._foreach_mul(torch._foreach_sub(after.weights, before.weights), self._weights_bar)
             self._rate_bar = self._rate_bar + torch.stack([part.sum() for part in moved]).sum()
         pulled = optimiser.pull_back(before.weights, after.state, self._weights_bar, self._state_bar, problem.taken + t)
-        found = problem.derivatives.products(before.weights, problem.controls, problem.batches[t], pulled.direction)
+        products = problem.derivatives.products(before.weights, problem.controls, problem.batches[t], pulled.direction)
         if optimiser.weight_decay:
-            self._weights_bar = added(self._weights_bar, found.direction, optimiser.weight_decay)
-        self._weights_bar = added(self._weights_bar, found.curvature)
-        self._controls_bar = added(self._controls_bar, found.mixed)
+            self._weights_bar = added(self._weights_bar, products.direction, optimiser.weight_decay)
+        self._weights_bar = added(self._weights_bar, products.curvature)
+        self._controls_bar = added(self._controls_bar, products.mixed)
         self._state_bar = pulled.state_bar

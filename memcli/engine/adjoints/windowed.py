@@ -1,4 +1,4 @@
-"""The adjoint of a window: training is run up to it, and differentiated inside it only."""
+"""The adjoint of a window: training runs up to its end, and is differentiated inside it only."""
 
 from dataclasses import dataclass, field, replace
 
@@ -10,11 +10,11 @@ from memcli.engine.problem import InnerProblem
 
 @dataclass(frozen=True)
 class Windowed(Adjoint):
-    """Trains `start` + `length` steps, and differentiates the outer loss of the weights then reached through the last
-    `length` of them: weights and optimiser state at the window's start count as constants, and later batches are not
-    seen. The window is differentiated by the adjoint `through`, at its cost, exactly.
+    """Trains `start` + `length` steps, and differentiates the outer loss of the weights after them through the last
+    `length` steps. The weights and the optimiser state at the window's start count as constants; later batches are not
+    used. The adjoint `through` differentiates the window exactly, at its own cost.
 
-    Drawing `start` at random in every outer step is the caller's. [RaT] Feng, Vedantam, Kempe, "Embarrassingly Simple
+    The caller draws `start` at random in every outer step. [RaT] Feng, Vedantam, Kempe, "Embarrassingly Simple
     Dataset Distillation", ICLR 2024.
     """
 

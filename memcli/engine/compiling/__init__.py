@@ -1,1 +1,1 @@
-"""Running steps faster: recording, compiling, packing, bfloat16. All that leans on private parts of torch."""
+"""Running steps faster: recording, compiling, packing, bfloat16. All that uses private parts of torch."""

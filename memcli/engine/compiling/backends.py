@@ -27,7 +27,7 @@ def replayed(operations: GraphModule, example: Tensors) -> Runner:
 def compiled(operations: GraphModule, example: Tensors) -> Runner:
     """Norms, activations, pools and their derivatives fused into one pass over memory each, by TorchInductor.
 
-    Takes five to twenty seconds, or one where the same was compiled before on this machine. The numbers are those of
+    Takes five to twenty seconds, or one where this machine has compiled the same before. The numbers are those of
     `replayed` to rounding, and the same in every run on one machine. Raises UsageError where the machine has no
     working compiler (for a CPU a C++ compiler, for CUDA Triton).
     """
@@ -36,7 +36,7 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
     from torch._subclasses import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    # Inductor looks into its cache only where it is told of shapes by tensors that have a ShapeEnv.
+    # Inductor reads its cache only where the example tensors have a ShapeEnv.
     shapes = FakeTensorMode(shape_env=ShapeEnv())
     with _quietly(), _deterministic(), torch.no_grad():
         if all(tensor.device.type == "cpu" for tensor in example):
@@ -49,9 +49,9 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
         except Exception as error:
             if (missing := _compiler_failure(error)) is None:
                 raise
-            said = printable(str(missing).strip().splitlines()[0])
+            reason = printable(str(missing).strip().splitlines()[0])
             raise UsageError(
-                f"the training step cannot be compiled on this machine: {said}",
+                f"the training step cannot be compiled on this machine: {reason}",
                 do="Install a C++ compiler such as g++, or do without `compile`",
             ) from error
     return lambda *tensors: tuple(run(*tensors))  # type: ignore[arg-type]
@@ -80,15 +80,15 @@ def captured(operations: GraphModule, example: Tensors) -> Runner:
     def replay(*tensors: Tensor) -> Tensors:
         _copy(inputs, tensors)
         graph.replay()
-        found = tuple(map(torch.empty_like, outputs))
-        _copy(found, outputs)
-        return found
+        results = tuple(map(torch.empty_like, outputs))
+        _copy(results, outputs)
+        return results
 
     return replay
 
 
 def quickest(device: torch.device) -> Backend:
-    """What runs a step the quickest that was recorded on `device`: compiled, and on CUDA captured."""
+    """The backend that runs steps recorded on `device` the quickest: compiled, and on CUDA captured."""
     return captured if device.type == "cuda" else compiled
 
 
@@ -102,9 +102,9 @@ def why_not_compiled(device: torch.device) -> str | None:
 
 
 def _compiler_failure(error: BaseException) -> BaseException | None:
-    """What among `error` and its causes says that no compiler works here; None where none does, as of a bug of ours.
+    """The error, of `error` and its causes, that says that no compiler works here; None where none does: a bug of ours.
 
-    Inductor wraps what it meets in an error of its own. Triton has no class for the C compiler that it lacks.
+    Inductor wraps an error in one of its own. Triton has no class of errors for a missing C compiler.
     """
     from torch._inductor import exc
 
@@ -121,33 +121,33 @@ def _compiler_failure(error: BaseException) -> BaseException | None:
     return None
 
 
-def _copy(places: Sequence[Tensor], given: Sequence[Tensor]) -> None:
-    """Copy each of `given` to its place, all of one type by one kernel."""
+def _copy(places: Sequence[Tensor], tensors: Sequence[Tensor]) -> None:
+    """Copy each of the `tensors` to its place, all of one type by one kernel."""
     for dtype in {place.dtype for place in places}:
         chosen = [number for number, place in enumerate(places) if place.dtype == dtype]
-        torch._foreach_copy_([places[number] for number in chosen], [given[number] for number in chosen])
+        torch._foreach_copy_([places[number] for number in chosen], [tensors[number] for number in chosen])
 
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Warnings of the compiler are about its own code, or about an absent CUDA that was not asked for."""
+    """Hide the compiler's warnings: they are about its own code, or about a CUDA that nobody asked for."""
     logger = logging.getLogger("torch.utils.cpp_extension")
-    was = logger.disabled
+    disabled = logger.disabled
     logger.disabled = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.disabled = was
+        logger.disabled = disabled
 
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
     """Let the compiler use deterministic operations: sums in the same order every time."""
-    was, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    before, warned = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(was, warn_only=warned)
+        torch.use_deterministic_algorithms(before, warn_only=warned)

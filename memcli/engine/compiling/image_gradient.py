@@ -10,15 +10,14 @@ from torch.nn.functional import pad
 from memcli.engine.compiling.recorded import CONVOLUTION_BACKWARD, reads_images, shown
 
 _PLAIN = ([1, 1], [1, 1], False, 1)  # stride, dilation, transposed, groups
-_MOST_PIXELS = 25  # of a kernel: a share of each is kept, for every input channel and output pixel
+_MOST_PIXELS = 25  # of a kernel: one number is kept for each of them, every input channel and every output pixel
 
 
 def image_gradient(g: Tensor, weight: Tensor, height: int, width: int, padding: tuple[int, int]) -> Tensor:
     """g: (n, out, h, w), weight: (out, in, kh, kw) -> the gradient (n, in, height, width), for stride 1.
 
     Each output pixel's share of every input pixel that it saw is one product, for each image (kh kw in, out) times
-    (out, h w), and each input pixel is the sum of its kh kw shares. Worth its while where a compiler makes one pass of
-    that sum.
+    (out, h w), and each input pixel is the sum of its kh kw shares. It pays where a compiler makes that sum one pass.
     """
     (n, out, h, w), (_, channels, kh, kw) = g.shape, weight.shape
     columns = g.permute(0, 2, 3, 1).reshape(n, h * w, out).transpose(1, 2)
@@ -46,10 +45,10 @@ def with_image_gradients(operations: GraphModule) -> GraphModule:
         if not reads_images(weight) or kh * kw > _MOST_PIXELS:
             continue
         with graph.inserting_before(node):
-            found = graph.call_function(image_gradient, (g, weight, *shown(images).shape[2:], tuple(padding)))
+            of_images = graph.call_function(image_gradient, (g, weight, *shown(images).shape[2:], tuple(padding)))
         for user in list(node.users):
             if user.target is getitem and user.args[1] == 0:
-                user.replace_all_uses_with(found)
+                user.replace_all_uses_with(of_images)
                 graph.erase_node(user)
         node.args = (*node.args[:-1], [False, *mask[1:]])
     graph.eliminate_dead_code()

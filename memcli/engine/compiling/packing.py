@@ -5,7 +5,7 @@ from torch import Tensor
 
 from memcli.engine.tensors import Tensors
 
-_ALIGNED = 64  # bytes that every tensor begins at a multiple of, as kernels like them
+_ALIGNED = 64  # bytes: every tensor begins at a multiple of these, where kernels are quickest
 
 
 class Packing:
@@ -32,10 +32,10 @@ class Packing:
 
     def unpacked(self, vector: Tensor) -> Tensors:
         """Views of the vector, one for each tensor, laid out in memory as it was."""
-        found = []
+        views = []
         for piece, order, shape in zip(vector.split(self._sizes)[::2], self._orders, self._shapes, strict=True):
-            found.append(piece.view(shape).permute([order.index(axis) for axis in range(len(order))]))
-        return tuple(found)
+            views.append(piece.view(shape).permute([order.index(axis) for axis in range(len(order))]))
+        return tuple(views)
 
 
 def _by_stride(tensor: Tensor) -> list[int]:

@@ -8,8 +8,8 @@ from memcli.engine.compiling.backends import Backend, Runner
 from memcli.engine.compiling.recorded import CONVOLUTION_BACKWARD, reads_images, shown
 from memcli.engine.tensors import Tensors
 
-# Of a convolution and of its derivatives: where the weights are among the arguments, and how many of the first are
-# tensors to round. What follows those is settings; a backward's results are all rounded too.
+# For a convolution and for its derivatives: the place of the weights among the arguments, and how many of the first
+# arguments are tensors to round. The others are settings. All results of a backward are rounded too.
 _CONVOLUTIONS = {
     torch.ops.aten.convolution.default: (1, 3),  # x, W, b
     CONVOLUTION_BACKWARD: (2, 3),  # g, x, W
@@ -31,7 +31,7 @@ def in_bfloat16(backend: Backend) -> Backend:
 
 
 def quick_in_bfloat16(device: torch.device) -> bool:
-    """Whether that pays: on a processor, a CPU or CUDA's, that multiplies bfloat16 by itself."""
+    """Whether bfloat16 pays: on a CPU or a CUDA device that multiplies bfloat16 in hardware."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     quick = (torch.cpu._is_avx512_bf16_supported, torch.cpu._is_amx_tile_supported)
@@ -52,7 +52,7 @@ def _rounded(operations: GraphModule) -> GraphModule:
         if not count or reads_images(node.args[place]):
             continue
         with graph.inserting_before(node):
-            tensors = (given if given is None else _cast(given, torch.bfloat16) for given in node.args[:count])
+            tensors = (arg if arg is None else _cast(arg, torch.bfloat16) for arg in node.args[:count])
             node.args = (*tensors, *node.args[count:])
         single = isinstance(node.meta["val"], Tensor)
         for result in [node] if single else list(node.users):

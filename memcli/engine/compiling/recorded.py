@@ -1,15 +1,15 @@
-"""What the rewritings of recorded operations share."""
+"""What all that changes recorded operations shares."""
 
 import torch
 from torch import Tensor
 from torch.fx import Node
 
 CONVOLUTION_BACKWARD = torch.ops.aten.convolution_backward.default
-_LEAST_CHANNELS = 8  # that a convolution reads in a group, if it reads no images
+_LEAST_CHANNELS = 8  # a convolution that reads fewer in a group reads images
 
 
 def shown(node: Node) -> Tensor:
-    """What an operation gave when it was recorded: its shape and type count, its numbers do not."""
+    """The result of an operation when it was recorded: for its shape and type, not for its numbers."""
     value: Tensor = node.meta["val"]
     return value
 

@@ -22,11 +22,11 @@ class Products(NamedTuple):
 
 
 class Derivatives(ABC):
-    """A way to differentiate `loss`. Keep one object for as long as its loss: it may remember what it learnt.
+    """A way to differentiate `loss`. Keep one object for as long as its loss: it may keep recordings or timings.
 
     `loss(params, controls, batch)` is a function of these tensors only: the same tensors give the same value, so that
     a step can be run again, compiled or captured. All that changes from step to step comes in `batch`, which has no
-    gradient. Nothing that is returned carries a graph.
+    gradient. No returned tensor has a graph.
     """
 
     loss: Loss

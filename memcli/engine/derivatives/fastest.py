@@ -11,16 +11,16 @@ from memcli.engine.derivatives.reverse import ReverseOverReverse
 from memcli.engine.tensors import Tensors
 from memcli.errors import UsageError
 
-_RUNS = 3  # timed runs of each, after one that is not: the least of them tells apart what differs by a tenth
+_RUNS = 3  # timed runs of each, after one that is not: enough for their minimum to show a difference of a tenth
 
 
 class Fastest(Derivatives):
     """Times all `ways` on the first step that it is given, and stays with the winner for this object's life.
 
     The ways may be traced and compiled ones; by default they are the two products, run by autograd. Another device,
-    other shapes or another kind of direction are measured anew. A way that the loss or the machine refuses, for want
-    of a forward derivative or of a compiler, is not chosen. They agree to rounding only, so two runs that choose
-    differently differ in the last bits: pass one of them instead where every bit must come again.
+    other shapes or another kind of direction are measured anew. A way that raises UsageError, because a forward
+    derivative or a compiler is missing, is not chosen. The ways agree to rounding only, so two runs that choose
+    differently differ in the last bits: pass a single way where every bit must come again.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Fastest(Derivatives):
         return self.choice(params, controls, batch, direction).products(params, controls, batch, direction)
 
     def choice(self, params: Tensors, controls: Tensors, batch: Tensors, direction: Direction) -> Derivatives:
-        """The way that is used for arguments such as these, measured on them if it was not before."""
+        """The way that is used for arguments of this layout; measured on these if the layout is new."""
         layout = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in (*params, *controls, *batch))
         key = (callable(direction), len(params), len(controls), *layout)
         if key not in self._chosen:
@@ -46,7 +46,7 @@ class Fastest(Derivatives):
 
 
 def _seconds(way: Derivatives, params: Tensors, controls: Tensors, batch: Tensors, direction: Direction) -> float:
-    """The least time of one call; endless where the way cannot be gone."""
+    """The least time of one call; infinite where the way raises UsageError."""
     times = []
     for _ in range(1 + _RUNS):
         _finish(params[0].device)
@@ -61,6 +61,6 @@ def _seconds(way: Derivatives, params: Tensors, controls: Tensors, batch: Tensor
 
 
 def _finish(device: torch.device) -> None:
-    """Wait for what the device still has to do, so that a clock means something."""
+    """Wait until the device has finished, so that the clock measures all of its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize(device)

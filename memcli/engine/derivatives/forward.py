@@ -15,8 +15,8 @@ class ForwardOverReverse(Derivatives):
     """Runs the loss and its gradient on θ + ε a: the part in ε of (∇_θ L, ∇_c L) is both second-order products.
 
     The gradient need not be recorded, which saves time and memory. Some operations of torch (group norm, SiLU) have a
-    backward pass with a forward derivative only while it is recorded: the first refusal is remembered, and from then
-    on it is. A direction that depends on the gradient costs one more reverse pass.
+    backward pass with a forward derivative only while it is recorded: after the first refusal the gradient is always
+    recorded. A direction that depends on the gradient costs one more reverse pass.
 
     Raises UsageError where an operation has no forward derivative at all.
     """
@@ -58,7 +58,7 @@ class ForwardOverReverse(Derivatives):
 
 
 def _load_rules() -> None:
-    """Make torch load its rules of forward derivatives, as its first dual number does: it warns of itself there."""
+    """Make torch load its rules of forward derivatives now: it does so at the first dual number, with a warning."""
     with warnings.catch_warnings(), forward_ad.dual_level():
         warnings.simplefilter("ignore", FutureWarning)
         forward_ad.make_dual(torch.zeros(()), torch.zeros(()))

@@ -10,9 +10,9 @@ from memcli.engine.tensors import Tensors, leaves
 
 @dataclass(frozen=True, eq=False)
 class ReverseOverReverse(Derivatives):
-    """Records the gradient's own computation, and pulls a back through it. For any loss that autograd can do twice.
+    """Records the computation of the gradient, and pulls a back through it. For any loss that is differentiable twice.
 
-    Reaches the curvature and the mixed product in one pass, and knows the gradient before it needs a.
+    One pass gives the curvature and the mixed product, and the gradient is known before a is needed.
     """
 
     loss: Loss
@@ -29,6 +29,6 @@ class ReverseOverReverse(Derivatives):
         if not pairs:  # the loss is linear in the weights, whatever the controls
             second = tuple(torch.zeros_like(tensor) for tensor in (*params, *controls))
         else:
-            found, bars = zip(*pairs, strict=True)
-            second = torch.autograd.grad(found, params + controls, bars, materialize_grads=True)
+            gradients, bars = zip(*pairs, strict=True)
+            second = torch.autograd.grad(gradients, params + controls, bars, materialize_grads=True)
         return Products(direction, second[: len(params)], second[len(params) :])

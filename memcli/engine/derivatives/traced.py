@@ -1,4 +1,4 @@
-"""Another way's computation, recorded once as a list of operations and then run without autograd."""
+"""The computation of another way, recorded once as a list of operations and then run without autograd."""
 
 from collections.abc import Callable
 from operator import getitem
@@ -20,7 +20,7 @@ from memcli.text import printable
 
 
 class _Recorder:
-    """Records functions of tensors on their first call, one recording for each layout of what they are given."""
+    """Records functions of tensors on their first call, one recording for each layout of their arguments."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
@@ -32,7 +32,9 @@ class _Recorder:
         layout = ((t.shape, t.stride(), t.dtype, t.device) for t in given)
         key = (function.__name__, *map(len, parts), *layout)
         if key not in self._recorded:
-            loss(parts[0], parts[1], parts[2])  # what it keeps between calls, such as constants, is made outside
+            loss(
+                parts[0], parts[1], parts[2]
+            )  # constants that the loss makes at its first call are made outside the recording
             self._recorded[key] = self._backend(_record(function, given), given)
         with torch.no_grad():
             return tuple(self._recorded[key](*given))
@@ -51,12 +53,12 @@ def _record(function: Callable[..., Tensors], given: Tensors) -> GraphModule:
 
 
 class Traced(Derivatives):
-    """Records what `way` does on the first step that it is given, drops what no result needs, and hands the rest to
+    """Records what `way` does on the first step, drops operations that no result needs, and gives the others to
     `backend`. Other shapes, types, devices or layouts are recorded anew.
 
-    A recording holds operations on tensors and nothing else: a loss that draws at random, or whose Python code looks
-    at numbers, cannot be recorded. The latter raises UsageError; the former is the caller's to avoid. A direction
-    that depends on the gradient costs one more gradient.
+    A recording holds operations on tensors and nothing else, so a loss must neither draw at random nor let its Python
+    code look at numbers. The second raises UsageError; the first is not noticed. A direction that depends on the
+    gradient costs one more gradient.
     """
 
     def __init__(
@@ -76,19 +78,19 @@ class Traced(Derivatives):
             direction = direction(self.gradient(params, controls, batch))
         direction = laid_out(direction, params)
 
-        def products(*given: Tensor) -> Tensors:
+        def both(*given: Tensor) -> Tensors:
             weights, moved, seen, along = _split(given, params, controls, batch, params)
-            found = self._way.products(weights, moved, seen, along)
-            return laid_out(found.curvature + found.mixed, weights + moved)
+            products = self._way.products(weights, moved, seen, along)
+            return laid_out(products.curvature + products.mixed, weights + moved)
 
-        second = self._recorder.run(self.loss, products, params, controls, batch, direction)
+        second = self._recorder.run(self.loss, both, params, controls, batch, direction)
         return Products(direction, second[: len(params)], second[len(params) :])
 
 
 class TracedLoss:
     """A loss that records its value and its gradient with respect to the weights together, for `backend` to run.
 
-    Differentiable once, and with respect to the weights only. What is said of `Traced` holds for it too.
+    Differentiable once, and with respect to the weights only. It can record what `Traced` can.
     """
 
     def __init__(self, loss: Loss, backend: Backend = replayed) -> None:
@@ -104,8 +106,8 @@ class TracedLoss:
             return value.detach(), *laid_out(torch.autograd.grad(value, weights, materialize_grads=True), weights)
 
         value, *gradient = self._recorder.run(self._loss, loss, params, controls, batch)
-        found: Tensor = _Known.apply(value, len(params), *gradient, *params)
-        return found
+        differentiable: Tensor = _Known.apply(value, len(params), *gradient, *params)
+        return differentiable
 
 
 class _Known(torch.autograd.Function):
@@ -124,7 +126,7 @@ class _Known(torch.autograd.Function):
 
 
 def pruned(operations: GraphModule) -> GraphModule:
-    """The same without what no result needs: whole operations, and of a convolution's derivatives the unused ones."""
+    """The same without operations, and derivatives of convolutions, that no result needs."""
     graph = operations.graph
     graph.eliminate_dead_code()
     for node in graph.nodes:

@@ -1,4 +1,4 @@
-"""Inner optimisers: how a step moves the weights, and the same step seen backwards. One file each, one line below."""
+"""Inner optimisers: how a step moves the weights, and the adjoint of that step. One file each, one line below."""
 
 from memcli.engine.optimisers.adam import Adam
 from memcli.engine.optimisers.base import InnerOptimiserKind, Optimiser, Pulled, descend

@@ -17,7 +17,7 @@ from memcli.engine.tensors import Tensors, added
 
 
 class Pulled(NamedTuple):
-    """What a step's adjoint is before the loss is differentiated."""
+    """The adjoint of a step, as far as it goes before the loss is differentiated."""
 
     direction: Direction  # a = the adjoint of ĝ, or the function of g that gives it
     state_bar: Tensors  # the adjoint of the state before the step
@@ -42,7 +42,7 @@ class Optimiser(ABC):
     def pull_back(
         self, params: Tensors, state_after: Tensors, weights_bar: Tensors, state_bar: Tensors, t: int
     ) -> Pulled:
-        """Step t seen backwards, from the adjoints of (θ', state') after it.
+        """The adjoint of step t, from the adjoints of (θ', state') after it.
 
         `params` are θ before the step; `state_after` may be empty where `needs_state` is false. The adjoint of θ is
         weights_bar + weight_decay · a + the curvature's part, which the caller adds.

@@ -1,4 +1,4 @@
-"""What a way to store numbers is. No torch at import: `inspect` asks for dtypes, shapes and faults only."""
+"""The interface of storages. No torch at import: `inspect` needs dtypes, shapes and faults only."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ if TYPE_CHECKING:
 
 
 LEAST_SCALE = 2.0**-14  # the least normal float16: below it a scale would lose its precision
-NIBBLE_ZERO = 8  # the half byte of code 0; a half byte of 0 is no code, and fills up the last byte
+NIBBLE_ZERO = 8  # the half byte of code 0; a half byte of 0 is no code, and pads the last byte
 
 
 @dataclass(frozen=True)
 class Storage(ABC):
-    """One way to store numbers. What is decoded must be, when it is encoded again, the same bytes."""
+    """One way to store numbers. Decoded numbers that are encoded again must give the same bytes."""
 
     dtype: str  # of the stored tensor, as safetensors names it: "F32", "F16", "I8" or "U8"
     bits: int  # of one number; below 8 they lie packed in a row of bytes
     levels: int = 0  # the largest code; 0: the numbers themselves are stored, without scales
 
     def payload_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of the stored tensor, of that of the numbers."""
+        """The shape of the stored tensor, from that of the numbers."""
         count = 1
         for side in shape:
             count *= side
@@ -39,7 +39,7 @@ class Storage(ABC):
         """The numbers of that shape, float32, on the device of `stored`."""
 
     def fault(self, numbers: "NDArray[numpy.generic]", count: int) -> str:
-        """What no writer writes among the stored numbers, flat, of which `count` are meant; "" where all is well."""
+        """What is wrong with the stored numbers, a flat array that holds `count` values; "" where all is well."""
         del numbers, count
         return ""
 

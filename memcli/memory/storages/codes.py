@@ -38,7 +38,7 @@ def unpack(packed: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _along(scales: Tensor, values: Tensor, axis: int) -> Tensor:
-    """`scales` in the dtype of floating `values`, shaped to be multiplied with them."""
+    """`scales` in the dtype of floating `values`, in a shape that multiplies with them."""
     shape = [1] * values.dim()
     shape[axis] = -1
     return (scales.to(values.dtype) if values.is_floating_point() else scales).view(shape)

@@ -1,4 +1,4 @@
-"""int4: codes from -7 to 7, two in a byte, the first in its low half; each as code + 8. A half byte of 0 fills up."""
+"""int4: codes from -7 to 7, two in a byte, the first in its low half; each as code + 8. A half byte of 0 pads."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -10,7 +10,7 @@ from memcli.memory.storages.coded import Codes
 
 @dataclass(frozen=True)
 class Int8(Codes):
-    """One code in a byte; -128 is none."""
+    """One code in a byte; -128 is no code."""
 
     def fault(self, numbers: NDArray[numpy.generic], count: int) -> str:
         del count
