@@ -20,6 +20,8 @@ _WHERE = {
     "recall": "memcli.jobs.recall",
     "retrain": "memcli.jobs.retrain",
     "evaluate": "memcli.jobs.evaluate",
+    "predict": "memcli.jobs.predict",
+    "export": "memcli.jobs.export",
     "inspect": "memcli.files.inspection",
     "load_network": "memcli.files.weights",
     "Artifact": "memcli.files.memoryfile",
@@ -34,10 +36,12 @@ __all__ = [
     "distill",
     "estimate",
     "evaluate",
+    "export",
     "inspect",
     "load",
     "load_network",
     "open_source",
+    "predict",
     "recall",
     "retrain",
 ]
@@ -50,7 +54,9 @@ if TYPE_CHECKING:
     from memcli.files.weights import load_network
     from memcli.jobs.distill import distill, estimate
     from memcli.jobs.evaluate import evaluate
+    from memcli.jobs.export import export
     from memcli.jobs.opening import load
+    from memcli.jobs.predict import predict
     from memcli.jobs.recall import recall
     from memcli.jobs.retrain import retrain
     from memcli.progress import Callback

@@ -19,6 +19,9 @@ def option(panel: str, *names: str, help: str, **more: Any) -> Any:
 
 MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="A memory file.", show_default=False)]
 MemoryFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Memory files.", show_default=False)]
+NetworkFile = Annotated[
+    Path, typer.Argument(metavar="NETWORK", help="A file of weights, from memcli retrain.", show_default=False)
+]
 
 Output = Annotated[Path, option(OUTPUT, "--output", "-o", metavar="PATH", help="Where to write.")]
 Force = Annotated[bool, option(OUTPUT, "--force", help="Replace the output where it exists.")]

@@ -23,6 +23,8 @@ COMMANDS: Registry[Callable[..., None]] = Registry(
         "inspect": "memcli.cli.inspect:command",
         "recipes": "memcli.cli.recipes:command",
         "checks": "memcli.cli.checks:command",
+        "predict": "memcli.cli.predict:command",
+        "export": "memcli.cli.export:command",
     },
     "collections.abc:Callable",
 )

@@ -36,19 +36,31 @@ class Retrained:
 def load_network(path: str | Path) -> nn.Module:
     """The network whose weights `retrain` wrote to `path`: normalised images (n, C, H, W) -> logits (n, classes).
 
-    On the CPU, in evaluation mode. Raises MemoryFileError where the file is damaged, or names a network that is not
-    known here or does not have those weights.
+    On the CPU, in evaluation mode. Raises as `read` does.
+    """
+    return read(path)[0]
+
+
+def read(path: str | Path) -> tuple[nn.Module, DataSpec]:
+    """That network, and what the images are that it takes.
+
+    Raises MemoryFileError where the file is damaged, or names a network that is not known here, cannot be built here or
+    does not have those weights.
     """
     manifest, tensors = container.read(path, kind=KIND)
     try:
-        network = build(str(manifest["network"]), DataSpec.from_json(manifest["data"]), seed=0)
+        data = DataSpec.from_json(manifest["data"])
+        network = build(str(manifest["network"]), data, seed=0)
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError, UsageError) as error:
-        reason = printable(str(getattr(error, "what", error)))
+    except UsageError as error:
         raise MemoryFileError(
-            f"its network cannot be built: {reason}", do="Get the file again, or make it anew"
+            f"its network cannot be built: {error.what}", do=f"{error.do}. Get the file again, or make it anew"
         ) from error
-    return network.eval()
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise MemoryFileError(
+            f"its network cannot be built: {printable(str(error))}", do="Get the file again, or make it anew"
+        ) from error
+    return network.eval(), data
 
 
 def checksum(sums: Sequence[str]) -> str:
