@@ -294,8 +294,7 @@ def operations(cell: Cell) -> float:
     """Gflop of an outer step, those of convolutions and matrix products: counted for T = 1 and 2, and linear in T."""
     counts = []
     for steps in (1, 2):
-        # Compiled operations are the same, and the counter does not know their names.
-        method = "memcli:eager" if cell.method in ("memcli", FLOAT32, "memcli:compiled") else cell.method
+        method = uncompiled(cell.method)  # the counter does not know the names of compiled operations
         problem = Problem(replace(cell, steps=steps, method=method))
         METHODS[method](problem)  # records the steps, which is not counted
         with FlopCounterMode(display=False) as counter:
@@ -305,10 +304,21 @@ def operations(cell: Cell) -> float:
 
 
 def error_against_float64(cell: Cell) -> float:
-    """The relative error of the gradient on a smaller problem, against autograd through its unroll in float64."""
+    """The relative error of the gradient on a smaller problem, against autograd through its unroll in float64.
+
+    Not compiled, since compiling a second size takes a minute: the operations and their precision are the same.
+    """
     smaller = {"width": 32, "batch": 2 * cell.classes, "steps": 10, "real": 100}
-    problem = Problem(replace(cell, **{name: min(getattr(cell, name), most) for name, most in smaller.items()}))
-    return relative(_flat(METHODS[cell.method](problem)), _flat(by_unroll(problem, torch.float64)))
+    method = uncompiled(cell.method)
+    problem = Problem(
+        replace(cell, method=method, **{name: min(getattr(cell, name), n) for name, n in smaller.items()})
+    )
+    return relative(_flat(METHODS[method](problem)), _flat(by_unroll(problem, torch.float64)))
+
+
+def uncompiled(method: str) -> str:
+    """The method that does the same operations without compiling them."""
+    return "memcli:eager" if method in ("memcli", FLOAT32, "memcli:compiled") else method
 
 
 class PeakMemory:
@@ -375,28 +385,38 @@ class Worker:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ready(self) -> None:
-        if self.reason is None:
-            self._answer(SETUP_SECONDS)
+        self._answer(SETUP_SECONDS)
 
     def step(self) -> None:
         """One more step, unless there is no time for it. The first is the warm-up."""
         if len(self.times) > 1 and self.times[-1] > self._left:
             return
-        found = self.ask("step")
-        if found:
-            self.times.append(found["seconds"])
-            self.peak, self._left = found["peak_mb"], self._left - found["seconds"]
+        self.begin("step")
+        self.end_step()
+
+    def end_step(self) -> None:
+        """Wait for the step that was begun."""
+        answer = self._answer(self._left)
+        if answer:
+            self.times.append(answer["seconds"])
+            self.peak, self._left = answer["peak_mb"], self._left - answer["seconds"]
 
     def ask(self, what: str) -> Row:
         """Its answer; nothing once it has failed."""
+        self.begin(what)
+        return self._answer(SETUP_SECONDS)
+
+    def begin(self, what: str) -> None:
+        """Ask, and do not wait for the answer."""
         if self.reason is not None:
-            return {}
+            return
         assert self._process.stdin is not None
         with suppress(BrokenPipeError):  # it has ended: reading its answer finds out why
             print(what, file=self._process.stdin, flush=True)
-        return self._answer(self._left if what == "step" else SETUP_SECONDS)
 
     def _answer(self, seconds: float) -> Row:
+        if self.reason is not None:
+            return {}
         assert self._process.stdout is not None
         readable, _, _ = select.select([self._process.stdout], [], [], max(seconds, 0))
         line = self._process.stdout.readline() if readable else ""
@@ -441,18 +461,24 @@ def competitors(cell: Cell, methods: list[str], precisions: tuple[str, ...] = ()
     return [replace(cell, method=method, precision=own_precision(method, cell.device)) for method in methods]
 
 
-def measure(cells: list[Cell], limits: Limits, float64: bool = False) -> list[Row]:
+def measure(cells: list[Cell], limits: Limits, paper: bool = False) -> list[Row]:
     """One row for each of some cells that differ by method and precision only, their processes taking turns.
 
     `error` is the relative difference from the plain unroll's gradient over at most COMPARED inner steps, `drift` that
     over all of them. Where the plain unroll is not measured in a method's precision, it is that in float32.
-    With `float64` the rows also tell the error against that type, on a smaller problem.
+    With `paper` all warm up at once, since compiling takes a minute each, and the rows also have the error against
+    float64, on a smaller problem.
     """
     workers = [Worker(cell, limits) for cell in cells]
     try:
         for worker in workers:
             worker.ready()
-        for _ in range(1 + limits.repeats):
+        if paper:
+            for worker in workers:
+                worker.begin("step")
+            for worker in workers:
+                worker.end_step()
+        for _ in range(limits.repeats + (not paper)):
             for worker in workers:
                 worker.step()
         rows = [worker.row() for worker in workers]
@@ -463,7 +489,7 @@ def measure(cells: list[Cell], limits: Limits, float64: bool = False) -> list[Ro
             if own is not None:
                 row.update({name: relative(own[name], reference[name]) for name in own} if own and reference else {})
                 row.update(worker.ask("operations"))
-                row.update(worker.ask("float64") if float64 else {})
+                row.update(worker.ask("float64") if paper else {})
     finally:
         for worker in workers:
             worker.close()
@@ -749,6 +775,8 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         defaults["classes"], methods = [2, 5, 10, 20, 50, 100], [*ours, "unroll"]
     elif given.paper:
         defaults, methods = {"widths": [128], "batches": [320], "steps": [150], "classes": [10]}, ["memcli"]
+        if given.device == "cuda":
+            methods = ["memcli:eager", "memcli"]  # captured steps are ready long before compiled ones
     for name, default in {**defaults, "methods": methods}.items():
         setattr(given, name, getattr(given, name) or default)
     if min(*given.widths, *given.batches, *given.steps, *given.classes, given.repeats) < 1:
@@ -786,6 +814,13 @@ def cells(given: argparse.Namespace) -> list[Cell]:
     return list(dict.fromkeys(replace(base, **{axis: value}) for axis, values in axes.items() for value in values))
 
 
+def turns(given: argparse.Namespace) -> Iterator[tuple[Cell, list[str]]]:
+    """Each cell with the methods that take turns: all of them; for the paper's step, each alone in its precisions."""
+    for cell in cells(given):
+        for methods in [[method] for method in given.methods] if given.paper else [given.methods]:
+            yield cell, methods
+
+
 def free_gb() -> float:
     """80 % of the memory that is free now; of all memory where the system does not say."""
     free = os.sysconf("SC_AVPHYS_PAGES") if sys.platform == "linux" else os.sysconf("SC_PHYS_PAGES")
@@ -813,13 +848,13 @@ def main(argv: list[str] | None = None) -> int:
         serve(Cell(**json.loads(given.one)), limits.gb)
         return 0
     rows, earlier = list[Row](), kept(given.keep)
-    for cell in cells(given):
-        asked = competitors(cell, given.methods, PRECISIONS if given.paper else ())
+    for cell, methods in turns(given):
+        asked = competitors(cell, methods, PRECISIONS if given.paper else ())
         known = {way: row for way in asked for row in earlier if asdict(way).items() <= row.items()}
         if len(known) == len(asked):
             rows += known.values()
             continue
-        found = measure(asked, limits, float64=given.paper)
+        found = measure(asked, limits, paper=given.paper)
         for row in found:
             error = row.get("error")
             said = row.get("reason") or f"{row['seconds']:.3f} s, {row['peak_mb']:.0f} MB"
@@ -829,7 +864,7 @@ def main(argv: list[str] | None = None) -> int:
                 else f", gradient differs by {error:.1e} (over all T {row['drift']:.1e})"
             )
             where = f"width {row['width']}, batch {row['batch']}, T = {row['steps']}, {row['classes']} classes"
-            print(f"{where}, {row['method']} ({row['precision']}): {said}", file=sys.stderr)
+            print(f"{where}, {row['method']} ({row['precision']}): {said}", file=sys.stderr, flush=True)
         rows += found
         if given.keep:
             with given.keep.open("a", encoding="utf-8") as file:

@@ -37,12 +37,13 @@ class Cell:
     options: str  # of distill
     cross: bool = True
     budget: str = ""  # of distill; "": `ipc` images per class, counted in numbers
+    network: str = "convnet:width=128"  # that is trained to measure
 
     def commands(self, data: str, folder: Path) -> dict[str, list[str]]:
         """The command of each step, without the shell; its output is the step's JSON file."""
         source, memory = self.source.format(data=data), str(folder / "memory.safetensors")
         measure = ["memcli", "eval", memory, "--data", source, "--json"]
-        wide = [*measure, "--network", "convnet:width=128"]
+        wide = [*measure, "--network", self.network]
         budget = shlex.split(self.budget or f"--ipc {self.ipc}")
         learn = ["memcli", "distill", source, "-o", memory, "--json", *budget]
         found = {
@@ -89,8 +90,23 @@ CELLS = {
             )
         ),
         Cell("cifar10-10", "CIFAR-10", "parquet:{data}/cifar10", 10, "--time-budget 60m"),
+        *(
+            Cell(
+                f"cifar10-{ipc}-int8-gpu",
+                "CIFAR-10",
+                "parquet:{data}/cifar10",
+                ipc,
+                f"--recipe gpu --time-budget {time}",
+                budget=f"--budget {ipc}ipc --storage int8",
+                cross=False,
+            )
+            for ipc, time in ((10, "400s"), (50, "30m"))
+        ),
     )
 }
+TINY = Cell(  # for tests
+    "tiny", "digits", "digits", 1, "--steps 2 --bases 4 --rows 2 --no-compile", cross=False, network="convnet:width=4"
+)
 
 # Test accuracy in per cent on ConvNet-3, budgets counted in floats, by (data, ipc). "?": quoted from memory and not
 # checked against the paper's own table.
@@ -120,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True)
     verbs.add_parser("commands", help="print what makes every cell").add_argument("--data", default="DATA")
     running = verbs.add_parser("run", help="make a cell, or what is missing of it")
-    running.add_argument("cell", choices=CELLS)
+    running.add_argument("cell", choices=[*CELLS, TINY.name])
     running.add_argument("--data", default="DATA", help="the folder of data sets")
     running.add_argument("--steps", nargs="+", choices=STEPS, default=STEPS, help="only these commands")
     verbs.add_parser("page", help="write the page").add_argument("-o", type=Path, default=ROOT / "docs/results.md")
@@ -130,7 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
             for step, command in cell.commands(given.data, given.results / cell.name).items():
                 print(f"{shlex.join(command)} > {given.results / cell.name / step}.json")
     elif given.verb == "run":
-        run(CELLS[given.cell], given.data, given.results / given.cell, given.steps)
+        run(CELLS.get(given.cell, TINY), given.data, given.results / given.cell, given.steps)
     else:
         given.o.write_text(page(given.results), encoding="utf-8")
 

@@ -1,0 +1,48 @@
+"""The queue for a GPU, on a CPU and at tiny sizes."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import gpu
+import pytest
+
+
+def test_the_whole_queue_runs_on_a_cpu_and_is_not_run_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--tiny", "--out", str(tmp_path), "--beside", "2"]
+    assert gpu.main(asked) == 0, [path.read_text() for path in tmp_path.glob("*.log")]
+    said = capsys.readouterr().out.splitlines()
+    names = [piece.name for piece in gpu.queue("DATA", tmp_path, 1, tiny=True)]
+    assert names == ["cuda-tests", "paper", "tiny", "tests-test_text"]
+    assert said[-1] == f"{len(names)} of {len(names)} pieces have ended"
+    records = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in names}
+    assert all(record["ended"] and not record["stopped"] for record in records.values())
+    rows = [json.loads(line) for line in (tmp_path / "paper-rows.jsonl").read_text().splitlines()]
+    assert [row["precision"] for row in rows if row["seconds"]] == ["fp32", "bf16"]
+    assert json.loads((tmp_path / "results/tiny/eval.json").read_text())["results"]
+    assert gpu.main(asked) == 0
+    assert capsys.readouterr().out.splitlines() == said[-1:]
+
+
+def test_a_piece_that_is_stopped_may_save_and_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "LEAST", 0)
+    script = "import signal, sys, time; signal.signal(15, lambda *_: (print('saved'), sys.exit(143))); time.sleep(60)"
+    piece = gpu.Piece("sleep", ["-c", script], 2)
+    assert not gpu.run(piece, tmp_path, time.monotonic() + 100)
+    assert (tmp_path / "sleep.log").read_text() == "saved\n"
+    record = json.loads((tmp_path / "sleep.json").read_text())
+    assert (record["ended"], record["stopped"]) == (False, True)
+    assert gpu.run(gpu.Piece("sleep", ["-c", ""], 60), tmp_path, time.monotonic() + 100)
+    assert not gpu.run(gpu.Piece("late", ["-c", ""], 60), tmp_path, time.monotonic())
+    assert not (tmp_path / "late.json").exists()
+
+
+def test_a_process_that_does_not_heed_the_signal_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "GRACE", 1)
+    monkeypatch.setattr(gpu, "LEAST", 0)
+    deaf = "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([{sys.executable!r}, '-c', {deaf!r}])"
+    began = time.monotonic()
+    assert not gpu.run(gpu.Piece("deaf", ["-c", parent], 2), tmp_path, time.monotonic() + 100)
+    assert time.monotonic() - began < 30
