@@ -96,11 +96,11 @@ CELLS = {
                 "CIFAR-10",
                 "parquet:{data}/cifar10",
                 ipc,
-                f"--recipe gpu --time-budget {time}",
+                f"--scale 2 --bases {bases} --recipe gpu --time-budget {time}",
                 budget=f"--budget {ipc}ipc --storage int8",
                 cross=False,
             )
-            for ipc, time in ((10, "400s"), (50, "30m"))
+            for ipc, bases, time in ((10, 400, "400s"), (50, 700, "30m"))
         ),
     )
 }
