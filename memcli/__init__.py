@@ -23,6 +23,9 @@ _WHERE = {
     "predict": "memcli.jobs.predict",
     "export": "memcli.jobs.export",
     "inspect": "memcli.files.inspection",
+    "card": "memcli.files.card",
+    "push": "memcli.jobs.hub",
+    "pull": "memcli.jobs.hub",
     "load_network": "memcli.files.weights",
     "Artifact": "memcli.files.memoryfile",
     "Callback": "memcli.progress",
@@ -33,6 +36,7 @@ __all__ = [
     "Callback",
     "MemcliError",
     "__version__",
+    "card",
     "distill",
     "estimate",
     "evaluate",
@@ -42,6 +46,8 @@ __all__ = [
     "load_network",
     "open_source",
     "predict",
+    "pull",
+    "push",
     "recall",
     "retrain",
 ]
@@ -49,12 +55,14 @@ __all__ = [
 if TYPE_CHECKING:
     from memcli.data.sources import open_source
     from memcli.errors import MemcliError
+    from memcli.files.card import card
     from memcli.files.inspection import inspect
     from memcli.files.memoryfile import Artifact
     from memcli.files.weights import load_network
     from memcli.jobs.distill import distill, estimate
     from memcli.jobs.evaluate import evaluate
     from memcli.jobs.export import export
+    from memcli.jobs.hub import pull, push
     from memcli.jobs.opening import load
     from memcli.jobs.predict import predict
     from memcli.jobs.recall import recall

@@ -4,44 +4,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-import torch
+from tiny import write_memory
 from typer.testing import CliRunner, Result
 
 from memcli.cli.app import app
-from memcli.data.spec import DataSpec
-from memcli.files import memoryfile
-from memcli.files.manifest import Manifest
-from memcli.memory.memory import Memory
-from memcli.memory.spec import MemorySpec
-from memcli.seeds import generator
-from memcli.training.recipe import TrainRecipe
 
 
 @pytest.fixture
 def make_memory(tmp_path: Path) -> Callable[..., Path]:
     """`make_memory(classes=...)` writes a small memory file and returns its path."""
 
-    def make(
-        classes: tuple[str, ...] = ("0", "1", "2"),
-        name: str = "fake",
-        storage: str = "float32",
-        labels: str = "fixed",
-        **provenance: str,
-    ) -> Path:
-        data = DataSpec(name, 1, 8, 8, classes, (0.5,), (0.25,))
-        spec = MemorySpec(data, bases=3, scale=2, rows=4, storage=storage, labels=labels)
-        tensors = {name: torch.randn(shape, generator=generator(0, name)) for name, shape in spec.shapes.items()}
-        told = {"source": "fake", "fingerprint": "f" * 64, "licence": None, "versions": {"memcli": "0"}} | provenance
-        recipe = TrainRecipe("mlp:width=8", steps=3, batch=6, lr=0.05)
-        manifest = Manifest(spec, {"name": "quick", "outer": {"lr": 0.02}}, 7, recipe, told, {"validation": 0.5})
-        path = tmp_path / "memory.safetensors"
-        memoryfile.write(path, memoryfile.Artifact(Memory(spec, **tensors).rounded(), manifest), force=True)
-        return path
-
-    return make
+    return partial(write_memory, tmp_path / "memory.safetensors")
 
 
 @pytest.fixture

@@ -1,9 +1,18 @@
-"""What tests of whole runs share: a recipe that takes two steps, and a folder of photographs to run it on."""
+"""What tests of whole runs share: a recipe that takes two steps, photographs to run it on, and a small memory file."""
 
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+
+from memcli.data.spec import DataSpec
+from memcli.files import memoryfile
+from memcli.files.manifest import Manifest
+from memcli.memory.memory import Memory
+from memcli.memory.spec import MemorySpec
+from memcli.seeds import generator
+from memcli.training.recipe import TrainRecipe
 
 RECIPE = """
 check_networks = 1
@@ -29,3 +38,23 @@ def write_images(folder: Path, *, each: int = 12) -> None:
         for count in range(each):
             pixels = drawn.integers(0, 128, (8, 8, 3)) + 100 * number
             Image.fromarray(pixels.astype("uint8")).save(folder / name / f"{count}.png")
+
+
+def write_memory(
+    path: Path,
+    *,
+    classes: tuple[str, ...] = ("0", "1", "2"),
+    name: str = "fake",
+    storage: str = "float32",
+    labels: str = "fixed",
+    **provenance: str,
+) -> Path:
+    """Write a memory of random numbers, for 1x8x8 images, to `path`."""
+    data = DataSpec(name, 1, 8, 8, classes, (0.5,), (0.25,))
+    spec = MemorySpec(data, bases=3, scale=2, rows=4, storage=storage, labels=labels)
+    tensors = {part: torch.randn(shape, generator=generator(0, part)) for part, shape in spec.shapes.items()}
+    told = {"source": "fake", "fingerprint": "f" * 64, "licence": None, "versions": {"memcli": "0"}} | provenance
+    recipe = TrainRecipe("mlp:width=8", steps=3, batch=6, lr=0.05)
+    manifest = Manifest(spec, {"name": "quick", "outer": {"lr": 0.02}}, 7, recipe, told, {"validation": 0.5})
+    memoryfile.write(path, memoryfile.Artifact(Memory(spec, **tensors).rounded(), manifest), force=True)
+    return path

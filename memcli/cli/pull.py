@@ -1,0 +1,72 @@
+"""`memcli pull`: fetch a memory from a repository of the Hugging Face Hub."""
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from memcli.cli._options import (
+    LIMITS,
+    MAX_IMAGES,
+    MAX_RECALL,
+    Force,
+    Json,
+    MaxImages,
+    MaxRecall,
+    Output,
+    limits,
+    option,
+)
+from memcli.cli._output import emit
+
+JSON = {
+    "output": "the path that was written",
+    "repository": "USER/NAME",
+    "commit": "the commit that it is from: pull hf:USER/NAME@COMMIT to get the same again",
+    "file": "its name in the repository",
+    "file_bytes": "its size",
+    "sha256": "the checksum of its tensors",
+}
+
+
+def command(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="hf:USER/NAME",
+            help="The repository, with @REVISION and /FILE after it where wanted.",
+            show_default=False,
+        ),
+    ],
+    *,
+    output: Output,
+    force: Force = False,
+    json: Json = False,
+    max_file: Annotated[
+        float, option(LIMITS, "--max-file", min=0, max=2**20, metavar="MIB", help="Refuse a file that is larger.")
+    ] = 1024,
+    max_images: MaxImages = MAX_IMAGES,
+    max_recall: MaxRecall = MAX_RECALL,
+) -> None:
+    """Fetch a memory from the Hugging Face Hub; it is checked whole before it is written.
+
+    Example: memcli pull hf:ada/shoes -o shoes.safetensors
+    """
+    from memcli.jobs.hub import pull
+
+    allowed = replace(limits(max_images, max_recall), file_bytes=int(max_file * 2**20))
+    found = pull(place, output, force=force, limits=allowed)
+    result = {
+        "output": str(found.path),
+        "repository": found.repository,
+        "commit": found.commit,
+        "file": found.file,
+        "file_bytes": found.file_bytes,
+        "sha256": found.sha256,
+    }
+    lines = [
+        ("memory", f"{found.path}, {found.file_bytes:,} bytes, valid"),
+        ("from", f"hf:{found.repository}@{found.commit}/{found.file}"),
+        ("next", f"memcli inspect {found.path}"),
+    ]
+    emit(result, lines, as_json=json)
