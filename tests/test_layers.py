@@ -16,7 +16,7 @@ ROOMS = (  # the lowest first
 NO_TORCH = {  # what `memcli inspect` and `memcli --help` load
     *("errors", "progress", "text", "units", "checks", "registry", "data.spec", "data.augmentations", "memory.spec"),
     *("memory.storage", "training.recipe", "files.atomic", "files.container", "files.manifest", "files.validation"),
-    *("files.inspection", "jobs.figures"),
+    *("files.inspection", "files.card", "jobs.figures", "jobs.hub"),
 }
 Imports = dict[str, set[str]]  # by module, the modules that it imports, dotted names below memcli
 
