@@ -47,6 +47,14 @@ Verbose = Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Every report
 
 Download = Annotated[bool, option(DATA, "--download", help="Allow the data to be downloaded where it is missing.")]
 
+SkipDamaged = Annotated[
+    int,
+    option(DATA, "--skip-damaged", min=0, metavar="N", help="Go on without up to N images that cannot be read."),
+]
+Split = Annotated[
+    str, option(DATA, "--split", metavar="NAME", help="What to measure on: test, or all of the data's images.")
+]
+
 OTHER_FAMILY = "Another family but resnet18 trains twice as long, at a quarter of the rate."
 
 

@@ -16,6 +16,7 @@ from memcli.cli._options import (
     Output,
     Quiet,
     Seed,
+    SkipDamaged,
     Verbose,
     option,
 )
@@ -57,6 +58,7 @@ def command(
         str | None, option(DATA, "--data", metavar="SOURCE", help="The data set that the tasks are made of.")
     ] = None,
     download: Download = False,
+    skip_damaged: SkipDamaged = 0,
     output: Output,
     force: Force = False,
     json: Json = False,
@@ -102,7 +104,7 @@ def command(
         raise UsageError("the source is given twice or not at all", do="Give --data SOURCE, or split:SOURCE:N")
     found: list[Figures] = []
     with reporting(quiet=quiet, verbose=verbose) as progress, asked_to_stop(progress) as interrupted:
-        source = open_source(data or named or "", download=download)
+        source = open_source(data or named or "", download=download, skip_damaged=skip_damaged)
         for note in source.notes:
             progress.note(note)
         for run_seed in range(seed, seed + runs):

@@ -17,6 +17,7 @@ from memcli.cli._options import (
     Output,
     Quiet,
     Seed,
+    SkipDamaged,
     Verbose,
     option,
 )
@@ -55,8 +56,16 @@ def command(
     ] = False,
     download: Download = False,
     image_size: Annotated[
-        int | None, option(DATA, "--image-size", metavar="N", help="Fit images to N x N, for sources that can.")
+        str | None,
+        option(
+            DATA, "--image-size", metavar="SIZE", help="Fit images to N x N, or HEIGHTxWIDTH, for sources that can."
+        ),
     ] = None,
+    fit: Annotated[
+        str,
+        option(DATA, "--fit", metavar="HOW", help="How images of another size are made to fit: crop, pad or stretch."),
+    ] = "crop",
+    skip_damaged: SkipDamaged = 0,
     zca: Annotated[
         bool,
         option(DATA, "--zca", help="Whiten images by ZCA before they are learned from; recalled pictures are not."),
@@ -146,6 +155,8 @@ def command(
         settings: dict[str, Any] = {
             "download": download,
             "image_size": image_size,
+            "fit": fit,
+            "skip_damaged": skip_damaged,
             "zca": zca,
             "ipc": ipc,
             "budget": budget,

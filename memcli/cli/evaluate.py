@@ -18,6 +18,8 @@ from memcli.cli._options import (
     MemoryFile,
     Quiet,
     Seed,
+    SkipDamaged,
+    Split,
     Verbose,
     limits,
     option,
@@ -41,6 +43,8 @@ def command(
     *,
     data: Annotated[str, option(DATA, "--data", metavar="SOURCE", help="The data set whose test split is used.")],
     download: Download = False,
+    split: Split = "test",
+    skip_damaged: SkipDamaged = 0,
     network: Annotated[
         list[str] | None,
         option(
@@ -115,6 +119,8 @@ def command(
             seed=seed,
             device=device,
             download=download,
+            split=split,
+            skip_damaged=skip_damaged,
             progress=progress,
         )
     figures = to_json(report)

@@ -18,6 +18,8 @@ from memcli.cli._options import (
     Output,
     Quiet,
     Seed,
+    SkipDamaged,
+    Split,
     Verbose,
     limits,
     option,
@@ -45,6 +47,8 @@ def command(
         str | None, option(DATA, "--data", metavar="SOURCE", help="Also measure the network on this test split.")
     ] = None,
     download: Download = False,
+    split: Split = "test",
+    skip_damaged: SkipDamaged = 0,
     network: Annotated[
         str | None,
         option(
@@ -86,6 +90,8 @@ def command(
             lr=lr,
             data=data,
             download=download,
+            split=split,
+            skip_damaged=skip_damaged,
             seed=seed,
             device=device,
             force=force,

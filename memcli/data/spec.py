@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from memcli.errors import UsageError
 
+FITS = ("crop", "pad", "stretch")  # how images of another size are made to fit
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
 LEAST_GAIN, MOST_GAIN = 1e-3, 1e3  # of the factors of a whitening: wider than those of any images, and safe to invert
 
@@ -26,6 +27,7 @@ class DataSpec:
     mean: tuple[float, ...]  # per channel, of pixels in [0, 1]
     std: tuple[float, ...]
     zca: tuple[float, ...] = ()  # for each ring of frequencies a lower triangle of (channels, channels), by rows
+    fit: str = "crop"  # how photographs of another size were made to fit: others must be read in the same way
 
     def __post_init__(self) -> None:
         for side, value, most in (
@@ -44,6 +46,8 @@ class DataSpec:
             math.isfinite(value) and value > 0 for value in self.std
         ):
             raise UsageError("mean and std must be finite, and std positive", do="Correct the data set's statistics")
+        if self.fit not in FITS:
+            raise UsageError("images are made to fit in an unknown way", do=f"Choose from {', '.join(FITS)}")
         if self.zca:
             self._check_whitening()
 
@@ -76,8 +80,9 @@ class DataSpec:
         return self.channels * self.height * self.width
 
     def to_json(self) -> dict[str, Any]:
-        """Without `zca` where images are not whitened, as in the first files."""
-        return {name: value for name, value in asdict(self).items() if name != "zca" or value}
+        """Without `zca` where images are not whitened and `fit` where they are cropped, as in the first files."""
+        usual = {"zca": (), "fit": "crop"}
+        return {name: value for name, value in asdict(self).items() if name not in usual or value != usual[name]}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:

@@ -88,7 +88,8 @@ def distill(
       chooses bases, scale and rows by short runs in a quarter of the time or steps;
     - the work: `recipe` (a name, a .toml file or a Recipe), `steps` (outer steps), `time_budget` (seconds, or a text
       such as "5m"), `compile`, `bfloat16`, `seed`, `device` ("auto", "cpu", "cuda:0");
-    - the data: `zca` whitens it; `download` and `image_size` are for a source that is given as a text.
+    - the data: `zca` whitens it; `download`, `image_size`, `fit` and `skip_damaged` are for a source that is given as a
+      text, and are those of `open_source`.
 
     The state is kept in a folder beside `output`; `resume` continues a run that was stopped, `force` replaces what is
     there. `licence` is the data's, as text for the file's provenance. `callback` follows the run.

@@ -46,13 +46,16 @@ def evaluate(
     seed: int = 0,
     device: str | torch.device = "auto",
     download: bool = False,
+    skip_damaged: int = 0,
+    split: str = "test",
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Report:
     """Train fresh networks on a memory and measure them on the test split of `data`, as `memcli eval` does.
 
     `memory`: what `load` gives, or a path; `data`: what `open_source` gives, or a text for it. The others, the
-    baselines and the protocols are told under `measure`. Accuracies of the report are shares of 1.
+    baselines and the protocols are told under `measure`. `split` "all" measures on every image of `data`, and
+    `skip_damaged` leaves out up to so many that cannot be read. Accuracies of the report are shares of 1.
 
     Raises UsageError for impossible requests, MemoryFileError for a damaged file, DataError where the data does not
     fit the memory, DivergedError where training stays not finite at lower rates too.
@@ -63,7 +66,9 @@ def evaluate(
     (artifact,) = artifacts.values()
     return measure(
         artifact,
-        open_aligned(data, artifact.spec.data, download=download, progress=progress),
+        open_aligned(
+            data, artifact.spec.data, download=download, skip_damaged=skip_damaged, split=split, progress=progress
+        ),
         networks=(networks,) if isinstance(networks, str) else tuple(networks),
         runs=runs,
         baselines=frozenset((baselines,) if isinstance(baselines, str) else baselines),

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from memcli.data.sources import Source, aligned, open_source
+from memcli.data.sources import Source, aligned, open_source, undivided
 from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.files import memoryfile
 from memcli.files.memoryfile import Artifact
 from memcli.files.validation import DEFAULT_LIMITS, Limits
 from memcli.progress import Progress, Silent
+from memcli.text import printable
 
 MemoryLike = Artifact | str | Path
 
@@ -39,10 +40,28 @@ def loaded(memories: MemoryLike | Sequence[MemoryLike], limits: Limits = DEFAULT
 
 
 def open_aligned(
-    data: Source | str | Path, spec: DataSpec, *, download: bool = False, progress: Progress | None = None
+    data: Source | str | Path,
+    spec: DataSpec,
+    *,
+    download: bool = False,
+    skip_damaged: int = 0,
+    split: str = "test",
+    progress: Progress | None = None,
 ) -> Source:
-    """`data` in the shape, classes and normalisation of `spec`; what was guessed of it is noted."""
-    source = data if isinstance(data, Source) else open_source(str(data), download=download, shape=spec.shape)
+    """`data` in the shape, classes and normalisation of `spec`; what was guessed of it is noted.
+
+    `split`: "test", or "all" for a source whose test split is all of its images.
+    """
+    if split not in ("test", "all"):
+        raise UsageError(f"`split` is {printable(split)!r}", do="Choose test or all")
+    source = data
+    if not isinstance(source, Source):
+        source = open_source(source, download=download, shape=spec.shape, fit=spec.fit, skip_damaged=skip_damaged)
+    progress = progress or Silent()
     for note in source.notes:
-        (progress or Silent()).note(note)
+        progress.note(note)
+    if split == "all":
+        source = undivided(source)
+    elif source.cut:
+        progress.note("a fifth of the images is tested on: `split` all takes every image")
     return aligned(source, spec)

@@ -112,7 +112,9 @@ def prepared(
     device: str | torch.device = "auto",
     zca: bool = False,
     download: bool = False,
-    image_size: int | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
+    fit: str = "crop",
+    skip_damaged: int = 0,
     progress: Progress | None = None,
 ) -> Plan:
     """Resolve what was asked for, and open the source. See `distill` for the arguments."""
@@ -122,7 +124,8 @@ def prepared(
     limit = seconds(time_budget) if isinstance(time_budget, str) else time_budget
     opened = source
     if not isinstance(opened, Source):
-        opened = open_source(str(opened), download=download, image_size=image_size)
+        reading = {"download": download, "image_size": image_size, "fit": fit, "skip_damaged": skip_damaged}
+        opened = open_source(str(opened), **reading)  # type: ignore[arg-type]
     for note in opened.notes:
         progress.note(note)
     if zca:

@@ -58,6 +58,7 @@ def common_data(named: Mapping[str, DataSpec]) -> DataSpec:
             ("images of shape", first.shape, data.shape),
             ("a mean of", first.mean, data.mean),
             ("a standard deviation of", first.std, data.std),
+            ("a fit of", first.fit, data.fit),
         ):
             if mine != its:
                 raise MemoryFileError(
@@ -161,6 +162,8 @@ def retrain(
     lr: float | None = None,
     data: Source | str | Path | None = None,
     download: bool = False,
+    skip_damaged: int = 0,
+    split: str = "test",
     seed: int = 0,
     device: str | torch.device = "auto",
     force: bool = False,
@@ -171,7 +174,8 @@ def retrain(
 
     `memories`: what `load` gives, or paths. `network` (such as "resnet18"), `steps` of SGD, `batch` (images a step) and
     `lr` default to what the memory's file says. `output`: where the weights are written, if anywhere; `force` replaces
-    a file. `data`: real images whose test split the network is then measured on.
+    a file. `data`: real images whose test split the network is then measured on, or all of which where `split` is
+    "all"; up to `skip_damaged` that cannot be read are left out.
 
     Raises UsageError for a network that is unknown or does not take the images, MemoryFileError for files that are
     damaged or do not fit together, DataError for data that does not fit them, ExistsError where `output` exists,
@@ -185,7 +189,10 @@ def retrain(
     given = {"steps": steps, "batch": batch, "lr": lr}
     recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
     common = common_data({name: artifact.memory.spec.data for name, artifact in artifacts.items()})
-    source = None if data is None else open_aligned(data, common, download=download, progress=progress)
+    source = None
+    if data is not None:
+        reading = {"download": download, "skip_damaged": skip_damaged, "split": split}
+        source = open_aligned(data, common, progress=progress, **reading)  # type: ignore[arg-type]
     place = resolve(device) if isinstance(device, str) else device
     trained = train_on_memories(artifacts, recipe=recipe, seed=seed, device=place, progress=progress)
     reached = None if source is None else accuracy(trained.network, source.split("test"), trained.data)

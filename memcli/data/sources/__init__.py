@@ -4,12 +4,31 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from memcli.data.sources.base import Request, Source, SourceKind, aligned, holdout, with_whitening
+from memcli.data.sources.base import (
+    Request,
+    Source,
+    SourceKind,
+    aligned,
+    holdout,
+    size_of,
+    undivided,
+    with_whitening,
+)
 from memcli.errors import DataError, UsageError
 from memcli.registry import Registry
 from memcli.text import printable
 
-__all__ = ["SOURCES", "Source", "SourceKind", "aligned", "holdout", "open_source", "schemes", "with_whitening"]
+__all__ = [
+    "SOURCES",
+    "Source",
+    "SourceKind",
+    "aligned",
+    "holdout",
+    "open_source",
+    "schemes",
+    "undivided",
+    "with_whitening",
+]
 
 SOURCES: Registry[SourceKind] = Registry(
     "kind of source",
@@ -36,21 +55,28 @@ def open_source(
     *,
     download: bool = False,
     shape: tuple[int, int, int] | None = None,
-    image_size: int | None = None,
+    image_size: int | str | tuple[int, int] | None = None,
+    fit: str = "crop",
+    skip_damaged: int = 0,
 ) -> Source:
     """The source that `text` names: `SCHEME:REST`, or a path whose kind is guessed (the guess is noted).
 
     `shape` (channels, height, width) asks sources that can resize for exactly that, as `aligned` needs it; other
-    sources keep their own. `image_size` asks for square images and is an error where the source cannot resize.
+    sources keep their own. `image_size` (32, "32x100" or (height, width)) asks for images of that size and is an error
+    where the source cannot resize. `fit` says how images of another size are made to fit: "crop", "pad" or "stretch".
+    Up to `skip_damaged` images that cannot be read are left out.
+
     Nothing is fetched unless `download`. Raises UsageError for a wrong text, DataError for missing or unusable data.
     """
     text = str(text)
-    request = Request(download, shape, image_size)
+    request = Request(download, shape, None if image_size is None else size_of(image_size), fit, skip_damaged)
     try:
         scheme, rest, notes = _parsed(text)
         kind = SOURCES[scheme]
         if image_size is not None and not kind.resizes:
             raise UsageError(f"images of {scheme}: cannot be resized", do="Leave out `image_size`")
+        if fit != "crop" and shape is None and not kind.resizes:
+            raise UsageError(f"images of {scheme}: cannot be made to fit", do="Leave out `fit`")
         source = kind.open(rest, request)
     except OSError as error:
         raise DataError(f"{printable(text)} cannot be read: {printable(str(error))}", do="Check the path") from error

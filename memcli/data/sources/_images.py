@@ -1,33 +1,49 @@
-"""Decoding image files with Pillow: what is accepted, how colours are made plain, and how sizes are made one."""
+"""Decoding image files with Pillow: what is accepted, how colours are made plain, and how sizes are made one.
+
+A photograph is decoded straight at the size that is wanted: no split is ever held at the size of its files.
+"""
 
 import math
 import os
+import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from memcli.data.sources.base import MAX_BYTES, Request, Shape
+from memcli.data.sources.base import MAX_BYTES, Shape
 from memcli.errors import DataError, LimitError
 from memcli.text import printable
 
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")  # not EPS, which would start Ghostscript
+_FORMATS = (  # not EPS, which would start Ghostscript
+    *("PNG", "JPEG", "WEBP", "AVIF", "JPEG2000", "BMP", "DIB", "GIF", "TIFF", "PPM"),
+)
+SUFFIXES = frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in _FORMATS)
 _GREY = frozenset(("1", "L", "LA", "I", "I;16", "I;16L", "I;16B"))
 _MOST_PIXELS = 64_000_000  # in one image: a file of some kB can ask for more
-_KEPT_SIDE, _DEFAULT_SIDE = 64, 32  # one size up to 64x64 is kept; else 32x32, the size most methods are compared at
+_LARGE = 16_000_000  # pixels: above, images are decoded one at a time, not one in every thread
+_DRAFT = 4  # a JPEG is decoded at an eighth, a quarter or half of its size where that is so many times what is wanted
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values that swap width and height
 _CHUNK, _BLOCK = 64, 4096  # images per task of a thread, and per look
+_MOST_NAMED = 20  # damaged images in a message
 
 T = TypeVar("T")
+
+_one_at_a_time = threading.Lock()
+_RESIZED: dict[str, Callable[[Image.Image, tuple[int, int]], Image.Image]] = {  # one for each of FITS
+    "crop": partial(ImageOps.fit, method=Image.Resampling.BICUBIC),  # shorter side to the size, the centre is kept
+    "pad": partial(ImageOps.pad, method=Image.Resampling.BICUBIC),  # longer side to the size, black beside it
+    "stretch": lambda image, size: image.resize(size, Image.Resampling.BICUBIC),
+}
 
 
 @dataclass(frozen=True)
@@ -38,15 +54,48 @@ class Picture:
     data: Path | bytes
 
 
-def decode(pictures: Sequence[Picture], out: NDArray[numpy.uint8]) -> None:
-    """Decode `pictures` into `out`, (n, C, H, W) uint8: grey or RGB, resized where a size differs."""
+class Damage:
+    """The images of a source that cannot be read, and how many of them may be left out."""
+
+    def __init__(self, allowed: int = 0) -> None:
+        self.allowed = allowed
+        self.reasons: dict[str, str] = {}  # by the image's name
+
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.reasons)
+
+    @property
+    def too_much(self) -> bool:
+        return len(self.reasons) > self.allowed
+
+    def error(self) -> DataError:
+        """All of it at once."""
+        told = [f"{printable(name)} cannot be read: {printable(reason)}" for name, reason in self.reasons.items()]
+        if len(told) == 1:
+            return DataError(told[0], do="Repair or remove it, or leave it out by `skip_damaged` 1")
+        more = f"; and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
+        limit = f", and `skip_damaged` allows {self.allowed}" if self.allowed else ""
+        return DataError(
+            f"{len(told)} images cannot be read{limit}: {'; '.join(told[:_MOST_NAMED])}{more}",
+            do=f"Repair or remove them, or leave them out by `skip_damaged` {len(told)}",
+        )
+
+
+def decode(pictures: Sequence[Picture], out: NDArray[numpy.uint8], damage: Damage, fit: str = "crop") -> NDArray[Any]:
+    """Decode `pictures` into `out`, (n, C, H, W) uint8: grey or RGB, made to `fit` where a size differs.
+
+    (n,) bool: which could be read. The others are told to `damage`.
+    """
     channels, height, width = out.shape[1:]
-    read = partial(_fitted, shape=(channels, height, width))
+    read = partial(_fitted, shape=(channels, height, width), fit=fit)
 
-    def work(index: int) -> None:
-        out[index] = _with_image(pictures[index], read)
+    def work(index: int) -> bool:
+        pixels = with_image(pictures[index], read, damage)
+        if pixels is not None:
+            out[index] = pixels
+        return pixels is not None
 
-    _in_threads(work, len(pictures))
+    return numpy.array(in_threads(work, len(pictures)), dtype=bool)
 
 
 def empty(count: int, shape: Shape) -> NDArray[numpy.uint8]:
@@ -64,37 +113,7 @@ def in_blocks(pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
     return (pictures[start : start + _BLOCK] for start in range(0, len(pictures), _BLOCK))
 
 
-def choose_shape(blocks: Iterable[Sequence[Picture]], request: Request) -> tuple[Shape, tuple[str, ...]]:
-    """The shape to decode to, and notes on what was guessed: what `request` asks for, or what the pictures suggest.
-
-    One channel if all pictures are grey, else three. All of one size and at most 64x64: that size, else 32x32.
-    """
-    if request.shape is not None:
-        if request.shape[0] not in (1, 3):
-            raise DataError(f"image files have 1 or 3 channels, not {request.shape[0]}", do="Choose another source")
-        return request.shape, ()
-    sizes: set[tuple[int, int]] = set()
-    grey = True
-    for block in blocks:
-        looks = _in_threads(partial(_look_at, block), len(block))
-        sizes |= {size for size, _ in looks}
-        grey = grey and all(is_grey for _, is_grey in looks)
-        if not grey and (request.image_size is not None or len(sizes) > 1):
-            break  # no later picture can change the outcome
-    channels = 1 if grey else 3
-    if request.image_size is not None:
-        return (channels, request.image_size, request.image_size), ()
-    height, width = min(sizes)
-    if len(sizes) == 1 and max(height, width) <= _KEPT_SIDE:
-        return (channels, height, width), ()
-    found = "of several sizes" if len(sizes) > 1 else f"of {height}x{width}"
-    side = _DEFAULT_SIDE
-    return (channels, side, side), (
-        f"images {found} are resized to {side}x{side}: `image_size` N chooses another size",
-    )
-
-
-def _in_threads(work: Callable[[int], T], count: int) -> list[T]:
+def in_threads(work: Callable[[int], T], count: int) -> list[T]:
     """[work(0), ..., work(count - 1)], on some threads: Pillow lets go of the interpreter while it decodes."""
 
     def chunk(start: int) -> list[T]:
@@ -106,8 +125,8 @@ def _in_threads(work: Callable[[int], T], count: int) -> list[T]:
         return [result for results in pool.map(chunk, range(0, count, _CHUNK)) for result in results]
 
 
-def _with_image(picture: Picture, read: Callable[[Image.Image], T]) -> T:
-    """`read` of the opened picture; whatever goes wrong becomes a DataError that names it."""
+def with_image(picture: Picture, read: Callable[[Image.Image], T], damage: Damage) -> T | None:
+    """`read` of the opened picture; where anything goes wrong, None, and `damage` is told."""
     try:
         with Image.open(
             picture.data if isinstance(picture.data, Path) else BytesIO(picture.data), formats=_FORMATS
@@ -116,28 +135,26 @@ def _with_image(picture: Picture, read: Callable[[Image.Image], T]) -> T:
                 raise ValueError(f"{image.width}x{image.height} pixels are too many")
             return read(image)
     except Exception as error:  # Pillow raises almost anything on a damaged file
-        reason = "not an image of a known format" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise DataError(
-            f"{printable(picture.name)} cannot be read: {printable(reason)}", do="Repair or remove it"
-        ) from error
+        unknown = isinstance(error, UnidentifiedImageError)
+        damage.reasons[picture.name] = "not an image of a known format" if unknown else str(error)
+        return None
 
 
-def _look_at(pictures: Sequence[Picture], index: int) -> tuple[tuple[int, int], bool]:
-    return _with_image(pictures[index], _look)
-
-
-def _look(image: Image.Image) -> tuple[tuple[int, int], bool]:
+def look(image: Image.Image) -> tuple[tuple[int, int], bool]:
     """(height, width) as it will be after turning, and whether the image is grey; from its header."""
     turned = "exif" in image.info and image.getexif().get(_ORIENTATION) in _TURNED
     return (image.size if turned else image.size[::-1]), image.mode in _GREY
 
 
-def _fitted(image: Image.Image, shape: Shape) -> NDArray[numpy.uint8]:
-    """The pixels, (C, H, W) uint8; another size is resized to the shorter side (bicubic, antialiased) and cropped."""
+def _fitted(image: Image.Image, shape: Shape, fit: str) -> NDArray[numpy.uint8]:
+    """The pixels, (C, H, W) uint8; where the size is another, resized (bicubic, antialiased) and made to `fit`."""
     channels, height, width = shape
-    plain = _plain(image).convert("L" if channels == 1 else "RGB")
+    with _one_at_a_time if math.prod(image.size) > _LARGE else nullcontext():
+        most = _DRAFT * max(height, width)
+        image.draft("", (most, most))  # for a JPEG only, and only where it is larger than that by half or more
+        plain = _plain(image).convert("L" if channels == 1 else "RGB")
     if plain.size != (width, height):
-        plain = ImageOps.fit(plain, (width, height), Image.Resampling.BICUBIC)
+        plain = _RESIZED[fit](plain, (width, height))
     return numpy.asarray(plain).reshape(height, width, channels).transpose(2, 0, 1)
 
 

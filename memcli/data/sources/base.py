@@ -11,7 +11,7 @@ from torch import Tensor
 
 from memcli import seeds
 from memcli.data.images import LabelledImages
-from memcli.data.spec import DataSpec
+from memcli.data.spec import FITS, DataSpec
 from memcli.data.whitening import fitted
 from memcli.errors import DataError, UsageError
 from memcli.text import printable
@@ -32,17 +32,36 @@ def listed(names: Iterable[object], most: int = 5) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of a source besides its text: leave to download, and a size, for sources that can resize."""
+    """What is asked of a source besides its text: leave to download, a size, and how images are read."""
 
     download: bool = False
     shape: Shape | None = None  # exactly this
-    image_size: int | None = None  # or square images of this side, channels as found
+    image_size: tuple[int, int] | None = None  # or this height and width, channels as found
+    fit: str = "crop"  # how an image of another size is made to fit: one of FITS
+    skip_damaged: int = 0  # go on without so many damaged images, at most
 
     def __post_init__(self) -> None:
-        if self.image_size is not None and not 4 <= self.image_size <= 512:
-            raise UsageError(f"image size is {self.image_size}", do="Give `image_size` from 4 to 512")
+        if self.image_size is not None and not all(4 <= side <= 512 for side in self.image_size):
+            shown = "x".join(map(str, self.image_size))
+            raise UsageError(f"image size is {shown}", do="Give `image_size` from 4 to 512, as N or HEIGHTxWIDTH")
         if self.image_size is not None and self.shape is not None:
             raise UsageError("both an image size and a shape are asked for", do="Give one of them")
+        if self.fit not in FITS:
+            raise UsageError(f"there is no fit {listed([self.fit])}", do=f"Choose from {', '.join(FITS)}")
+        if self.skip_damaged < 0:
+            raise UsageError(f"`skip_damaged` is {self.skip_damaged}", do="Give 0 or more")
+
+
+def size_of(given: int | str | tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of an image size as it is written: 32, "32", "32x100" or (32, 100)."""
+    if isinstance(given, tuple):
+        return given
+    sides = str(given).lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdecimal() and len(side) < 10 for side in sides):
+        raise UsageError(
+            f"image size is {printable(str(given))!r}", do="Give `image_size` from 4 to 512, as N or HEIGHTxWIDTH"
+        )
+    return int(sides[0]), int(sides[-1])
 
 
 @final
@@ -56,6 +75,11 @@ class Source:
     load: Callable[[str], LabelledImages]
     notes: tuple[str, ...] = ()  # guesses that were made, for the user to read
     fixed_spec: DataSpec | None = None  # set by `aligned` and `with_whitening`: not this source's own statistics
+    splits: tuple[str, ...] = SPLITS  # those that it has: a source that is only tested on has no train
+    cut: bool = False  # whether there was no test split, so that it is a fixed fifth of all images
+    fit: str = "crop"  # how images of another size are made to fit
+    sizes: str = ""  # the sizes of the images that were found, and what is done to them; "" where they are kept
+    left_out: Callable[[], tuple[str, ...]] = tuple  # the damaged images that were left out up to now, by name
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes):
@@ -74,6 +98,11 @@ class Source:
         """
         if name not in SPLITS:
             raise UsageError(f"there is no split {listed([name])}", do="Ask for 'train' or 'test'")
+        if name not in self.splits:
+            raise DataError(
+                f"{printable(self.name)} has no {name} images, only {' and '.join(self.splits)}",
+                do=f"Give a source with {name} images too",
+            )
         return self._train if name == "train" else self._test
 
     @cached_property
@@ -118,7 +147,7 @@ class Source:
             return self.fixed_spec
         mean, std = zip(*map(_statistics, self.split("train").images.unbind(1)), strict=True)
         try:
-            return DataSpec(self.name, *self.shape, self.classes, mean, std)
+            return DataSpec(self.name, *self.shape, self.classes, mean, std, fit=self.fit)
         except UsageError as error:  # here it is the data set that is at fault
             raise DataError(error.what, do=error.do) from error
 
@@ -186,8 +215,23 @@ def holdout(
         raise UsageError(f"a validation share of {fraction} is impossible", do="Give a share between 0 and 1")
     if int(images.labels.min()) < 0 or int(images.labels.max()) >= classes:
         raise DataError(f"there are labels outside 0 to {classes - 1}", do="Correct the labels")
-    kept, taken = _stratified(images.labels, fraction, seeds.generator(seed, "holdout"))
+    kept, taken = held_out(images.labels, seed, fraction)
     return images.subset(kept), images.subset(taken)
+
+
+def held_out(labels: Tensor, seed: int, fraction: float) -> tuple[Tensor, Tensor]:
+    """Indices of the images that `holdout` keeps for training, and of those that it sets apart."""
+    return _stratified(labels, fraction, seeds.generator(seed, "holdout"))
+
+
+def undivided(source: Source) -> Source:
+    """`source` with all of its images, those of train first, as the test split, and no train split."""
+
+    def load(_: str) -> LabelledImages:
+        parts = [source.split(name) for name in source.splits]
+        return LabelledImages(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
+
+    return replace(source, load=load, splits=("test",), cut=False)
 
 
 def with_whitening(source: Source) -> Source:
@@ -196,7 +240,7 @@ def with_whitening(source: Source) -> Source:
     order = torch.randperm(len(train), generator=seeds.generator(_CUT_SEED, "whitening"))[:_WHITENED]
     pieces = order.split(max(1, _PIECE // spec.floats_per_image))
     zca = fitted((train.normalised(spec, some) for some in pieces), spec)
-    return Source(source.name, source.classes, source.shape, source.split, source.notes, replace(spec, zca=zca))
+    return replace(source, load=source.split, fixed_spec=replace(spec, zca=zca))
 
 
 def aligned(source: Source, spec: DataSpec) -> Source:
@@ -221,4 +265,4 @@ def aligned(source: Source, spec: DataSpec) -> Source:
         own = source.split(split)
         return LabelledImages(own.images, mapped[own.labels])
 
-    return Source(spec.name, spec.classes, spec.shape, load, source.notes, spec)
+    return replace(source, name=spec.name, classes=spec.classes, load=load, fixed_spec=spec)

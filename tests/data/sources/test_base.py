@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memcli.data.images import LabelledImages
-from memcli.data.sources.base import Request, Source, aligned, fixed_fifth, holdout, listed
+from memcli.data.sources.base import Request, Source, aligned, fixed_fifth, holdout, listed, size_of
 from memcli.data.spec import DataSpec
 from memcli.errors import DataError, UsageError
 
@@ -158,12 +158,23 @@ def test_lists_in_messages_are_short() -> None:
     assert listed("abcdefgh", most=2) == "'a', 'b' and 6 more"
 
 
-@pytest.mark.parametrize("size", [3, 513, -1])
-def test_image_sizes_are_limited(size: int) -> None:
-    with pytest.raises(UsageError, match=f"image size is {size}"):
+@pytest.mark.parametrize("size", [(3, 3), (513, 32), (32, -1)])
+def test_image_sizes_are_limited(size: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=f"image size is {size[0]}x{size[1]}"):
         Request(image_size=size)
+
+
+@pytest.mark.parametrize(("given", "size"), [(32, (32, 32)), ("32", (32, 32)), ("32X100", (32, 100)), ((8, 9), (8, 9))])
+def test_an_image_size_is_written_as_one_side_or_two(given: int | str | tuple[int, int], size: tuple[int, int]) -> None:
+    assert size_of(given) == size
+
+
+@pytest.mark.parametrize("given", ["", "big", "3x4x5", "32x", "-4", "٣٢", "9" * 5000])
+def test_what_is_no_image_size_is_refused(given: str) -> None:
+    with pytest.raises(UsageError, match="HEIGHTxWIDTH"):
+        size_of(given)
 
 
 def test_a_size_and_a_shape_are_too_much() -> None:
     with pytest.raises(UsageError, match="both an image size and a shape"):
-        Request(image_size=8, shape=(1, 8, 8))
+        Request(image_size=(8, 8), shape=(1, 8, 8))

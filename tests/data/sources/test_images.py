@@ -1,5 +1,6 @@
 """How one encoded image becomes pixels: the colour modes, the sizes, and the files that are refused."""
 
+import re
 import struct
 import warnings
 import zlib
@@ -11,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from memcli.data.sources._images import Picture, choose_shape, decode, empty
+from memcli.data.sources._images import Damage, Picture, decode, empty
+from memcli.data.sources._sizes import Sizes, choose_sizes
 from memcli.data.sources.base import Request
 from memcli.errors import DataError, LimitError
 
@@ -24,12 +26,15 @@ def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> Picture:
 
 def pixels_of(picture: Picture, shape: tuple[int, int, int]) -> NDArray[numpy.uint8]:
     out = empty(1, shape)
-    decode([picture], out)
+    damage = Damage()
+    decode([picture], out, damage)
+    if damage.too_much:
+        raise damage.error()
     return out[0]
 
 
 def shape_of(*pictures: Picture, **request: Any) -> tuple[int, int, int]:
-    return choose_shape([pictures], Request(**request))[0]
+    return choose_sizes([pictures], Request(**request), Damage()).shape
 
 
 def bomb(side: int) -> bytes:
@@ -97,15 +102,15 @@ def test_the_orientation_in_exif_is_applied(kind: str) -> None:
 
 def test_one_small_size_is_kept_and_others_become_32() -> None:
     small, big = encoded(Image.new("RGB", (64, 40))), encoded(Image.new("RGB", (65, 65)))
-    assert choose_shape([[small]], Request()) == ((3, 40, 64), ())
+    assert choose_sizes([[small]], Request(), Damage()) == Sizes((3, 40, 64))
     for pictures, found in (([big], "of 65x65"), ([small, big], "of several sizes")):
-        shape, notes = choose_shape([pictures], Request())
-        assert shape == (3, 32, 32)
-        assert notes == (f"images {found} are resized to 32x32: `image_size` N chooses another size",)
-    assert choose_shape([[small], [big]], Request(image_size=48)) == ((3, 48, 48), ())
-    assert choose_shape([[big]], Request(shape=(1, 8, 10))) == ((1, 8, 10), ())
+        sizes = choose_sizes([pictures], Request(), Damage())
+        assert sizes.shape == (3, 32, 32)
+        assert sizes.notes[0] == f"images {found} are resized to 32x32: `image_size` N chooses another size"
+    assert shape_of(small, big, image_size=(48, 40)) == (3, 48, 40)
+    assert choose_sizes([[big]], Request(shape=(1, 8, 10)), Damage()) == Sizes((1, 8, 10))
     with pytest.raises(DataError, match="image files have 1 or 3 channels, not 4"):
-        choose_shape([[small]], Request(shape=(4, 8, 8)))
+        shape_of(small, shape=(4, 8, 8))
 
 
 def test_resizing_fits_the_shorter_side_and_crops_the_centre() -> None:
@@ -147,5 +152,7 @@ def test_bombs_are_refused_before_they_are_decoded(side: int) -> None:
 def test_what_cannot_be_read_is_named_with_the_reason(data: bytes, reason: str) -> None:
     fine = encoded(Image.new("L", (8, 8)))
     out = empty(101, (1, 8, 8))
-    with pytest.raises(DataError, match=rf"cats/bad\\x1b\.png cannot be read: .*{reason}.*Repair or remove it"):
-        decode([fine] * 100 + [Picture("cats/bad\x1b.png", data)], out)
+    damage = Damage()
+    read = decode([fine] * 100 + [Picture("cats/bad\x1b.png", data)], out, damage)
+    assert read.tolist() == [True] * 100 + [False]
+    assert re.search(rf"cats/bad\\x1b\.png cannot be read: .*{reason}.*Repair or remove it", str(damage.error()))

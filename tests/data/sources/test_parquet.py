@@ -25,7 +25,7 @@ def test_shards_are_joined_in_the_order_of_their_names(shard: Shard) -> None:
     assert source.split("train").labels.tolist() == [0, 1, 0, 1, 1]
     assert source.split("test").labels.tolist() == [1]
     assert torch.equal(source.split("train").images[0], source.split("train").images[3]), "both shards start alike"
-    assert source.notes == ()
+    assert source.notes == ("there is no test image of 'cat'",)
 
 
 def test_a_glob_and_one_file_are_read_too(shard: Shard) -> None:
@@ -43,8 +43,8 @@ def test_validation_stands_in_for_test_and_other_files_are_noted(shard: Shard) -
     for name in ("train-0", "validation-0", "extra-0"):
         root = shard(name, [0, 1], PETS)
     assert open_source(f"parquet:{root}").notes == (
-        "the validation files are the test split",
         "files that are not read: 'extra-0.parquet'",
+        "the val images are the test split",
     )
 
 
@@ -62,7 +62,7 @@ def test_without_features_columns_are_found_by_type_and_classes_are_the_labels(s
 
 def test_a_label_without_training_images_is_refused(shard: Shard) -> None:
     shard("train-0", [3, 4])
-    with pytest.raises(DataError, match="label 5 has no training image"):
+    with pytest.raises(DataError, match="test images have a label '5', of which there is no training image"):
         open_source(f"parquet:{shard('test-0', [3, 5])}")
 
 
@@ -78,11 +78,13 @@ def test_fine_labels_are_preferred_and_other_names_must_be_alone(shard: Shard) -
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"labels": [0, None]}, "rows without a label"),
         ({"labels": [0, -1], "names": PETS}, "there is a label -1"),
         ({"labels": []}, "has no rows"),
-        ({"labels": [0, 0], "encoded": [None, None]}, r"row 0 of all.parquet holds no image, at most a path"),
-        ({"labels": [0, 0], "encoded": [b"x", b"y"]}, r"row 0 of all.parquet cannot be read: not an image"),
+        ({"labels": [0, 1, 0, 1], "encoded": [None] * 4}, r"row 0 of all.parquet holds no image, at most a path"),
+        (
+            {"labels": [0, 1, 0, 1], "encoded": [b"x", b"y", b"z", b"x"]},
+            r"row 0 of all.parquet cannot be read: not an image",
+        ),
         ({"labels": [0, 0], "metadata": b"{"}, "huggingface metadata of all.parquet is damaged"),
         ({"labels": [0, 0], "metadata": b"[" * 100_000}, "huggingface metadata of all.parquet is damaged"),
         ({"labels": [0, 0], "metadata": b'{"info": 3}'}, "huggingface metadata of all.parquet is damaged"),
@@ -103,9 +105,8 @@ def test_unusable_files_are_refused(shard: Shard, settings: dict[str, object], m
 
 
 def test_label_numbers_must_lie_within_the_names(shard: Shard) -> None:
-    source = open_source(f"parquet:{shard('all', [0, 1, 2, 0, 1, 2], PETS)}")
-    with pytest.raises(DataError, match="has label 2, with 2 classes"):
-        source.split("train")
+    with pytest.raises(DataError, match="there is a label 2, with 2 classes"):
+        open_source(f"parquet:{shard('all', [0, 1, 2, 0, 1, 2], PETS)}")
 
 
 def test_shards_must_agree(shard: Shard) -> None:
@@ -114,15 +115,13 @@ def test_shards_must_agree(shard: Shard) -> None:
     with pytest.raises(DataError, match=r"'train-1\.parquet' has other columns or classes than 'train-0\.parquet'"):
         open_source(f"parquet:{root}")
     (root / "train-1.parquet").rename(root / "test-1.parquet")
-    with pytest.raises(DataError, match="test files name other classes"):
+    with pytest.raises(DataError, match="files of one split name other classes than"):
         open_source(f"parquet:{root}")
 
 
 def test_missing_files(shard: Shard, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there are no parquet files at '.*nothing"):
         open_source(f"parquet:{tmp_path}/nothing*")
-    with pytest.raises(DataError, match=r"named train-"):
-        open_source(f"parquet:{shard('test-0', [0, 1], PETS)}")
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1", b"PAR1" + bytes(100) + b"PAR1"])
