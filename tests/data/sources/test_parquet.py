@@ -119,7 +119,7 @@ def test_shards_must_agree(shard: Shard) -> None:
         open_source(f"parquet:{root}")
 
 
-def test_missing_files(shard: Shard, tmp_path: Path) -> None:
+def test_missing_files(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"there are no parquet files at '.*nothing"):
         open_source(f"parquet:{tmp_path}/nothing*")
 
