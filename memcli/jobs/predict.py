@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from memcli.data.images import LabelledImages
-from memcli.data.sources._images import Picture, decode, empty
+from memcli.data.sources._images import Damage, Picture, decode, empty
 from memcli.data.spec import DataSpec
 from memcli.errors import DataError, UsageError
 from memcli.files import weights
@@ -77,16 +77,10 @@ def _readable(files: list[str], data: DataSpec) -> tuple[list[str], Tensor, list
             f"image files have 1 or 3 channels, and the network takes {data.channels}",
             do="Use `load_network` in Python",
         )
-    pixels = empty(len(files), data.shape)
-    names: list[str] = []
-    damaged: list[str] = []
-    for file in files:
-        try:
-            decode([Picture(file, Path(file))], pixels[len(names) : len(names) + 1])
-            names.append(file)
-        except DataError as error:
-            damaged.append(error.what)
-    return names, torch.from_numpy(pixels[: len(names)]), damaged
+    pixels, damage = empty(len(files), data.shape), Damage()
+    good = decode([Picture(file, Path(file)) for file in files], pixels, damage, data.fit)  # (n,) bool
+    names = [file for file, is_read in zip(files, good, strict=True) if is_read]
+    return names, torch.from_numpy(pixels[good]), damage.told()
 
 
 @torch.no_grad()

@@ -68,9 +68,13 @@ class Damage:
     def too_much(self) -> bool:
         return len(self.reasons) > self.allowed
 
+    def told(self) -> list[str]:
+        """What is wrong with each image."""
+        return [f"{printable(name)} cannot be read: {printable(reason)}" for name, reason in self.reasons.items()]
+
     def error(self) -> DataError:
         """All of it at once."""
-        told = [f"{printable(name)} cannot be read: {printable(reason)}" for name, reason in self.reasons.items()]
+        told = self.told()
         if len(told) == 1:
             return DataError(told[0], do="Repair or remove it, or leave it out by `skip_damaged` 1")
         more = f"; and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
