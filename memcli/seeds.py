@@ -25,10 +25,25 @@ def generator(seed: int, purpose: str, step: int = 0, rank: int = 0) -> torch.Ge
 
 @contextmanager
 def isolated(seed: int, purpose: str, step: int = 0, rank: int = 0) -> Iterator[None]:
-    """Seed the global CPU generator inside the block and put its state back after it.
+    """Seed the global CPU generator inside the block for that stream, and restore its state after it.
 
     For code that takes no generator, such as the initialisers of torch.nn.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.random.default_generator.manual_seed(derive(seed, purpose, step, rank))
+    with seeded(derive(seed, purpose, step, rank)):
+        yield
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seed the global generators of the CPU and of `device` inside the block, and restore their states after it.
+
+    For layers that draw on the device of their input, such as dropout.
+    """
+    indices = []
+    if device is not None and device.type == "cuda":
+        indices = [torch.cuda.current_device() if device.index is None else device.index]
+    with torch.random.fork_rng(devices=indices):
+        torch.random.default_generator.manual_seed(seed)
+        for index in indices:
+            torch.cuda.default_generators[index].manual_seed(seed)
         yield

@@ -165,7 +165,11 @@ class OuterLoop(Counters):
         return OUTER_OPTIMISERS[settings.optimiser].make(self.here.parts, settings.lr, settings.momentum)
 
     def _share_of_rate(self, finished: float) -> float:
-        """1 until the last `decay` of the stage, then a cosine down to _LAST_RATE."""
+        """1 until the last `decay` of the stage, then a cosine down to _LAST_RATE.
+
+        The cosine of training.loop.share_of_rate starts from the other end, so the last bits of the two differ. Either
+        in the other's form would change seeded runs.
+        """
         decay = self._settings.decay
         if decay == 0 or finished <= 1 - decay:
             return 1.0

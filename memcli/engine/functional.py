@@ -1,13 +1,10 @@
 """Networks as pure functions of their parameters."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from memcli.engine.tensors import Tensors
+from memcli.seeds import seeded
 
 
 class Functional:
@@ -36,16 +33,5 @@ class Functional:
         values = dict(zip((*self._trained, *self._fixed), (*trained, *fixed), strict=True))
         if seed is None:
             return functional_call(self._network, values, (inputs,))
-        with _seeded(int(seed), inputs.device):
+        with seeded(int(seed), inputs.device):
             return functional_call(self._network, values, (inputs,))
-
-
-@contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators of the CPU and of `device` inside the block, and put their states back after it."""
-    indices = [torch.cuda.current_device() if device.index is None else device.index] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=indices):
-        torch.random.default_generator.manual_seed(seed)
-        for index in indices:
-            torch.cuda.default_generators[index].manual_seed(seed)
-        yield

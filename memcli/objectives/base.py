@@ -61,7 +61,10 @@ class ObjectiveSettings(ABC):
         return None
 
     def images_per_step(self, classes: int) -> int:
-        """Recalled images that training is differentiated through in an outer step; 0 where none is."""
+        """About how many recalled images an outer step trains on and differentiates through; 0 where it does not.
+
+        The cost of a step is proportional to it. An image that is trained on alone counts as a quarter.
+        """
         del classes
         return 0
 

@@ -34,6 +34,28 @@ class InnerBatch:
         return cls(rows, labels, dropped, tuple(others[:draws]), tuple(others[draws:]))
 
 
+@dataclass(frozen=True)
+class JointBatch:
+    """What one step of joint training uses besides the memory."""
+
+    rows: Tensor
+    labels: Tensor
+    others: Tensors  # images and label vectors of other tasks; empty where there are none
+
+    def flat(self) -> Tensors:
+        """As the engine takes it: one tuple of tensors."""
+        return (self.rows, self.labels, *self.others)
+
+    @classmethod
+    def of(cls, flat: Tensors) -> Self:
+        """The batch that `flat` was made of."""
+        rows, labels, *others = flat
+        return cls(rows, labels, tuple(others))
+
+    def to(self, device: torch.device) -> "JointBatch":
+        return JointBatch.of(tuple(part.to(device) for part in self.flat()))
+
+
 def inner_queries(spec: MemorySpec, per_class: int, draw: int, steps: range, device: torch.device) -> list[Query]:
     """The queries of these steps of the training with that `draw`: `per_class` rows of every class each."""
     classes = len(spec.data.classes)

@@ -23,6 +23,7 @@ from memcli.memory.memory import Memory, Query
 from memcli.memory.spec import MemorySpec
 from memcli.networks import stateless
 from memcli.objectives.base import Objective, Outcome
+from memcli.objectives.batches import JointBatch
 from memcli.objectives.unrolled import Unrolled
 
 
@@ -77,32 +78,31 @@ class JointObjective(Objective):
         return Outcome(result.loss, {**gradients, "bases": memory.shrunk(gradients["bases"])})
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
-        """The loss of one inner step. `controls`: an enlarged memory's parts. `batch`: rows, own label vectors, and
-        images and labels of other tasks.
-        """
-        rows, labels, *others = batch
-        memory, query = Memory(self._large, **dict(zip(self._large.shapes, controls, strict=True))), Query(rows, labels)
+        """The loss of one inner step. `controls` are an enlarged memory's parts; `batch` is a flat JointBatch."""
+        seen = JointBatch.of(batch)
+        memory = Memory(self._large, **dict(zip(self._large.shapes, controls, strict=True)))
+        query = Query(seen.rows, seen.labels)
         images, own = memory.recall(query), memory.targets(query)
         targets = own.new_zeros(len(own), self._outputs).index_copy(1, self._places, own)
-        if others:
-            images, targets = torch.cat([images, others[0]]), torch.cat([targets, others[1]])
+        if seen.others:
+            images, targets = (torch.cat(pair) for pair in zip((images, targets), seen.others, strict=True))
         return cross_entropy(self._network(params, (), images), targets)
 
     def _batches(self, seed: int, step: int) -> list[Tensors]:
-        """For each of the T inner steps what `_training_loss` takes: another draw in every outer step."""
+        """A flat JointBatch for each of the T inner steps, drawn anew in every outer step."""
         settings, classes = self._settings, len(self._spec.data.classes)
         draw = seeds.derive(seed, "joint recalled", step)
         generator = seeds.generator(seed, "joint others", step)
-        found: list[Tensors] = []
+        batches: list[Tensors] = []
         for t in range(settings.steps):
             rows, own = balanced_rows(self._spec.rows, classes, settings.per_class, draw, t, "inner minibatch")
             query = Query.of_classes(rows, own, classes)
-            batch: Tensors = (query.rows, query.labels)
+            others: Tensors = ()
             if self._others is not None:
                 chosen = torch.randint(len(self._others[0]), (len(query),), generator=generator)
-                batch += (self._others[0][chosen], self._others[1][chosen])
-            found.append(tuple(part.to(self._places.device) for part in batch))
-        return found
+                others = tuple(part[chosen] for part in self._others)
+            batches.append(JointBatch(query.rows, query.labels, others).to(self._places.device).flat())
+        return batches
 
 
 def _refuse_unused(settings: Unrolled) -> None:

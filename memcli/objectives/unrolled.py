@@ -89,7 +89,10 @@ class Unrolled(ObjectiveSettings):
         return max(1, self.steps * self.per_class // 2)
 
     def images_per_step(self, classes: int) -> int:
-        return self.steps * self.per_class * classes
+        """Of all networks. Without a pool, training reaches a window after half of the other steps, on average."""
+        differentiated = self.window or self.steps
+        trained = 0 if self.pool else (self.steps - differentiated) / 2
+        return round((differentiated + trained / 4) * self.per_class * classes * self.networks)
 
     def make(self, spec: MemorySpec, device: torch.device, *, compile: bool, bfloat16: bool) -> "UnrolledObjective":
         return UnrolledObjective(self, spec, device, compile=compile, bfloat16=bfloat16)

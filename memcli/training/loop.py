@@ -1,8 +1,7 @@
 """The plain training loop, its minibatches, and accuracy."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +16,7 @@ from memcli.errors import DivergedError
 from memcli.memory.memory import Memory, Query
 from memcli.networks import first_linear
 from memcli.progress import Progress, Silent
-from memcli.seeds import derive, generator, isolated
+from memcli.seeds import derive, generator, seeded
 from memcli.training.recipe import TrainRecipe
 
 Batch = Callable[[int], tuple[Tensor, Tensor]]  # step -> images (n, C, H, W) and soft labels (n, classes)
@@ -68,18 +67,6 @@ def share_of_rate(step: int, recipe: TrainRecipe) -> float:
     return 1.0 if left >= recipe.decay else 0.5 * (1 - math.cos(math.pi * left / recipe.decay))
 
 
-@contextmanager
-def _dropout_from(seed: int, device: torch.device) -> Iterator[None]:
-    """Let layers that draw from global generators (dropout) draw from `seed`, and restore the generators after it."""
-    with isolated(seed, "dropout"):
-        if device.type != "cuda":
-            yield
-            return
-        with torch.cuda.device(device), torch.random.fork_rng([device], device_type="cuda"):
-            torch.cuda.manual_seed(derive(seed, "dropout"))
-            yield
-
-
 def _device(network: nn.Module) -> torch.device:
     return next(network.parameters()).device
 
@@ -114,7 +101,7 @@ def train(
     network.train()
     progress.begin(title, recipe.steps)
     try:
-        with _dropout_from(seed, device):
+        with seeded(derive(seed, "dropout"), device):  # for layers that draw from global generators
             for step in range(1, recipe.steps + 1):
                 images, labels = batch(step - 1)
                 draws = augmentation.draw(images.shape[1:], seed, step - 1, len(images))

@@ -312,6 +312,16 @@ def test_steps_that_a_gpu_is_quick_with_are_not_compiled_there(monkeypatch: pyte
     assert [_compiles(run, SPEC, recipe, Notes()) for run in runs] == [True, False]
 
 
+def test_a_window_of_a_long_training_counts_as_the_window_when_compiling_is_decided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("memcli.distillation.speed.why_not_compiled", lambda _: None)
+    objectives = [{"steps": 240}, {"steps": 240, "window": 12, "pool": 4}, {"steps": 12, "networks": 20}]
+    stages = [[{"steps": 50_000, "objective": {"network": "convnet:width=16", **each}}] for each in objectives]
+    compiled = [_compiles(RunSettings(), SPEC, RECIPE.changed({"stages": each}), Notes()) for each in stages]
+    assert compiled == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("compiled", "quick", "asked_for", "expected"),
     [

@@ -25,6 +25,19 @@ def test_rows_are_limited_and_steps_cost_where_training_is_differentiated() -> N
     assert (Ridge().most_rows, Ridge().images_per_step(5)) == (None, 0)
 
 
+@pytest.mark.parametrize(
+    ("settings", "steps"),
+    [
+        ({"networks": 4}, 4 * 80),  # each network has all steps
+        ({"window": 16, "pool": 8}, 16),  # every trained step is differentiated
+        ({"window": 16}, 16 + 64 / 2 / 4),  # half of the others come before the window, at a quarter of the cost
+        ({"window": 80}, 80),
+    ],
+)
+def test_a_step_costs_what_it_trains_and_differentiates(settings: dict, steps: float) -> None:
+    assert Unrolled(steps=80, per_class=3, **settings).images_per_step(5) == steps * 3 * 5
+
+
 def test_a_setting_newer_than_the_format_is_told_only_where_it_was_changed() -> None:
     assert "optimiser" not in Unrolled().to_json()
     assert Unrolled(optimiser="adam").to_json()["optimiser"] == "adam"
