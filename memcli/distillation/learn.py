@@ -66,7 +66,7 @@ def learn(
     progress = progress or Silent()
     settings = decided(settings, spec, recipe, progress)
     time_budget = settings.time_budget
-    work = Distillation(source, spec, recipe, settings)
+    work = Distillation(source, spec, recipe, settings, progress, interrupted)
     if run is not None and (saved := run.latest()) is not None:
         work.restore(saved)
         began -= work.loop.elapsed

@@ -26,14 +26,23 @@ _OBJECTIVE = "objective."  # before the names of an objective's tensors in a che
 class Distillation:
     """A distillation on its way: its images, its memory, and the stage that it is in."""
 
-    def __init__(self, source: Source, spec: MemorySpec, recipe: Recipe, settings: RunSettings) -> None:
+    def __init__(
+        self,
+        source: Source,
+        spec: MemorySpec,
+        recipe: Recipe,
+        settings: RunSettings,
+        progress: Progress | None = None,
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Computes the start: it reports to `progress`, and raises Interrupted where `interrupted()` turns true."""
         self.spec, self.recipe, self.settings = spec, recipe, settings
         seed, device = settings.seed, settings.device
         training, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
         shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
         self.validation = validation.subset(shuffled[: recipe.check_images])
         self.real = RealImages(training, spec.data, device)
-        begin = start(recipe.start, spec, training, seed).to(device)
+        begin = start(recipe.start, spec, training, seed, progress, interrupted).to(device)
         self.loop = OuterLoop(begin, recipe.lr, recipe.stages[0].outer)
         self._take_objective()
 

@@ -1,6 +1,8 @@
 """Where a memory starts before it is learned: from the data, or from noise."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -8,16 +10,28 @@ from torch.nn.functional import avg_pool2d
 
 from memcli import seeds
 from memcli.data.images import LabelledImages
-from memcli.errors import UsageError
+from memcli.errors import Interrupted, UsageError
+from memcli.memory.directions import leading
 from memcli.memory.memory import Memory, membership
 from memcli.memory.spec import MemorySpec
+from memcli.progress import Progress, Silent
 
-_IMAGES = 5_000  # real images that the start is computed from, at most
+_IMAGES, _MOST_NUMBERS = 5_000, 1 << 27  # real images that the start is computed from, at most, and numbers of them
+_PIECE = 1 << 24  # numbers of images that are normalised at once
 
 
-def start(kind: str, spec: MemorySpec, images: LabelledImages, seed: int) -> Memory:
+def start(
+    kind: str,
+    spec: MemorySpec,
+    images: LabelledImages,
+    seed: int,
+    progress: Progress | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Memory:
     """The memory to start from: `kind` is one of memcli.distillation.recipe.STARTS."""
-    return from_noise(spec, seed) if kind == "noise" else from_data(spec, images, seed)
+    if kind == "noise":
+        return from_noise(spec, seed)
+    return from_data(spec, images, seed, progress=progress, interrupted=interrupted)
 
 
 def from_noise(spec: MemorySpec, seed: int) -> Memory:
@@ -35,33 +49,70 @@ def from_noise(spec: MemorySpec, seed: int) -> Memory:
     return Memory(spec, **tensors)
 
 
-def from_data(spec: MemorySpec, images: LabelledImages, seed: int, directions: Tensor | None = None) -> Memory:
+def from_data(
+    spec: MemorySpec,
+    images: LabelledImages,
+    seed: int,
+    directions: Tensor | None = None,
+    *,
+    progress: Progress | None = None,
+    interrupted: Callable[[], bool] = lambda: False,
+) -> Memory:
     """Bases: the leading singular vectors of down-scaled real images. Addresses: those images' coefficients.
 
     Row i of class c recalls the best approximation, by the bases, of the i-th real image drawn from class c; a class
     with fewer than R images repeats them. Bases have pixels of root mean square 1. Labels to learn start one-hot.
     With `directions`, (m, C·H·W), bases are the leading singular vectors of those instead.
+
+    Images are normalised some at a time, and at most 512 MiB of them are held as numbers. Raises Interrupted, between
+    two pieces of work, where `interrupted()` turns true.
     """
+    progress = progress or Silent()
+    pieces = 0
+
+    def between() -> None:
+        nonlocal pieces
+        if interrupted():
+            raise Interrupted(
+                "stopped while the start was computed", do="Give the same command with `resume` to begin again"
+            )
+        pieces += 1
+        progress.update(pieces)
+
+    progress.begin("computing the start", None, "pieces")
     order = torch.randperm(len(images), generator=seeds.generator(seed, "start images"))
-    some = images.normalised(spec.data, order[:_IMAGES]).flatten(1)
-    cells = clustered(spec, some) if spec.cells else None
-    told = coarse(spec, cells, some if directions is None else directions)  # (n, C·h·w)
-    found = min(spec.bases, told.shape[1])
-    bases = leading(told.T @ told, found)
-    spare = spec.bases - found  # more bases than pixels: noise that no address uses yet
-    noise = torch.randn(spare, told.shape[1], generator=seeds.generator(seed, "start bases"))
+    some = order[: max(1, min(_IMAGES, _MOST_NUMBERS // math.prod(spec.base_shape)))]
+    cells = clustered(spec, images.normalised(spec.data, some).flatten(1)) if spec.cells else None
+    of_images = partial(_coordinates, spec, cells, images, between=between)
+    seen = of_images(some) if directions is None else coarse(spec, cells, directions)  # (n, C·h·w)
+    bases = leading(seen, spec.bases, seed, between)
+    del seen  # it may be large
+    spare = spec.bases - len(bases)  # more bases than there are directions: noise that no address uses yet
+    noise = torch.randn(spare, bases.shape[1], generator=seeds.generator(seed, "start bases"))
     labels = images.labels[order]
     rows = []
     for label in range(len(spec.data.classes)):
         chosen = order[labels == label][: spec.rows]
-        pixels = coarse(spec, cells, images.normalised(spec.data, chosen).flatten(1))
-        coefficients = pixels @ bases.T / pixels.shape[1]  # (≤R, found)
+        coefficients = of_images(chosen) @ bases.T / bases.shape[1]  # (≤R, directions)
         repeated = coefficients[torch.arange(spec.rows) % len(chosen)]
         rows.append(torch.cat([repeated, repeated.new_zeros(spec.rows, spare)], 1))
     small = torch.cat([bases, noise]).unflatten(1, spec.base_shape)
     if cells is not None:
         small = small / _weights(spec, cells)
+    progress.end()
     return Memory(spec, small, torch.stack(rows, 1), **_first_labels(spec), cells=cells)
+
+
+def _coordinates(
+    spec: MemorySpec, cells: Tensor | None, images: LabelledImages, chosen: Tensor, between: Callable[[], None]
+) -> Tensor:
+    """`coarse` of the images numbered `chosen`, normalised some at a time."""
+    found = torch.empty(len(chosen), math.prod(spec.base_shape))
+    size = max(1, _PIECE // spec.data.floats_per_image)
+    for room, piece in zip(found.split(size), chosen.split(size), strict=True):
+        between()
+        room.copy_(coarse(spec, cells, images.normalised(spec.data, piece).flatten(1)))
+    return found
 
 
 def clustered(spec: MemorySpec, pixels: Tensor) -> Tensor:
@@ -95,13 +146,6 @@ def coarse(spec: MemorySpec, cells: Tensor | None, pixels: Tensor) -> Tensor:
 def _weights(spec: MemorySpec, cells: Tensor) -> Tensor:
     """The root of each cell's size relative to the mean one, (cells,)."""
     return (membership(spec, cells).sum(0) * spec.cells / cells.numel()).sqrt()
-
-
-def leading(products: Tensor, count: int) -> Tensor:
-    """The `count` leading eigenvectors of XᵀX, (pixels, pixels), strongest first, with pixels of root mean square 1."""
-    _, vectors = torch.linalg.eigh(products.double())  # ascending eigenvalues
-    found = vectors[:, -count:].flip(1).T.float() * math.sqrt(len(products))  # (count, pixels)
-    return found * torch.where(found.sum(1, keepdim=True) < 0, -1, 1)  # the sign of a singular vector is arbitrary
 
 
 def _first_labels(spec: MemorySpec) -> dict[str, Tensor]:

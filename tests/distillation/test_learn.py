@@ -24,7 +24,7 @@ from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
 from memcli.objectives import Outcome, UnrolledObjective
 from memcli.objectives.unrolled import Unrolled
-from memcli.progress import Silent
+from memcli.progress import Callback, Silent
 from memcli.training import choose
 
 SOURCE = open_source("fake:n=90,test=30,classes=3,shape=1x8x8")
@@ -105,15 +105,25 @@ def test_a_seed_gives_one_file(tmp_path: Path) -> None:
     assert a != c
 
 
+class StopsAfter(Callback):
+    """Asks a run to stop when it has done `steps` steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps, self.now = steps, False
+
+    def on_step(self, step: int, _: float) -> None:
+        self.now = step >= self.steps
+
+
 def test_an_interrupted_run_is_continued_to_the_same_bits(tmp_path: Path) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
     whole = learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0))
-    polls = iter([False, False, False, True])
+    stop = StopsAfter(3)
     with (
         runfolder.opened(output, settings) as run,
         pytest.raises(Interrupted, match=r"stopped at step 3\. Give the same command with `resume`"),
     ):
-        learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0), run=run, interrupted=lambda: next(polls))
+        learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0), run=run, callback=stop, interrupted=lambda: stop.now)
     with runfolder.opened(output, settings, resume=True) as run:
         continued = learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0), run=run)
         lines = (run.path / "metrics.jsonl").read_text().splitlines()
@@ -139,9 +149,9 @@ STAGES = RECIPE.changed(
 def test_stages_follow_one_another_and_are_continued_to_the_same_bits(tmp_path: Path, stopped: int) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
     whole = learn(SOURCE, SPEC, STAGES, RunSettings(seed=0))
-    polls = iter([False] * stopped + [True])
+    stop = StopsAfter(stopped)
     with runfolder.opened(output, settings) as run, pytest.raises(Interrupted, match=f"stopped at step {stopped}"):
-        learn(SOURCE, SPEC, STAGES, RunSettings(seed=0), run=run, interrupted=lambda: next(polls))
+        learn(SOURCE, SPEC, STAGES, RunSettings(seed=0), run=run, callback=stop, interrupted=lambda: stop.now)
     with runfolder.opened(output, settings, resume=True) as run:
         continued = learn(SOURCE, SPEC, STAGES, RunSettings(seed=0), run=run)
         lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
@@ -257,9 +267,9 @@ def test_quantised_runs_with_learned_labels_are_continued_to_the_same_bits(
 ) -> None:
     spec, output = replace(SPEC, storage=storage, labels=labels), tmp_path / "f.safetensors"
     whole = learn(SOURCE, spec, RECIPE)
-    polls = iter([False, False, False, True])
+    stop = StopsAfter(3)
     with runfolder.opened(output, {}) as run, pytest.raises(Interrupted):
-        learn(SOURCE, spec, RECIPE, run=run, interrupted=lambda: next(polls))
+        learn(SOURCE, spec, RECIPE, run=run, callback=stop, interrupted=lambda: stop.now)
     with runfolder.opened(output, {}, resume=True) as run:
         continued = learn(SOURCE, spec, RECIPE, run=run)
     assert same(whole, continued)

@@ -8,15 +8,32 @@ from torch.nn.functional import avg_pool2d
 
 from memcli.data.images import LabelledImages
 from memcli.data.sources import open_source
-from memcli.errors import UsageError
+from memcli.errors import Interrupted, UsageError
+from memcli.memory import start as start_module
 from memcli.memory.memory import Query
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import clustered, coarse, from_data, from_noise, start
+from memcli.progress import Silent
 from memcli.seeds import generator
 
 SOURCE = open_source("fake:n=60,test=10,classes=3,shape=2x8x8")
 SPEC = MemorySpec(SOURCE.spec, bases=5, scale=2, rows=4)
 TRAIN = SOURCE.split("train")
+ALL = Query.everything(SPEC)
+
+
+class Recorded(Silent):
+    """A Progress that keeps the titles of stages, and how far the last one came."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+        self.done = 0.0
+
+    def begin(self, title: str, *_: object, **__: object) -> None:
+        self.titles.append(title)
+
+    def update(self, done: float, **_: float) -> None:
+        self.done = done
 
 
 def test_bases_span_the_leading_directions_of_small_real_images() -> None:
@@ -121,3 +138,26 @@ def test_bases_are_the_leading_directions_that_are_given() -> None:
 def test_noise_tells_no_cells() -> None:
     with pytest.raises(UsageError, match=r"noise does not tell which pixels share a cell.*Start from data"):
         from_noise(CELLED, seed=0)
+
+
+def test_images_are_normalised_some_at_a_time_and_no_more_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = from_data(SPEC, TRAIN, seed=0)
+    monkeypatch.setattr(start_module, "_PIECE", 7 * SOURCE.spec.floats_per_image)
+    torch.testing.assert_close(from_data(SPEC, TRAIN, seed=0).recall(ALL), whole.recall(ALL))
+    monkeypatch.setattr(start_module, "_MOST_NUMBERS", 20 * 32)  # twenty images of the size of bases
+    order = torch.randperm(60, generator=generator(0, "start images"))
+    few = avg_pool2d(TRAIN.subset(order[:20]).normalised(SOURCE.spec), 2).flatten(1).double()
+    _, _, vectors = torch.linalg.svd(few)
+    bases = from_data(SPEC, TRAIN, seed=0).bases.flatten(1).double()
+    torch.testing.assert_close(
+        torch.linalg.svdvals(bases @ vectors[:5].T / 32**0.5), torch.ones(5).double(), rtol=0, atol=1e-4
+    )
+
+
+def test_a_start_reports_and_can_be_stopped() -> None:
+    seen, stops = Recorded(), iter([False, False, True])
+    from_data(SPEC, TRAIN, seed=0, progress=seen)
+    assert seen.titles == ["computing the start"]
+    assert seen.done >= 4  # the images, and the rows of three classes
+    with pytest.raises(Interrupted, match=r"the start was computed.*Give the same command with `resume`"):
+        start("data", SPEC, TRAIN, 0, seen, lambda: next(stops))
