@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memcli.cli._kinds import names
 from memcli.cli._options import (
     COMPUTING,
     DATA,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from memcli.jobs.distill import DistilledFile, Estimate
 
 SIZE = "Size"  # a panel of --help
+_STORAGES = ", ".join(names("memcli.memory.storage:STORAGES"))
+_RECIPES = ", ".join(names("memcli.distillation.recipe:RECIPES"))
 
 JSON = {
     "memory": "the path of the memory file",
@@ -106,7 +109,7 @@ def command(
         int | None, option(SIZE, "--rows", metavar="R", help="Recalled images per class; default: all that fit.")
     ] = None,
     storage: Annotated[
-        str, option(SIZE, "--storage", metavar="TYPE", help="float32, float16, int8 or int4, and learned as that.")
+        str, option(SIZE, "--storage", metavar="TYPE", help=f"{_STORAGES}: learned as it is stored.")
     ] = "float32",
     labels: Annotated[
         str, option(SIZE, "--labels", metavar="KIND", help="fixed, or learned within the budget: class or row.")
@@ -115,7 +118,7 @@ def command(
         bool, option(SIZE, "--tune", help="Choose K, S and R by short runs, in a quarter of the time or steps.")
     ] = False,
     recipe: Annotated[
-        str, option(TRAINING, "--recipe", metavar="NAME", help="quick, best, gpu, paper, or a .toml file.")
+        str, option(TRAINING, "--recipe", metavar="NAME", help=f"{_RECIPES}, or a .toml file.")
     ] = "quick",
     steps: Annotated[
         int | None, option(TRAINING, "--steps", metavar="N", min=1, help="Outer steps; default: the recipe's.")

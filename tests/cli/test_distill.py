@@ -10,9 +10,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 
 from memcli.cli import distill
+from memcli.cli.app import app
+from memcli.distillation.recipe import RECIPES
 from memcli.files import inspection
+from memcli.memory.storage import STORAGES
 
 FAKE = "fake:classes=3,shape=1x8x8,n=60,test=30"
 RECIPE = """
@@ -270,3 +274,9 @@ def test_a_killed_run_is_continued_from_its_last_checkpoint(start: Callable, rec
         process.kill()
     assert start("--resume", "--force").exit_code == 0
     assert (tmp_path / "f.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
+def test_the_help_names_every_recipe_and_every_storage() -> None:
+    shown = {option.name: option.help or "" for option in get_command(app).commands["distill"].params}
+    assert all(name in shown["recipe"] for name in RECIPES)
+    assert all(name in shown["storage"] for name in STORAGES)
