@@ -18,6 +18,7 @@ _WHERE = {
     "distill": "memcli.jobs.distill",
     "estimate": "memcli.jobs.distill",
     "recall": "memcli.jobs.recall",
+    "preview": "memcli.jobs.preview",
     "retrain": "memcli.jobs.retrain",
     "evaluate": "memcli.jobs.evaluate",
     "predict": "memcli.jobs.predict",
@@ -46,6 +47,7 @@ __all__ = [
     "load_network",
     "open_source",
     "predict",
+    "preview",
     "pull",
     "push",
     "recall",
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from memcli.jobs.hub import pull, push
     from memcli.jobs.opening import load
     from memcli.jobs.predict import predict
+    from memcli.jobs.preview import preview
     from memcli.jobs.recall import recall
     from memcli.jobs.retrain import retrain
     from memcli.progress import Callback

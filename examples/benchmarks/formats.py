@@ -9,6 +9,7 @@ file. It prints one JSON object: for each format the accuracies on the test imag
 
 import argparse
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from torchvision.datasets import ImageFolder
 
 import memcli
 from memcli.data.sources import aligned
+from memcli.engine.allocation import keep_freed_memory
 from memcli.networks import build  # the literature's ConvNet, a plain nn.Module
 
 Images = tuple[Tensor, Tensor]  # (n, C, H, W) pixels in units of [0, 1], and class numbers
@@ -74,6 +76,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--network", default="", help="default: the file's")
     given = parser.parse_args()
+    keep_freed_memory()
     artifact = memcli.load(given.memory)
     data = artifact.spec.data
     recipe = artifact.manifest.retrain.for_network(given.network or artifact.manifest.retrain.network)
@@ -93,6 +96,7 @@ def main() -> None:
                 with torch.no_grad():
                     answers = [network((part / 255 - mean) / std).argmax(1) for part in test.images.split(500)]
                 accuracies.append((torch.cat(answers) == test.labels).double().mean().item())
+                print(f"{name} {seed}: {accuracies[-1]:.4f}", file=sys.stderr)
             found[name] = {
                 "accuracies": accuracies,
                 "bytes": sum(path.stat().st_size for path in files),

@@ -62,7 +62,8 @@ def command(
         ),
     ] = None,
     preview: Annotated[
-        Path | None, option(OUTPUT, "--preview", metavar="FILE.png", help="Also write a picture of a few images.")
+        Path | None,
+        option(OUTPUT, "--preview", metavar="FILE.png", help="Also write a picture of a few images."),
     ] = None,
     force: Force = False,
     json: Json = False,
@@ -72,7 +73,8 @@ def command(
             DATA,
             "--query",
             metavar="TEXT",
-            help="What to recall, repeatable: a class, or a mixture such as cat:0.7,dog:0.3. Default: every class.",
+            help="What to recall, repeatable: a class, a mixture such as cat:0.7,dog:0.3, an interpolation such as "
+            "cat..dog:8, or a .json, .csv or .npy file of label vectors. Default: every class.",
         ),
     ] = None,
     per_class: Annotated[
@@ -96,6 +98,7 @@ def command(
     from memcli.jobs.preview import preview as write_preview
     from memcli.jobs.recall import recall
 
+    queries = tuple(query or ())
     with reporting(quiet=quiet, verbose=verbose) as progress:
         if preview is not None:
             atomic.check_output(preview, force)
@@ -105,7 +108,7 @@ def command(
             output,
             format=format,
             encode=encode,
-            queries=tuple(query or ()),
+            queries=queries,
             per_class=per_class,
             chunk=chunk,
             force=force,
@@ -113,7 +116,7 @@ def command(
             progress=progress,
         )
         if preview is not None:
-            write_preview(artifact.memory, preview, force=force)
+            write_preview(artifact, preview, queries=queries, force=force)
     encoding = None if recalled.encoding is None else recalled.encoding.to_json()
     result = {
         "output": output,

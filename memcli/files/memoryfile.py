@@ -10,10 +10,11 @@ from torch.utils.data import TensorDataset
 from memcli.errors import DivergedError, UsageError
 from memcli.files import container
 from memcli.files.manifest import Manifest
+from memcli.files.queryfile import Asked, label_vectors
 from memcli.files.validation import DEFAULT_LIMITS, Limits, accept, verify
 from memcli.memory import quantise
 from memcli.memory.memory import Memory, Query
-from memcli.memory.query import parse_query, pixels
+from memcli.memory.query import pixels
 from memcli.memory.spec import MemorySpec
 from memcli.memory.storage import CELLS
 from memcli.text import printable
@@ -46,35 +47,24 @@ class Artifact:
         return f"<memory of {printable(self.spec.data.name)}: {size}>"
 
     @torch.no_grad()
-    def recall(self, query: str | int | Tensor | None = None, *, normalised: bool = False) -> tuple[Tensor, Tensor]:
+    def recall(self, query: Asked | None = None, *, normalised: bool = False) -> tuple[Tensor, Tensor]:
         """Images (n, C, H, W) float32 and their label vectors (n, classes) float32, on the memory's device.
 
-        `query`: the name or the number of a class, a mixture such as "cat:0.7,dog:0.3", or a label vector (classes,),
-        for its R images; None for R images of each class, class after class. Images are pixels in units of [0, 1], on
-        the CPU and not clipped; with `normalised` they are as networks are trained on them: (pixel - mean) / std,
-        whitened where the memory is. Labels are the query's, or those that were learned, which need not sum to 1.
+        `query`: the name or the number of a class, a mixture such as "cat:0.7,dog:0.3", an interpolation such as
+        "cat..dog:8", a label vector (classes,) or several, (q, classes), or a file of them (memcli.files.queryfile),
+        for the R images of each, one label vector after the other; None for R images of each class, class after class.
+        Images are pixels in units of [0, 1], on the CPU and not clipped; with `normalised` they are as networks are
+        trained on them: (pixel - mean) / std, whitened where the memory is. Labels are the query's, or those that were
+        learned, which need not sum to 1.
 
-        Raises UsageError for an unknown class, or a label vector of another length. [RTP] sec. 3, equation of x_i(y).
+        Raises as `label_vectors` does. [RTP] sec. 3, equation of x_i(y).
         """
         if query is None:
             asked = Query.everything(self.spec)
         else:
-            if isinstance(query, int):
-                query = self._name_of(query)
-            label = parse_query(query, self.spec) if isinstance(query, str) else torch.as_tensor(query)
-            if tuple(label.shape) != (len(self.spec.data.classes),):
-                raise UsageError(
-                    f"the label vector has shape {tuple(label.shape)}",
-                    do=f"Give one number for each of {len(self.spec.data.classes)} classes",
-                )
-            asked = Query.of_label(self.spec, label.float())
+            asked = Query.of_label(self.spec, label_vectors(query, self.spec))
         images = self.memory.recall(asked).float() if normalised else pixels(self.memory, asked)
         return images, self.memory.targets(asked).float()
-
-    def _name_of(self, number: int) -> str:
-        if not 0 <= number < len(self.classes):
-            raise UsageError(f"there is no class {number}", do=f"Give 0 to {len(self.classes) - 1}")
-        return self.classes[number]
 
     def dataset(self, *, normalised: bool = False) -> TensorDataset:
         """All images of the memory as a torch Dataset of (image, label): (C, H, W) float32, and a class number.

@@ -112,7 +112,7 @@ def distill(
         trials, found = _learned(plan, run, licence, callback, interrupted)
         sha256 = memoryfile.write(output, found.artifact, force=force)
         real = plan.source.split("train")
-        preview(found.artifact.memory, run.path / "preview.png", real=real, force=True)
+        preview(found.artifact, run.path / "preview.png", real=real, force=True)
         run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
     made = replace(found.artifact, sha256=sha256)
     result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged, trials)

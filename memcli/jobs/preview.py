@@ -1,45 +1,69 @@
 """A picture of what a memory recalls, for people to look at."""
 
 import io
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
 import torch
+from torch import Tensor
 
 from memcli.data.images import LabelledImages
 from memcli.exporters.drawing import Line, contact_sheet, stretched
 from memcli.files import atomic
-from memcli.memory.memory import Memory
-from memcli.memory.query import pieces, pixels
+from memcli.files.queryfile import label_vectors
+from memcli.jobs.opening import MemoryLike, loaded
+from memcli.memory.memory import Memory, Query
+from memcli.memory.query import MOST_STEPS, pixels
 
 _MEANT = 256  # real images of a class whose mean is drawn, at most
+_STRIPS = 3  # lines of a query of several label vectors
 
 
 def preview(
-    memory: Memory,
+    memory: MemoryLike,
     path: str | Path,
     *,
+    queries: str | Sequence[str] = (),
     real: LabelledImages | None = None,
     classes: int = 10,
     columns: int = 12,
     force: bool = False,
 ) -> None:
-    """Write a picture of what `memory` recalls: a line for each of the first `classes`, its first rows side by side.
+    """Write a picture of what `memory` recalls, a PNG: a line for each of the first `classes`, its first rows.
 
-    With `real` images of the same shape and classes, the mean of each class is drawn beside. Every image is stretched
-    to the whole range from black to white on its own, so that contrast says nothing. Raises as `atomic.write_bytes`.
+    `queries`: texts for `label_vectors`, each of which has a line in place of the classes; an interpolation, or a file
+    of several label vectors, has three, each of one row from vector to vector. With `real` images of the same shape
+    and classes, the mean of each class is drawn beside. Every image is stretched to the whole range from black to white
+    on its own, so that contrast says nothing.
+
+    Raises as `label_vectors` and `atomic.write_bytes` do.
     """
-    names = memory.spec.data.classes[:classes]
-    columns = min(columns, memory.spec.rows)
+    (artifact,) = loaded(memory).values()
+    spec = artifact.spec
     lines = []
-    for number, (name, query) in enumerate(
-        zip(names, pieces(memory.spec, None, columns, len(names) * columns, columns), strict=True)
-    ):
-        mean = None if real is None else _mean(real, number)
-        lines.append(Line(name, stretched(pixels(memory, query)), mean))
+    if queries:
+        for text in [queries] if isinstance(queries, str) else queries:
+            lines += _lines(artifact.memory, text, label_vectors(text, spec), columns)
+    else:
+        for number, name in enumerate(spec.data.classes[:classes]):
+            (line,) = _lines(artifact.memory, name, label_vectors(number, spec), columns)
+            lines.append(line if real is None else replace(line, real=_mean(real, number)))
     buffer = io.BytesIO()
     contact_sheet(lines, real="real mean").save(buffer, "png")
     atomic.write_bytes(path, buffer.getvalue(), force=force)
+
+
+def _lines(memory: Memory, name: str, labels: Tensor, columns: int) -> list[Line]:
+    """One line of the first rows for one label vector; for several (q, classes), lines of one row of each."""
+    rows = memory.spec.rows
+    if len(labels) == 1:
+        few = min(rows, columns)
+        return [Line(name, stretched(pixels(memory, Query(torch.arange(few), labels.expand(few, -1)))))]
+    labels = labels[:MOST_STEPS]
+    strips = [Query(torch.full((len(labels),), row), labels) for row in range(min(rows, _STRIPS))]
+    return [Line("" if row else name, stretched(pixels(memory, query))) for row, query in enumerate(strips)]
 
 
 def _mean(real: LabelledImages, number: int) -> numpy.ndarray | None:

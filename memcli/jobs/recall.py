@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,10 +12,11 @@ from memcli.errors import UsageError
 from memcli.exporters import EXPORTERS, Exporter, format_of
 from memcli.exporters.base import PictureExporter, RecalledChunk
 from memcli.exporters.encoding import ENCODINGS, Encoding
+from memcli.files.queryfile import Asked, label_vectors
 from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded
 from memcli.memory.memory import Memory, Query
-from memcli.memory.query import parse_query, pieces, pixels
+from memcli.memory.query import pieces, pixels
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 from memcli.text import printable
@@ -37,7 +39,7 @@ def recall(
     *,
     format: str | None = None,
     encode: str | None = None,
-    queries: str | Sequence[str] = (),
+    queries: Asked | Sequence[Asked] = (),
     per_class: int | None = None,
     chunk: int = 256,
     force: bool = False,
@@ -48,8 +50,8 @@ def recall(
 
     `artifact`: what `load` gives, or a path. `format`: a name in EXPORTERS; None: the one that the suffix of `path`
     means, or "png", a folder, where it has none or ends in a slash. `encode`, of a format of pictures: "clip", which is
-    the default, clips values to [0, 1]; "range" keeps all (memcli.exporters.encoding). `queries`: texts for
-    `parse_query`, in this order; none: every class. `per_class`: only the first rows of each.
+    the default, clips values to [0, 1]; "range" keeps all (memcli.exporters.encoding). `queries`: one or a list,
+    each as `label_vectors` takes it, in this order; none: every class. `per_class`: only the first rows of each.
 
     Raises UsageError for an unknown format, encoding or query, or more rows than there are, MemoryFileError for a
     damaged file, ExistsError where `path` exists.
@@ -60,7 +62,7 @@ def recall(
     spec = artifact.spec
     whole = _Recall(
         artifact.memory.to(resolve(device) if isinstance(device, str) else device),
-        _label_vectors(queries, spec),
+        _asked(queries, spec),
         _rows(per_class, spec),
         chunk,
         progress or Silent(),
@@ -107,9 +109,9 @@ class _Recall:
         self.progress.end()
 
 
-def _label_vectors(queries: str | Sequence[str], spec: MemorySpec) -> Tensor | None:
-    queries = (queries,) if isinstance(queries, str) else queries
-    return torch.stack([parse_query(text, spec) for text in queries]) if queries else None
+def _asked(queries: Asked | Sequence[Asked], spec: MemorySpec) -> Tensor | None:
+    several: Sequence[Any] = queries if isinstance(queries, list | tuple) else [queries]
+    return torch.cat([label_vectors(query, spec) for query in several]) if len(several) else None
 
 
 def _rows(per_class: int | None, spec: MemorySpec) -> int:

@@ -35,8 +35,9 @@ class Query:
 
     @classmethod
     def of_label(cls, spec: MemorySpec, label: Tensor) -> Self:
-        """All R rows for one label vector of shape (classes,)."""
-        return cls(torch.arange(spec.rows), label.expand(spec.rows, -1))
+        """All R rows for one label vector, (classes,), or for each of several, (q, classes), one after the other."""
+        labels = label.reshape(-1, label.shape[-1])
+        return cls(torch.arange(spec.rows).repeat(len(labels)), labels.repeat_interleave(spec.rows, 0))
 
     @classmethod
     def of_classes(cls, rows: Tensor, classes: Tensor, num_classes: int) -> Self:

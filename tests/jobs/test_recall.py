@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
@@ -13,52 +14,6 @@ from memcli.errors import UsageError
 from memcli.files.memoryfile import Artifact
 from memcli.jobs.recall import Recalled, recall
 from memcli.memory.memory import Memory, Query
-from memcli.memory.query import parse_query
-from memcli.memory.spec import MemorySpec
-
-
-def spec(*classes: str) -> MemorySpec:
-    return artifact(classes or ("cat", "dog", "ship")).spec
-
-
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("dog", [0, 1, 0]),
-        ("cat:0.7,dog:0.3", [0.7, 0.3, 0]),
-        (" cat : 2 , ship : -1e-1 ", [2, 0, -0.1]),
-        ("cat:0,ship:1", [0, 0, 1]),
-        ("cat,dog", [1, 1, 0]),
-    ],
-)
-def test_a_query_becomes_a_label_vector(text: str, wanted: list[float]) -> None:
-    assert torch.equal(parse_query(text, spec()), torch.tensor(wanted, dtype=torch.float32))
-
-
-def test_class_names_may_hold_the_signs_of_queries() -> None:
-    odd = spec("cat", "cat:1", "a,b", "x:y")
-    assert parse_query("cat:1", odd).tolist() == [0, 1, 0, 0]
-    assert parse_query("a,b", odd).tolist() == [0, 0, 1, 0]
-    assert parse_query("x:y:0.5,cat:0.5", odd).tolist() == [0.5, 0, 0, 0.5]
-    assert parse_query("x:y,cat", odd).tolist() == [1, 0, 0, 1]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("catt", "there is no class 'catt'. Ask for one of 'cat' or another."),
-        ("cat:0.5,zebra:0.5", "there is no class 'zebra'. Ask for one of 'cat', 'dog', 'ship'."),
-        ("\x1b[31m", r"there is no class '\\x1b[31m'"),
-        ("", "there is no class ''"),
-        ("cat:1,cat:2", "class 'cat' is named twice"),
-        ("cat:x", "'x' in 'cat:x' is not a weight. Write CLASS, or CLASS:WEIGHT"),
-        ("cat:nan", "'nan' in 'cat:nan' is not a weight"),
-        ("cat:inf,dog:1", "'inf' in 'cat:inf,dog:1' is not a weight"),
-    ],
-)
-def test_a_wrong_query_is_refused(text: str, message: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(message)):
-        parse_query(text, spec())
 
 
 def read(path: Path) -> dict[str, numpy.ndarray]:
@@ -92,6 +47,24 @@ def test_queries_and_rows_are_chosen(tmp_path: Path) -> None:
     assert found["soft_labels"].tolist() == [[0, 0, 1]] * 3 + [[0.5, 0.5, 0]] * 3
     mixed = given.memory.recall(Query.of_label(given.memory.spec, torch.tensor([0.5, 0.5, 0]))) * 0.3 + 0.4
     assert torch.allclose(torch.from_numpy(found["images"][3:]), mixed[:3], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("queries", "wanted"),
+    [
+        ("cat..ship:3", [[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1]]),
+        ([1, "cat:2"], [[0, 1, 0], [2, 0, 0]]),
+        (torch.tensor([[0.5, 0.5, 0], [0, 0, 1]]), [[0.5, 0.5, 0], [0, 0, 1]]),
+        (Path("asked.csv"), [[0, 0, 0.25]]),
+    ],
+)
+def test_queries_of_every_kind_are_written_in_their_order(
+    queries: Any, wanted: list[list[float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("asked.csv").write_text("ship\n0.25\n")
+    assert recall(artifact(), "out.npz", queries=queries, per_class=1).images == len(wanted)
+    assert read(Path("out.npz"))["soft_labels"].tolist() == wanted
 
 
 def test_learned_labels_are_written_beside_the_class_that_was_asked_for(tmp_path: Path) -> None:
