@@ -1,7 +1,7 @@
 """`memcli eval`: how good a memory is, against real test data."""
 
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from memcli.cli._options import (
     DATA,
@@ -24,15 +24,26 @@ from memcli.cli._options import (
     limits,
     option,
 )
-from memcli.cli._output import emit, mean_percent, size_lines
+from memcli.cli._output import emit, mean_percent, percent, size_lines
 from memcli.cli._progress import duration, reporting
+
+if TYPE_CHECKING:
+    from memcli.jobs.figures import Report
+
+_TOLD = 5  # worst classes, and most frequent mistakes, that a line holds
 
 JSON = {
     "memory": "the path of the memory file",
     "data": "the source as given",
-    "results": "a list of `{network, accuracy: {mean, std, n}, steps, lr}`: accuracies as fractions of 1, and how long "
-    "and at which rate it was trained; the rate is halved where a training diverges",
-    "baselines": "by name (random, bytes, full), where asked for: a list as in results",
+    "results": "a list of `{network, accuracy: {mean, std, n}, steps, lr, per_class, confusion}`: accuracies as "
+    "fractions of 1, and how long and at which rate it was trained; the rate is halved where a training diverges; "
+    "`per_class` has an accuracy for each class, null without test images; `confusion[i][j]` counts test images of "
+    "class i that were taken for j, over all runs, and is null beyond 200 classes",
+    "baselines": "by name (random, bytes, full), where asked for: a list as in results, but without the last two",
+    "majority": "the accuracy of always giving the most frequent class of the test images, a fraction of 1",
+    "classes": "the names of the classes",
+    "test_images": "how many test images each class has",
+    "complete": "false where it was stopped or failed before everything was measured",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
     "seconds": "the time that everything took",
 }
@@ -105,44 +116,79 @@ def command(
     from memcli.jobs.evaluate import evaluate, require, to_json
     from memcli.jobs.opening import load
 
-    began = time.monotonic()
+    began, so_far = time.monotonic(), None
+
+    def follow(report: "Report") -> None:
+        nonlocal so_far
+        so_far = report
+
+    def show(report: "Report") -> None:
+        figures = {"memory": str(file), "data": data, **to_json(report), "size": memory.spec.size()}
+        figures["seconds"] = time.monotonic() - began
+        emit(figures, _lines(report, figures, everything=verbose), as_json=json)
+
     with reporting(quiet=quiet, verbose=verbose) as progress:
         memory = load(file, limits(max_images, max_recall))
-        report = evaluate(
-            memory,
-            data,
-            networks=network or (),
-            runs=runs,
-            baselines=[name.strip() for name in baselines.split(",") if name.strip()],
-            protocol=protocol,
-            full_epochs=full_epochs,
-            seed=seed,
-            device=device,
-            download=download,
-            split=split,
-            skip_damaged=skip_damaged,
-            progress=progress,
-        )
-    figures = to_json(report)
-    result = {
-        "memory": str(file),
-        "data": data,
-        **figures,
-        "size": memory.spec.size(),
-        "seconds": time.monotonic() - began,
-    }
-    lines = [
-        ("memory", str(file)),
-        ("data", data),
+        try:
+            report = evaluate(
+                memory,
+                data,
+                networks=network or (),
+                runs=runs,
+                baselines=[name.strip() for name in baselines.split(",") if name.strip()],
+                protocol=protocol,
+                full_epochs=full_epochs,
+                seed=seed,
+                device=device,
+                download=download,
+                split=split,
+                skip_damaged=skip_damaged,
+                progress=progress,
+                follow=follow,
+            )
+        except Exception:
+            if so_far is not None:
+                show(so_far)
+            raise
+    show(report)
+    if min_accuracy is not None:
+        require(report, min_accuracy)
+
+
+def _lines(report: "Report", figures: dict[str, Any], *, everything: bool) -> list[tuple[str, str]]:
+    return [
+        ("memory", figures["memory"]),
+        ("data", figures["data"]),
         *((f"accuracy, {row['network']}", mean_percent(row["accuracy"])) for row in figures["results"]),
         *(
             (f"{kind} images, {row['network']}", mean_percent(row["accuracy"]))
             for kind, rows in figures["baselines"].items()
             for row in rows
         ),
-        *size_lines(memory.spec.size()),
-        ("took", duration(result["seconds"])),
+        ("always one class", percent(report.majority)),
+        *(line for row in figures["results"] for line in _by_class(report, row["network"], everything=everything)),
+        *size_lines(figures["size"]),
+        ("took", duration(figures["seconds"])),
+        *([] if report.complete else [("incomplete", "it was stopped before everything was measured")]),
     ]
-    emit(result, lines, as_json=json)
-    if min_accuracy is not None:
-        require(report, min_accuracy)
+
+
+def _by_class(report: "Report", network: str, *, everything: bool) -> list[tuple[str, str]]:
+    """What `network` knows worst, and what it takes for what: for `everything`, a line for each class."""
+    classes, confused = report.classes, report.confused(network)
+    known = [(share, label) for label, share in enumerate(report.per_class(network)) if share is not None]
+    if everything:
+        lines = []
+        for share, label in known:
+            taken = (f"{classes[one.answer]} {_brief(one.share)}" for one in confused if one.label == label)
+            lines.append((f"{classes[label]}, {network}", ", taken for ".join([_brief(share), *taken])))
+        return lines
+    worst = ", ".join(f"{classes[label]} ({_brief(share)})" for share, label in sorted(known)[:_TOLD])
+    pairs = ", ".join(
+        f"{classes[one.label]} as {classes[one.answer]} ({_brief(one.share)})" for one in confused[:_TOLD]
+    )
+    return [(f"worst, {network}", worst), *([(f"confused, {network}", pairs)] if pairs else [])]
+
+
+def _brief(share: float) -> str:
+    return f"{100 * share:.1f} %"

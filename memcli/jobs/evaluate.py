@@ -4,33 +4,37 @@ The test split is read here and nowhere else.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from memcli.data.images import LabelledImages
 from memcli.data.sources.base import Source
 from memcli.data.spec import DataSpec
-from memcli.errors import DataError, DivergedError, GateError, UsageError
+from memcli.errors import DataError, DivergedError, GateError, Interrupted, UsageError
 from memcli.files.memoryfile import Artifact
 from memcli.files.validation import DEFAULT_LIMITS, Limits
 from memcli.jobs.baselines import BASELINES
 from memcli.jobs.baselines.base import Comparison
 from memcli.jobs.device import resolve
-from memcli.jobs.figures import Report, Trial
+from memcli.jobs.figures import Mistake, Report, Trial
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.jobs.protocols import PROTOCOLS
+from memcli.jobs.signals import asked_to_stop
 from memcli.memory.memory import Memory
 from memcli.networks import build
 from memcli.progress import Progress, Silent
 from memcli.seeds import derive
 from memcli.text import printable
-from memcli.training.loop import Batch, accuracy, recalled_batches, train
+from memcli.training.loop import Batch, predictions, recalled_batches, train
 from memcli.training.recipe import TrainRecipe
 
+MOST_CLASSES = 200  # of a confusion matrix in JSON: a larger one has more numbers than anyone reads
 _HALVINGS = 6  # of the rate, for a network that diverges
 
 
@@ -50,15 +54,18 @@ def evaluate(
     split: str = "test",
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
+    follow: Callable[[Report], None] | None = None,
 ) -> Report:
     """Train fresh networks on a memory and measure them on the test split of `data`, as `memcli eval` does.
 
     `memory`: what `load` gives, or a path; `data`: what `open_source` gives, or a text for it. The others, the
     baselines and the protocols are told under `measure`. `split` "all" measures on every image of `data`, and
-    `skip_damaged` leaves out up to so many that cannot be read. Accuracies of the report are shares of 1.
+    `skip_damaged` leaves out up to so many that cannot be read. `follow` is given the report so far after each
+    training, so that nothing is lost where a later one fails or is stopped. Accuracies of the report are shares of 1.
 
     Raises UsageError for impossible requests, MemoryFileError for a damaged file, DataError where the data does not
-    fit the memory, DivergedError where training stays not finite at lower rates too.
+    fit the memory, DivergedError where training stays not finite at lower rates too, Interrupted after SIGINT or
+    SIGTERM.
     """
     artifacts = loaded(memory, limits)
     if len(artifacts) != 1:
@@ -77,6 +84,7 @@ def evaluate(
         progress=progress,
         full_epochs=full_epochs,
         protocol=protocol,
+        follow=follow,
     )
 
 
@@ -93,11 +101,13 @@ def measure(
     recipe: TrainRecipe | None = None,
     protocol: str = "file",
     full_epochs: int = 10,
+    follow: Callable[[Report], None] | None = None,
 ) -> Report:
     """Train `runs` fresh networks of every kind on the memory and on each baseline; measure the whole test split.
 
     `networks` defaults to the recipe's own, and `recipe` to the file's; what `protocol` makes of it is said in its file
-    (memcli.jobs.protocols). Run i starts from the same initial weights whatever it is trained on. Baselines:
+    (memcli.jobs.protocols). Run i starts from the same initial weights whatever it is trained on. What is trained on
+    the memory comes first. Baselines:
 
     - "random": ceil(ipc) real training images of every class, drawn anew in every run, by the same recipe. ipc is what
       the memory's floats would hold as raw images.
@@ -111,71 +121,94 @@ def measure(
     training raises.
     """
     recipe, device, progress = recipe or artifact.manifest.retrain, device or torch.device("cpu"), progress or Silent()
-    for name in sorted(baselines):
-        BASELINES.find(name)
-    for what, value in (("runs", runs), ("full epochs", full_epochs)):
-        if value < 1:
-            raise UsageError(f"{what} is {value}", do="Give 1 or more")
     memory = artifact.memory.to(device)
     data = memory.spec.data
-    if (source_aligned.classes, source_aligned.shape) != (data.classes, data.shape):
-        raise DataError("the source has other classes or another shape than the memory", do="Align the source first")
+    _require_possible(source_aligned, data, baselines, {"runs": runs, "full epochs": full_epochs})
     kinds = ("memory", *(name for name in BASELINES if name in baselines))
     names = tuple(dict.fromkeys(networks)) or (recipe.network,)
-    recipes = [PROTOCOLS.find(protocol).recipe(memory.spec, recipe, name) for name in names]
+    recipes = {name: PROTOCOLS.find(protocol).recipe(memory.spec, recipe, name) for name in names}
     for name in names:
         build(name, data, seed=seed)  # a name that is wrong is told before hours of training, not after
-    test = source_aligned.split("test")
-    trials = []
-    for name, own in zip(names, recipes, strict=True):
-        rates = dict.fromkeys(kinds, own.lr)
-        for run in range(runs):
-            run_seed = derive(seed, "evaluation run", run)
-            trainings = _trainings(kinds, memory, source_aligned, own, seed=run_seed, full_epochs=full_epochs)
-            for kind, training, batch in trainings:
-                began = time.monotonic()
-                asked = replace(training, lr=rates[kind])
-                title = f"{name}, {kind}, run {run + 1} of {runs}"
-                network, rates[kind] = _trained(asked, data, batch, run_seed, device, progress, title)
-                reached = accuracy(network, test, data)
-                trials.append(Trial(name, kind, reached, training.steps, time.monotonic() - began, rates[kind]))
-    return Report(tuple(trials))
+    counts = torch.bincount(source_aligned.split("test").labels, minlength=len(data.classes)).tolist()
+    report, total = Report((), data.classes, tuple(counts), complete=False), len(kinds) * len(names) * runs
+    work = _Trainings(memory, source_aligned, device, progress, full_epochs)
+    with asked_to_stop(progress) as interrupted:
+        for kind, name, run in product(kinds, names, range(runs)):
+            if interrupted():
+                raise Interrupted(
+                    f"stopped after {len(report.trials)} of {total} trainings",
+                    do="Give the same command again, or fewer `runs` for less time",
+                )
+            title = f"{name}, {kind}, run {run + 1} of {runs}"
+            trial = work.trial(name, kind, recipes[name], derive(seed, "evaluation run", run), title)
+            progress.note(f"{title}: {100 * trial.accuracy:.2f} % of the test images")
+            report = replace(report, trials=(*report.trials, trial))
+            if follow is not None:
+                follow(report)
+    return replace(report, complete=True)
 
 
-def _trained(
-    recipe: TrainRecipe,
-    data: DataSpec,
-    batch: Batch,
-    seed: int,
-    device: torch.device,
-    progress: Progress,
-    title: str,
-) -> tuple[nn.Module, float]:
-    """A fresh network trained by `recipe`, and at which rate: its own, or that halved until training stays finite."""
-    for halvings in range(_HALVINGS + 1):
-        attempt = replace(recipe, lr=recipe.lr / 2**halvings)
-        network = build(recipe.network, data, seed=seed).to(device)
-        try:
-            train(network, attempt, batch, progress, seed=seed, title=title)
-        except DivergedError:
-            if halvings == _HALVINGS:
-                raise
-            progress.note(f"{title}: diverged at rate {attempt.lr:.4g}, begun again at {attempt.lr / 2:.4g}")
-        else:
-            break
-    return network, attempt.lr
+def _require_possible(source: Source, data: DataSpec, baselines: frozenset[str], numbers: dict[str, int]) -> None:
+    for name in sorted(baselines):
+        BASELINES.find(name)
+    for what, value in numbers.items():
+        if value < 1:
+            raise UsageError(f"{what} is {value}", do="Give 1 or more")
+    if (source.classes, source.shape) != (data.classes, data.shape):
+        raise DataError("the source has other classes or another shape than the memory", do="Align the source first")
 
 
-def _trainings(
-    kinds: tuple[str, ...], memory: Memory, source: Source, recipe: TrainRecipe, *, seed: int, full_epochs: int
-) -> Iterator[tuple[str, TrainRecipe, Batch]]:
-    """For each kind of training data: its name, the recipe with its own number of steps, and the minibatches."""
-    comparison = Comparison(memory.spec, source, recipe, seed, full_epochs)
-    for kind in kinds:
+@dataclass(frozen=True, eq=False)
+class _Trainings:
+    """What all trainings of an evaluation share."""
+
+    memory: Memory  # on the device
+    source: Source  # aligned to the memory
+    device: torch.device
+    progress: Progress
+    full_epochs: int
+    rates: dict[tuple[str, str], float] = field(default_factory=dict)  # by network and kind, the last that worked
+
+    def trial(self, name: str, kind: str, recipe: TrainRecipe, seed: int, title: str) -> Trial:
+        """The network `name`, trained by `recipe` on the memory or the baseline `kind`, and measured."""
+        began = time.monotonic()
         if kind == "memory":
-            yield kind, recipe, recalled_batches(memory, recipe.batch, seed, recipe.mixture)
+            training, batch = recipe, recalled_batches(self.memory, recipe.batch, seed, recipe.mixture)
         else:
-            yield kind, *BASELINES[kind].training(comparison)
+            given = Comparison(self.memory.spec, self.source, recipe, seed, self.full_epochs)
+            training, batch = BASELINES[kind].training(given)
+        rate = self.rates.get((name, kind), training.lr)
+        network, rate = self._trained(replace(training, lr=rate), batch, seed, title)
+        self.rates[name, kind] = rate
+        found, mistakes = _tested(network, self.source.split("test"), self.memory.spec.data)
+        return Trial(name, kind, found, training.steps, time.monotonic() - began, rate, mistakes)
+
+    def _trained(self, recipe: TrainRecipe, batch: Batch, seed: int, title: str) -> tuple[nn.Module, float]:
+        """A fresh network trained by `recipe`, at its rate or that halved until training stays finite; and the rate."""
+        for halvings in range(_HALVINGS + 1):
+            attempt = replace(recipe, lr=recipe.lr / 2**halvings)
+            network = build(recipe.network, self.memory.spec.data, seed=seed).to(self.device)
+            try:
+                train(network, attempt, batch, self.progress, seed=seed, title=title)
+            except DivergedError:
+                if halvings == _HALVINGS:
+                    raise
+                told = f"diverged at rate {attempt.lr:.4g}, begun again at {attempt.lr / 2:.4g}"
+                self.progress.note(f"{title}: {told}")
+            else:
+                break
+        return network, attempt.lr
+
+
+def _tested(network: nn.Module, test: LabelledImages, data: DataSpec) -> tuple[float, tuple[Mistake, ...]]:
+    """The accuracy of `network`, in [0, 1], and the mistakes that it makes."""
+    answers = predictions(network, test, data)
+    wrong = answers != test.labels
+    pairs, counts = torch.stack([test.labels[wrong], answers[wrong]], 1).unique(dim=0, return_counts=True)
+    mistakes = (
+        Mistake(label, answer, images) for (label, answer), images in zip(pairs.tolist(), counts.tolist(), strict=True)
+    )
+    return (~wrong).double().mean().item(), tuple(mistakes)
 
 
 def require(report: Report, least: float) -> None:
@@ -190,11 +223,22 @@ def require(report: Report, least: float) -> None:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    """The keys `results` and `baselines` of `memcli eval --json`; a baseline that was not run is not there."""
+    """The figures of `memcli eval --json`; a baseline that was not run is not there."""
     kinds = {trial.trained_on for trial in report.trials}
     return {
-        "results": _figures(report, "memory"),
+        "results": [
+            {
+                **row,
+                "per_class": report.per_class(row["network"]),
+                "confusion": report.confusion(row["network"]) if len(report.classes) <= MOST_CLASSES else None,
+            }
+            for row in _figures(report, "memory")
+        ],
         "baselines": {kind: _figures(report, kind) for kind in BASELINES if kind in kinds},
+        "majority": report.majority,
+        "classes": list(report.classes),
+        "test_images": list(report.test_images),
+        "complete": report.complete,
     }
 
 

@@ -1,7 +1,9 @@
-"""What runs measured, as data: trials, and the mean, standard deviation and count derived from them. No torch."""
+"""What runs measured, as data: trials, and what is derived from them: means, and accuracies by class. No torch."""
 
 import math
+from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,22 @@ class Stat:
         return {"mean": self.mean, "std": self.std, "n": self.n}
 
 
+class Mistake(NamedTuple):
+    """How many test images of the class numbered `label` were taken for the class numbered `answer`."""
+
+    label: int
+    answer: int
+    images: int
+
+
+class Confused(NamedTuple):
+    """The share, in [0, 1], of the test images of the class numbered `label` that were taken for `answer`."""
+
+    label: int
+    answer: int
+    share: float
+
+
 @dataclass(frozen=True)
 class Trial:
     """One network trained once, on the memory or on a baseline (memcli.jobs.evaluate)."""
@@ -32,13 +50,51 @@ class Trial:
     steps: int
     seconds: float
     lr: float  # of SGD, before any decay
+    mistakes: tuple[Mistake, ...] = ()  # none twice, by label and answer
 
 
 @dataclass(frozen=True)
 class Report:
-    """The trials of one evaluation."""
+    """The trials of one evaluation, and the test split that they were measured on."""
 
     trials: tuple[Trial, ...]
+    classes: tuple[str, ...] = ()
+    test_images: tuple[int, ...] = ()  # of each class
+    complete: bool = True  # False: it was stopped, or is not over yet
+
+    @property
+    def majority(self) -> float:
+        """The accuracy of the one answer that is right most often, in [0, 1]; every class alike: 1 / classes."""
+        return max(self.test_images) / sum(self.test_images)
+
+    def confused(self, network: str, trained_on: str = "memory") -> list[Confused]:
+        """What `network` takes for what: the largest shares first, then by label and answer."""
+        runs = len(self._of(network, trained_on))
+        shares = (
+            Confused(label, answer, count / (runs * self.test_images[label]))
+            for (label, answer), count in self._mistakes(network, trained_on).items()
+        )
+        return sorted(shares, key=lambda one: (-one.share, *one))
+
+    def per_class(self, network: str, trained_on: str = "memory") -> list[float | None]:
+        """For each class, the mean accuracy of `network` on its test images, in [0, 1]; None where it has none."""
+        wrong, runs = [0] * len(self.classes), len(self._of(network, trained_on))
+        for (label, _), count in self._mistakes(network, trained_on).items():
+            wrong[label] += count
+        return [
+            1 - missed / (runs * images) if runs * images else None
+            for missed, images in zip(wrong, self.test_images, strict=True)
+        ]
+
+    def confusion(self, network: str, trained_on: str = "memory") -> list[list[int]]:
+        """Answers by all trials of `network`: entry [i][j] counts test images of class i that were taken for j."""
+        runs, matrix = len(self._of(network, trained_on)), [[0] * len(self.classes) for _ in self.classes]
+        for label, images in enumerate(self.test_images):
+            matrix[label][label] = runs * images
+        for (label, answer), count in self._mistakes(network, trained_on).items():
+            matrix[label][answer] = count
+            matrix[label][label] -= count
+        return matrix
 
     def accuracy(self, network: str, trained_on: str = "memory") -> Stat | None:
         """Statistics of the test accuracy of `network` over its trials, or None where there is none.
@@ -52,6 +108,13 @@ class Report:
         """How `network` was trained: its steps, and the least rate of all runs; there must be a trial."""
         trials = self._of(network, trained_on)
         return {"steps": trials[0].steps, "lr": min(trial.lr for trial in trials)}
+
+    def _mistakes(self, network: str, trained_on: str) -> Counter[tuple[int, int]]:
+        """How often, in all trials together, an image of the first class was taken for the second."""
+        counts: Counter[tuple[int, int]] = Counter()
+        for trial in self._of(network, trained_on):
+            counts.update({(one.label, one.answer): one.images for one in trial.mistakes})
+        return counts
 
     def _of(self, network: str, trained_on: str) -> list[Trial]:
         return [trial for trial in self.trials if (trial.network, trial.trained_on) == (network, trained_on)]

@@ -1,11 +1,20 @@
 """`memcli eval`."""
 
 import json
+import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from memcli.cli import evaluate
+from memcli.errors import DivergedError
 from memcli.files import memoryfile
+from memcli.jobs.baselines import BASELINES, Baseline
+from memcli.jobs.baselines.base import Comparison
+from memcli.training.loop import Batch
+from memcli.training.recipe import TrainRecipe
 
 FAKE = "fake:classes=3,shape=1x8x8,n=60,test=30"
 
@@ -22,6 +31,7 @@ def test_json_holds_the_promised_keys(run: Callable, memory: Path) -> None:
     assert only["accuracy"].keys() == {"mean", "std", "n"}
     assert only["accuracy"]["n"] == 3
     assert only["lr"] == memoryfile.read(memory).manifest.retrain.lr
+    assert (found["classes"], sum(found["test_images"]), found["complete"]) == (["0", "1", "2"], 30, True)
 
 
 def test_networks_runs_and_baselines(run: Callable, memory: Path) -> None:
@@ -72,3 +82,52 @@ def test_what_a_source_guesses_is_told(run: Callable, memory: Path, tmp_path: Pa
     assert f"memcli: {tmp_path / 'set'} is read as imagefolder:" in result.stderr
     quiet = run("eval", memory, "--data", tmp_path / "set", "--runs", 1, "-q")
     assert quiet.stderr == ""
+
+
+def test_the_worst_classes_and_what_they_are_taken_for_are_told(run: Callable, memory: Path) -> None:
+    args = ["eval", memory, "--data", FAKE, "--runs", 2]
+    figures = json.loads(run(*args, "--json").stdout)
+    worst = min(figures["results"][0]["per_class"])
+    people = run(*args).stdout
+    lines = dict(re.split("  +", line, maxsplit=1) for line in people.splitlines())
+    assert lines["always one class"] == f"{100 * figures['majority']:.2f} %"
+    assert f"({100 * worst:.1f} %)" in lines["worst, mlp:width=8"].split(",")[0]
+    assert " as " in lines["confused, mlp:width=8"]
+    everything = run(*args, "-v").stdout
+    assert [f"\n{name}, mlp:width=8" in everything for name in figures["classes"]] == [True] * 3
+    assert ", taken for " in everything
+
+
+def _instead_of_full(patch: pytest.MonkeyPatch, happens: Callable[[], None]) -> None:
+    """Let something happen before each training of the baseline `full`, which is that of `random`."""
+
+    def training(given: Comparison) -> tuple[TrainRecipe, Batch]:
+        happens()
+        return BASELINES["random"].training(given)
+
+    patch.setitem(BASELINES._loaded, "full", Baseline("with a mishap", training))
+
+
+def test_what_was_measured_before_a_failure_is_printed(run: Callable, memory: Path) -> None:
+    def fail() -> None:
+        raise DivergedError("numbers are not finite", do="Train at a lower rate")
+
+    args = ["eval", memory, "--data", FAKE, "--runs", 2]
+    whole = json.loads(run(*args, "--json").stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        _instead_of_full(patch, fail)
+        failed, people = run(*args, "--baselines", "full", "--json"), run(*args, "--baselines", "full")
+    part = json.loads(failed.stdout)
+    assert (failed.exit_code, part["complete"], part["baselines"]) == (6, False, {})
+    assert part["results"] == whole["results"]
+    assert people.stdout.splitlines()[-1].split("  ")[0] == "incomplete"
+    assert run(*args, "--baselines", "none").stdout == "", "nothing was measured"
+
+
+def test_a_signal_prints_what_was_measured_and_exits_75(run: Callable, memory: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        _instead_of_full(patch, lambda: signal.raise_signal(signal.SIGINT))
+        stopped = run("eval", memory, "--data", FAKE, "--runs", 2, "--baselines", "full", "--json")
+    found = json.loads(stopped.stdout)
+    assert (stopped.exit_code, found["complete"], found["results"][0]["accuracy"]["n"]) == (75, False, 2)
+    assert " of 4 trainings. Give the same command again, or fewer --runs for less time" in stopped.stderr

@@ -1,6 +1,7 @@
 """Evaluation end to end on class means of fake images: better than chance, honest baselines, the same by seed."""
 
 import math
+import signal
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from memcli.data.images import LabelledImages
 from memcli.data.sources import Source, aligned, open_source
 from memcli.data.spec import DataSpec
-from memcli.errors import DataError, DivergedError, GateError, UsageError
+from memcli.errors import DataError, DivergedError, GateError, Interrupted, UsageError
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact
 from memcli.jobs.baselines import base as module
@@ -49,9 +50,9 @@ def report(artifact: Artifact, source: Source) -> Report:
     return measure(artifact, source, networks=networks, runs=2, baselines=EVERYTHING, full_epochs=3)
 
 
-def test_every_network_meets_every_training_data_in_every_run(report: Report) -> None:
+def test_every_network_meets_every_training_data_in_every_run_and_the_memory_first(report: Report) -> None:
     kinds = [(trial.network, trial.trained_on) for trial in report.trials]
-    expected = [(name, kind) for name in ("mlp:width=16", RECIPE.network) for _ in range(2) for kind in KINDS]
+    expected = [(name, kind) for kind in KINDS for name in ("mlp:width=16", RECIPE.network) for _ in range(2)]
     assert kinds == expected
     assert all(trial.seconds > 0 for trial in report.trials)
 
@@ -85,7 +86,7 @@ def test_the_same_seed_measures_the_same(artifact: Artifact, source: Source) -> 
 def test_a_run_starts_from_the_same_weights_whatever_it_is_trained_on(artifact: Artifact, source: Source) -> None:
     recipe = replace(RECIPE, steps=1, lr=1e-12)  # so that what is measured is the start
     found = measure(artifact, source, runs=4, baselines=EVERYTHING, recipe=recipe, full_epochs=1)
-    runs = [{trial.accuracy for trial in found.trials[run * 3 : run * 3 + 3]} for run in range(4)]
+    runs = [{trial.accuracy for trial in found.trials[run::4]} for run in range(4)]
     assert all(len(run) == 1 for run in runs)
     assert len(set.union(*runs)) > 1
 
@@ -154,10 +155,11 @@ def test_random_subsets_are_even_pure_and_take_all_of_a_small_class(source: Sour
 
 def test_to_json_has_the_contracts_keys(report: Report, artifact: Artifact, source: Source) -> None:
     data = to_json(report)
-    assert set(data) == {"results", "baselines"}
+    assert set(data) == {"results", "baselines", "majority", "classes", "test_images", "complete"}
     for figures in (data["results"], data["baselines"]["random"], data["baselines"]["full"]):
+        more = {"per_class", "confusion"} if figures is data["results"] else set()
         assert [entry["network"] for entry in figures] == ["mlp:width=16", RECIPE.network]
-        assert all(set(entry) == {"network", "accuracy", "steps", "lr"} for entry in figures)
+        assert all(set(entry) == {"network", "accuracy", "steps", "lr"} | more for entry in figures)
         assert all(entry["lr"] == RECIPE.for_network(entry["network"]).lr for entry in figures)
         assert all(set(entry["accuracy"]) == {"mean", "std", "n"} for entry in figures)
         assert all(entry["accuracy"]["n"] == 2 for entry in figures)
@@ -165,14 +167,61 @@ def test_to_json_has_the_contracts_keys(report: Report, artifact: Artifact, sour
     assert to_json(measure(artifact, source, runs=1))["baselines"] == {}
 
 
+def test_accuracies_of_classes_and_the_confusion_agree_with_the_accuracy(report: Report, source: Source) -> None:
+    labels = source.split("test").labels
+    assert report.classes == source.classes
+    assert list(report.test_images) == labels.bincount(minlength=3).tolist()
+    assert report.majority == max(report.test_images) / len(labels)
+    for row in to_json(report)["results"]:
+        matrix = torch.tensor(row["confusion"])
+        assert matrix.sum(1).tolist() == [2 * images for images in report.test_images]
+        assert matrix.diagonal().sum().item() / matrix.sum().item() == pytest.approx(row["accuracy"]["mean"])
+        assert (matrix.diagonal() / matrix.sum(1)).tolist() == pytest.approx(row["per_class"])
+
+
+def test_a_matrix_of_very_many_classes_is_left_out() -> None:
+    many = Report((Trial("mlp", "memory", 1.0, 1, 1.0, 0.1),), tuple(map(str, range(201))), (1,) * 201)
+    (row,) = to_json(many)["results"]
+    assert row["confusion"] is None
+    assert len(row["per_class"]) == 201
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.told.append(message)
+
+
+def test_each_accuracy_is_told_and_handed_on_as_it_comes(artifact: Artifact, source: Source) -> None:
+    notes, so_far = Notes(), []
+    settings = {"runs": 2, "baselines": frozenset({"random"}), "progress": notes}
+    report = measure(artifact, source, **settings, follow=so_far.append)
+    assert [len(each.trials) for each in so_far] == [1, 2, 3, 4]
+    assert {each.complete for each in so_far} == {False}
+    assert (so_far[-1].trials, report.complete) == (report.trials, True)
+    expected = [
+        f"{RECIPE.network}, {trial.trained_on}, run {number % 2 + 1} of 2: "
+        f"{100 * trial.accuracy:.2f} % of the test images"
+        for number, trial in enumerate(report.trials)
+    ]
+    assert notes.told == expected
+
+
+def test_a_signal_stops_an_evaluation_and_keeps_what_was_measured(artifact: Artifact, source: Source) -> None:
+    so_far = []
+
+    def follow(report: Report) -> None:
+        so_far.append(report)
+        signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted, match=r"stopped after 1 of 3 trainings\. Give the same command again"):
+        measure(artifact, source, runs=3, follow=follow)
+    assert [len(report.trials) for report in so_far] == [1]
+
+
 def test_a_training_that_diverges_is_begun_again_at_half_the_rate(artifact: Artifact, source: Source) -> None:
-    class Notes(Silent):
-        def __init__(self) -> None:
-            self.told: list[str] = []
-
-        def note(self, message: str) -> None:
-            self.told.append(message)
-
     notes, without = Notes(), replace(RECIPE, network="alexnet", lr=1.0)
     report = measure(artifact, source, runs=2, recipe=without, progress=notes)
     first, second = report.trials
@@ -181,7 +230,7 @@ def test_a_training_that_diverges_is_begun_again_at_half_the_rate(artifact: Arti
     (row,) = to_json(report)["results"]
     assert row["lr"] == second.lr
     halvings = int(math.log2(without.lr / second.lr))
-    assert len(notes.told) == halvings
+    assert len(notes.told) == halvings + 2, "and the accuracies"
     assert notes.told[0].endswith("memory, run 1 of 2: diverged at rate 1, begun again at 0.5")
     assert measure(artifact, source, runs=1, recipe=replace(without, lr=first.lr)).trials[0].accuracy == first.accuracy
     with pytest.raises(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memcli.jobs.figures import Report, Stat, Trial
+from memcli.jobs.figures import Confused, Mistake, Report, Stat, Trial
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=10))
@@ -40,3 +40,31 @@ def test_a_report_separates_networks_and_training_data() -> None:
     assert report.accuracy("mlp", "full") == Stat(0.9, 0.0, 1)
     assert report.accuracy("convnet", "full") is None
     assert report.training("mlp", "memory") == {"steps": 10, "lr": 0.05}
+
+
+@pytest.fixture
+def two_runs() -> Report:
+    """Of a network on 4 cats, 2 dogs and no cow: 2 cats are taken for dogs once, and 1 cat for a cow in the other."""
+
+    def trial(network: str, *mistakes: Mistake) -> Trial:
+        return Trial(network, "memory", 0.5, 1, 1.0, 0.1, mistakes)
+
+    trials = (trial("mlp", Mistake(0, 1, 2), Mistake(1, 0, 1)), trial("mlp", Mistake(0, 1, 1), Mistake(0, 2, 1)))
+    return Report((*trials, trial("other", Mistake(1, 2, 2))), ("cat", "dog", "cow"), (4, 2, 0))
+
+
+def test_the_majority_is_the_share_of_the_largest_class(two_runs: Report) -> None:
+    assert two_runs.majority == pytest.approx(4 / 6)
+
+
+def test_the_accuracy_of_a_class_is_the_mean_over_runs_and_unknown_without_images(two_runs: Report) -> None:
+    assert two_runs.per_class("mlp") == [1 - 4 / 8, 1 - 1 / 4, None]
+    assert two_runs.per_class("other") == [1.0, 0.0, None]
+
+
+def test_a_confusion_matrix_counts_every_answer_of_every_run(two_runs: Report) -> None:
+    assert two_runs.confusion("mlp") == [[4, 3, 1], [1, 3, 0], [0, 0, 0]]
+
+
+def test_what_is_taken_for_what_comes_by_its_share_of_the_class(two_runs: Report) -> None:
+    assert two_runs.confused("mlp") == [Confused(0, 1, 3 / 8), Confused(1, 0, 1 / 4), Confused(0, 2, 1 / 8)]
