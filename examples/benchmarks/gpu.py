@@ -46,7 +46,7 @@ class Piece:
 
 def queue(data: str, out: Path, workers: int, tiny: bool) -> list[Piece]:
     """Every piece, in the order in which they are run."""
-    pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore::DeprecationWarning"]
+    pytest = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:benchmark", "-W", "ignore::DeprecationWarning"]
     if workers > 1:
         pytest += ["-n", str(workers)]
     benchmarks = ROOT / "examples" / "benchmarks"

@@ -111,7 +111,7 @@ def test_people_are_told_the_size_the_accuracy_and_what_to_type_next(start: Call
         (["--licence", "MIT"], {"licence": "MIT"}),
         (["--zca"], {"whitened": True}),
         (["--bfloat16"], {"precision": "bfloat16"}),
-        (["--no-bfloat16"], {"precision": "float32"}),
+        (["--no-bfloat16", "--device", "cpu"], {"precision": "float32"}),
     ],
 )
 def test_every_option_changes_the_file(start: Callable, tmp_path: Path, arguments: list, told: dict) -> None:

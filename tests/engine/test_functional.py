@@ -115,7 +115,8 @@ def test_forward_over_reverse_replays_what_is_dropped_too() -> None:
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_dropping_on_cuda_moves_no_generator() -> None:
-    network = Tied(0.5).cuda()
+    with seeds.isolated(0, "networks"):
+        network = Tied(0.5).cuda()
     function, before = Functional(network), torch.cuda.get_rng_state()
     inputs = torch.ones(20, 4, device="cuda")
     one, same = (function(*function.split(network), inputs, torch.tensor(1)) for _ in range(2))
