@@ -13,10 +13,12 @@ from memcli import errors
 from memcli.cli import _boundary
 from memcli.cli.app import EPILOG, app
 from memcli.continual.tasks import benchmarks
+from memcli.data.augmentations import AUGMENTATIONS
 from memcli.data.sources import schemes
 from memcli.exporters import EXPORTERS
 from memcli.jobs.baselines import BASELINES
 from memcli.jobs.protocols import PROTOCOLS
+from memcli.memory.storage import STORAGES
 from memcli.networks import names
 
 PAGE = Path(__file__).with_name("cli.md")
@@ -43,6 +45,12 @@ def page() -> str:
         "## Benchmarks",
         "What `memcli continual` runs (docs/continual.md).",
         _table(("benchmark", "what"), [(f"`{usage}`", about) for usage, about in benchmarks()]),
+        "## Storages",
+        "How the numbers of a memory are stored (`--storage`); [format.md](format.md) has the bytes.",
+        _table(("storage", "what"), [(f"`{name}`", storage.about) for name, storage in STORAGES.items()]),
+        "## Augmentations",
+        "What `augment` in a recipe may name, with commas between; they are applied in this order.",
+        _table(("augmentation", "what"), [(f"`{name}`", operation.about) for name, operation in AUGMENTATIONS.items()]),
         "## Formats",
         _table(("format", "what"), [(f"`{name}`", _first_line(kind)) for name, kind in EXPORTERS.items()]),
         "## Protocols",

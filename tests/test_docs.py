@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from memcli import __version__
+from memcli.data.augmentations import AUGMENTATIONS
+from memcli.memory.storage import STORAGES
+from memcli.registry import Registry
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
@@ -20,6 +23,11 @@ GOOD = "# Title\n\n- Entry: 1\n- Date: 2026-11-22\n- Question: why\n- Verdict: s
 def test_the_reference_is_up_to_date() -> None:
     page = runpy.run_path(str(DOCS / "make_cli.py"))["page"]()
     assert (DOCS / "cli.md").read_text(encoding="utf-8") == page, "out of date: run `python docs/make_cli.py`"
+
+
+@pytest.mark.parametrize("kind", [STORAGES, AUGMENTATIONS], ids=lambda kind: kind.noun)
+def test_every_storage_and_augmentation_says_what_it_is(kind: Registry[Any]) -> None:
+    assert all(member.about for member in kind.values())
 
 
 def test_the_reference_names_every_command_and_exit_code() -> None:

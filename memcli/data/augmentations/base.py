@@ -18,3 +18,4 @@ class Operation:
     tensors: int
     draw: Callable[[Tensor, tuple[int, ...]], list[Tensor]]
     apply: Callable[[Tensor, list[Tensor]], Tensor]
+    about: str = ""  # a line of the documentation

@@ -28,4 +28,4 @@ def _coloured(images: Tensor, draws: list[Tensor]) -> Tensor:
     return mean + contrast * (images - mean)
 
 
-OPERATION = Operation(1, _draw_colour, _coloured)
+OPERATION = Operation(1, _draw_colour, _coloured, "other brightness, saturation and contrast")

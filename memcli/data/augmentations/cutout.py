@@ -22,4 +22,4 @@ def _cut(images: Tensor, draws: list[Tensor]) -> Tensor:
     return images * draws.pop(0).to(images)
 
 
-OPERATION = Operation(1, _draw_cutout, _cut)
+OPERATION = Operation(1, _draw_cutout, _cut, "a square of half the side becomes zeros")

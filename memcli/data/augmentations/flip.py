@@ -12,4 +12,4 @@ def _draw_flip(uniform: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
     return stretches(torch.stack([torch.ones_like(sign), sign], 1), uniform.new_zeros(len(uniform), 2), shape)
 
 
-OPERATION = Operation(2, _draw_flip, stretched)
+OPERATION = Operation(2, _draw_flip, stretched, "left and right change places, in half of the draws")

@@ -35,4 +35,4 @@ def _sheared(images: Tensor, lines: Tensor) -> Tensor:
     return torch.einsum("nchj,nhxj->nchx", images, lines)
 
 
-OPERATION = Operation(2, _draw_rotate, _rotated)
+OPERATION = Operation(2, _draw_rotate, _rotated, "turned by up to 15 degrees")

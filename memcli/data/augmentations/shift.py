@@ -12,4 +12,4 @@ def _draw_shift(uniform: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
     return stretches(uniform.new_ones(len(uniform), 2), (2 * uniform[:, :2] - 1) * _SHIFT, shape)
 
 
-OPERATION = Operation(2, _draw_shift, stretched)
+OPERATION = Operation(2, _draw_shift, stretched, "moved by up to an eighth of a side, in each direction")

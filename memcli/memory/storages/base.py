@@ -22,6 +22,7 @@ class Storage(ABC):
     dtype: str  # of the stored tensor, as safetensors names it: "F32", "F16", "I8" or "U8"
     bits: int  # of one number; below 8 they lie packed in a row of bytes
     levels: int = 0  # the largest code; 0: the numbers themselves are stored, without scales
+    about: str = ""  # a line of the documentation
 
     def payload_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the stored tensor, from that of the numbers."""

@@ -33,4 +33,4 @@ class Int4(Codes):
         return "half bytes" if (halves[:count] == 0).any() or halves[count:].any() else ""
 
 
-STORAGE = Int4("U8", 4, levels=7)
+STORAGE = Int4("U8", 4, levels=7, about="whole numbers from -7 to 7, two in a byte, times a scale of their group")

@@ -17,4 +17,4 @@ class Int8(Codes):
         return "the code -128" if (numbers == -128).any() else ""
 
 
-STORAGE = Int8("I8", 8, levels=127)
+STORAGE = Int8("I8", 8, levels=127, about="whole numbers from -127 to 127, a byte each, times a scale of their group")
