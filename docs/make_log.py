@@ -15,7 +15,7 @@ INTRO = """\
 # Log
 
 Dated experiments, with figures and the command, negatives too. Unless an entry says otherwise: two CPU cores (AMD
-EPYC), torch 2.15, float32; accuracies are on a validation part cut from train.
+EPYC), torch 2.14.1 (2.15.0 on 2026-11-22), float32; accuracies are on a validation part cut from train.
 
 One file an experiment, `DATE-what-it-is-about.md`: its title, the lines below, an empty line, and what was measured.
 

@@ -1,20 +1,27 @@
 """Text from outside: escaped before it is printed; and `name:key=value` descriptions, parsed."""
 
+import re
 import unicodedata
 
 from memcli.errors import UsageError
 
 _UNSAFE_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}  # controls, bidi marks, surrogates, line separators
+# Messages name settings in backquotes, and the command line shows these as flags.
+_QUOTE_OF_SETTING = re.compile(r"`(?=[a-z][a-z0-9_]*`)")
 
 
 def printable(text: str, limit: int = 200) -> str:
-    """`text` with control, bidirectional and unassigned characters written as escapes, cut at `limit` characters."""
+    """`text` with control, bidirectional and unassigned characters written as escapes, cut at `limit` characters.
+
+    A word in backquotes loses the first one to an escape too: a file name is no setting.
+    """
     shown = "".join(
         character.encode("unicode_escape").decode()
         if unicodedata.category(character) in _UNSAFE_CATEGORIES
         else character
         for character in text[:limit]
     )
+    shown = _QUOTE_OF_SETTING.sub(r"\\x60", shown)
     return shown + "…" if len(text) > limit else shown
 
 

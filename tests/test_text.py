@@ -21,6 +21,8 @@ from memcli.text import parse_call, printable, whole_number
         ("\u2028", "\\u2028"),
         ("\x9b2J", "\\x9b2J"),
         ("\U000e0041", "\\U000e0041"),
+        ("`force`.png", "\\x60force`.png"),
+        ("Rock`n", "Rock`n"),
     ],
 )
 def test_unsafe_characters_are_escaped(text: str, shown: str) -> None:

@@ -97,6 +97,12 @@ def test_a_file_that_exists_asks_for_the_flag(run: Callable, memory: Path, tmp_p
     assert told.endswith("taken.npz exists. Add --force to replace it, or choose another --output.\n")
 
 
+def test_a_file_name_with_a_setting_in_backquotes_is_no_flag(run: Callable, memory: Path, tmp_path: Path) -> None:
+    (tmp_path / "`force`.npz").touch()
+    told = run("recall", memory, "-o", tmp_path / "`force`.npz", "-q").stderr
+    assert told.endswith("\\x60force`.npz exists. Add --force to replace it, or choose another --output.\n")
+
+
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
 def test_help_shows_flags_without_a_type(command: tuple[str, ...], run: Callable) -> None:
     shown = run(*command, "--help").stdout
