@@ -4,6 +4,7 @@ Linux is the system that is tested; on macOS and Windows the import and the comm
 Modules that only some systems have are imported inside functions, so that importing memcli needs none of them.
 """
 
+import errno
 import math
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows changes line ends
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+_CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
 
 
 def peak_memory() -> int:
@@ -47,6 +49,26 @@ def lock(descriptor: int) -> None:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def exchange(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Let two paths of one file system change places, in one step; False where that cannot be done, as but on Linux.
+
+    Raises OSError where a path is missing, or may not be moved.
+    """
+    if sys.platform != "linux":
+        return False
+    import ctypes
+
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # glibc 2.28 and musl 1.2.5 have it
+    if rename is None:
+        return False
+    if rename(_CURRENT_FOLDER, os.fsencode(one), _CURRENT_FOLDER, os.fsencode(other), _EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP):  # a kernel or a file system that cannot
+        return False
+    raise OSError(code, os.strerror(code), os.fspath(one), None, os.fspath(other))
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

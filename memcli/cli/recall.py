@@ -100,7 +100,9 @@ def command(
 
     queries = tuple(query or ())
     with reporting(quiet=quiet, verbose=verbose) as progress:
+        atomic.check_apart(output, file)
         if preview is not None:
+            atomic.check_apart(preview, file, output)
             atomic.check_output(preview, force)
         artifact = load(file, limits(max_images, max_recall))
         recalled = recall(

@@ -44,8 +44,7 @@ class Parquet(Exporter):
         with atomic.new_folder(path, force=force) as folder:
             with (folder / _SHARD).open("wb") as file:
                 _write(file, folder, data, chunks, total)
-            manifest = {"kind": "recalled", "images": total, "data": data.to_json()}
-            (folder / atomic.FOLDER_MARK).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            atomic.mark(folder, {"kind": "recalled", "images": total, "data": data.to_json()})
 
 
 def _write(file: BinaryIO, folder: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int) -> None:

@@ -101,7 +101,7 @@ class Png(PictureExporter):
                 "encoding": encoding.to_json(),
                 "transforms": encoding.transforms(data),
             }
-            (folder / atomic.FOLDER_MARK).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+            atomic.mark(folder, manifest)
 
 
 def _write_images(

@@ -5,6 +5,7 @@ most a temporary sibling is left, `.NAME.<16 hex digits>.tmp`, which no reader t
 """
 
 import errno
+import json
 import os
 import secrets
 import shutil
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from memcli import machine
 from memcli.errors import ExistsError, LimitError, UsageError
@@ -35,18 +36,39 @@ def check_output(path: str | Path, force: bool) -> Path:
 
 
 def check_folder(path: str | Path, force: bool) -> Path:
-    """The same for a folder. UsageError also where it is the current folder or one above it, or holds files and no
-    FOLDER_MARK: a folder of someone else's is never replaced, even with `force`.
+    """The same for a folder. UsageError also where it is the current folder or one above it, or holds a file that its
+    FOLDER_MARK does not name: what memcli did not write is never removed, even with `force`.
     """
     target = _checked(path, force, stat.S_ISDIR, "a folder")
     if target.exists() and Path.cwd().is_relative_to(target):
         raise UsageError(f"{printable(str(path))} holds the current folder", do="Choose another `output`")
-    if target.exists() and any(target.iterdir()) and not (target / FOLDER_MARK).is_file():
+    held = _files(target) if target.exists() else set()
+    if strange := sorted(held - _written(target) - {FOLDER_MARK}) if held else []:
         raise UsageError(
-            f"the folder {printable(str(path))} was not written by memcli, and is not replaced",
+            f"the folder {printable(str(path))} holds {printable(strange[0])}, which memcli did not write, and is not "
+            "replaced",
             do="Choose another `output`",
         )
     return target
+
+
+def check_apart(output: str | Path, *inputs: str | Path) -> None:
+    """Raise UsageError where `output` is one of `inputs`, which are other files of the same command."""
+    for each in inputs:
+        same = os.path.realpath(output) == os.path.realpath(each)
+        with suppress(OSError):
+            same = same or os.path.samefile(output, each)
+        if same:
+            shown = printable(str(output))
+            raise UsageError(
+                f"{shown} is named twice, and would be lost by writing to it", do="Choose another `output`"
+            )
+
+
+def mark(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write FOLDER_MARK into a folder that is otherwise complete: `manifest`, and the names of all files."""
+    told = json.dumps({**manifest, "files": sorted(_files(folder))}, indent=1)
+    (folder / FOLDER_MARK).write_text(f"{told}\n", encoding="utf-8")
 
 
 def mapped(file: BinaryIO) -> mmap:
@@ -84,8 +106,9 @@ def write_bytes(path: str | Path, data: bytes | mmap, *, force: bool) -> None:
 def new_folder(path: str | Path, *, force: bool) -> Iterator[Path]:
     """Yield an empty temporary folder that becomes `path` when the block ends, or is removed where it raises.
 
-    An existing folder is replaced only with `force`, and only if the block that wrote it left a FOLDER_MARK: it is
-    moved aside, and deleted after the new one is in place.
+    An existing folder is replaced only with `force`, and only if all its files are named by its FOLDER_MARK (`mark`).
+    The two are exchanged in one step, and the old one is then deleted. Where the system cannot do that, the old one is
+    moved aside first: a kill between the two steps leaves both, under hidden names.
     Raises as `check_folder` does, and LimitError where the disk fills up, also inside the block.
     """
     target = check_folder(path, force)
@@ -164,6 +187,21 @@ def _checked(path: str | Path, force: bool, wanted: Callable[[int], bool], noun:
     return target
 
 
+def _files(folder: Path) -> set[str]:
+    """The files below `folder`, relative to it, with slashes; links too, none of which is followed."""
+    paths = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    return {path.relative_to(folder).as_posix() for path in paths}
+
+
+def _written(folder: Path) -> set[str]:
+    """The files that the FOLDER_MARK of `folder` names; none where there is no such thing, or it is not ours."""
+    try:
+        files = json.loads((folder / FOLDER_MARK).read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return set()
+    return {name for name in files if isinstance(name, str)} if isinstance(files, list) else set()
+
+
 def _beside(target: Path) -> Path:
     """A new hidden name in the folder of `target`, and so on the same file system."""
     head = target.name[:50]  # at most 200 bytes of UTF-8: a name of full length still gets a temporary sibling
@@ -193,17 +231,19 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _swap(new: Path, target: Path) -> None:
-    """Rename `new` to `target`; what was there is moved aside first, put back on failure, and deleted at the end."""
+    """Let `new` be `target`; what was there is deleted at the end, and is there again after a failure."""
     if not target.exists():
         os.rename(new, target)
         _sync_folder(target.parent)
         return
-    old = _beside(target)
-    os.rename(target, old)
-    try:
-        os.rename(new, target)
-    except BaseException:
-        os.rename(old, target)
-        raise
+    old = new
+    if not machine.exchange(new, target):
+        old = _beside(target)
+        os.rename(target, old)
+        try:
+            os.rename(new, target)
+        except BaseException:
+            os.rename(old, target)
+            raise
     _sync_folder(target.parent)
     shutil.rmtree(old)

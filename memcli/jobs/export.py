@@ -62,6 +62,7 @@ def export(network: str | Path, output: str | Path, *, force: bool = False) -> E
         raise UsageError(
             f"a network is not exported as {printable(suffix)!r}", do=f"End `output` in {' or '.join(FORMATS)}"
         )
+    atomic.check_apart(output, network)
     atomic.check_output(output, force)
     trained, data = weights.read(network)
     program = Program(trained, data).eval()

@@ -12,6 +12,7 @@ from memcli.errors import UsageError
 from memcli.exporters import EXPORTERS, Exporter, format_of
 from memcli.exporters.base import PictureExporter, RecalledChunk
 from memcli.exporters.encoding import ENCODINGS, Encoding
+from memcli.files import atomic
 from memcli.files.queryfile import Asked, label_vectors
 from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded
@@ -54,8 +55,10 @@ def recall(
     each as `label_vectors` takes it, in this order; none: every class. `per_class`: only the first rows of each.
 
     Raises UsageError for an unknown format, encoding or query, or more rows than there are, MemoryFileError for a
-    damaged file, ExistsError where `path` exists.
+    damaged file, ExistsError where `path` exists. A folder is replaced by `force` only where memcli wrote all in it.
     """
+    if isinstance(artifact, str | Path):
+        atomic.check_apart(path, artifact)
     format = format or format_of(path)
     exporter, encoding = _exporter(format, encode), None
     (artifact,) = loaded(artifact).values()

@@ -184,6 +184,8 @@ def retrain(
     if output is not None:
         atomic.check_output(output, force)
     artifacts = loaded(memories, limits)
+    if output is not None:
+        atomic.check_apart(output, *artifacts)
     recipe = common_recipe(artifacts)
     recipe = recipe.for_network(network) if network is not None else recipe
     given = {"steps": steps, "batch": batch, "lr": lr}

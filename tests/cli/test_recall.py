@@ -103,6 +103,18 @@ def test_outputs_are_replaced_by_force(run: Callable, memory: Path, tmp_path: Pa
     assert [run(*args, *more).exit_code for more in ([], [], ["--force"])] == [0, 8, 0]
 
 
+@pytest.mark.parametrize("args", [["-o", "{}", "--format", "npz"], ["-o", "a.npz", "--preview", "{}"]])
+def test_the_memory_itself_is_never_replaced(
+    args: list[str], run: Callable, memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = memory.read_bytes()
+    result = run("recall", memory, *(arg.format(memory) for arg in args), "--force")
+    assert result.exit_code == 2
+    assert "is named twice, and would be lost if written to. Choose another --output." in result.stderr
+    assert memory.read_bytes() == before
+
+
 def test_no_escape_codes_when_piped(memcli: Callable, memory: Path) -> None:
     for args in (["recall", memory, "-o", "out"], ["inspect", "none"]):
         result = memcli(*args)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from memcli import machine
 from memcli.errors import ExistsError, LimitError, UsageError
 from memcli.files import atomic
 
@@ -212,7 +213,7 @@ def test_a_new_folder_appears_whole(tmp_path: Path) -> None:
 def test_a_folder_is_replaced_with_force_only(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    (out / atomic.FOLDER_MARK).touch()
+    atomic.mark(out, {})
     with pytest.raises(ExistsError, match="out exists"), atomic.new_folder(out, force=False):
         pytest.fail("the block must not run")
     with atomic.new_folder(out, force=True) as folder:
@@ -254,7 +255,8 @@ def test_other_failures_inside_the_block_stay_what_they_are(tmp_path: Path) -> N
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_failed_swap_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / atomic.FOLDER_MARK).touch()
+    atomic.mark(tmp_path / "out", {})
+    monkeypatch.setattr(machine, "exchange", lambda *_: False)  # as on a system without it
     failing(monkeypatch, "rename", number, errno.EIO)
     with pytest.raises(LimitError, match=r"writing .* failed"), atomic.new_folder(tmp_path / "out", force=True):
         pass
@@ -264,8 +266,78 @@ def test_a_failed_swap_puts_the_old_folder_back(tmp_path: Path, monkeypatch: pyt
 def test_a_folder_of_someone_else_s_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "photographs").mkdir()
     (tmp_path / "photographs" / "me.jpg").touch()
-    with pytest.raises(UsageError, match=r"photographs was not written by memcli, .*\. Choose another"):
+    told = r"photographs holds me\.jpg, which memcli did not write, and is not replaced\. Choose another `output`\."
+    with pytest.raises(UsageError, match=told):
         atomic.check_folder(tmp_path / "photographs", force=True)
+
+
+@pytest.mark.parametrize("kind", ["beside", "below", "link", "a mark that is not ours", "a mark without names"])
+def test_a_folder_is_replaced_only_where_its_mark_names_every_file(tmp_path: Path, kind: str) -> None:
+    out = tmp_path / "out"
+    (out / "train").mkdir(parents=True)
+    (out / "train" / "0.png").touch()
+    atomic.mark(out, {"kind": "recalled"})
+    atomic.check_folder(out, force=True)
+    (out / "train" / "0.png").unlink()
+    atomic.check_folder(out, force=True)  # a picture less is no stranger
+    if kind == "link":
+        (out / "train" / "link").symlink_to(tmp_path, target_is_directory=True)
+    elif kind.startswith("a mark"):
+        (out / "train" / "0.png").touch()
+        (out / atomic.FOLDER_MARK).write_text("[" * 100_000 if kind.endswith("ours") else '{"files": 3}')
+    else:
+        (out / ("notes.txt" if kind == "beside" else "train/notes.txt")).touch()
+    with pytest.raises(UsageError, match=r"out holds \S+, which memcli did not write"):
+        atomic.check_folder(out, force=True)
+
+
+KILLED = """
+import os, shutil, signal, sys
+from pathlib import Path
+from memcli import machine
+from memcli.files import atomic
+def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+module, name = {"before": (machine, "exchange"), "after": (shutil, "rmtree")}[sys.argv[1]]
+with atomic.new_folder("out", force=True) as folder:
+    (folder / "new").touch()
+    atomic.mark(folder, {})
+    setattr(module, name, die)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is known to exchange folders in one step")
+@pytest.mark.parametrize(("when", "there"), [("before", "old"), ("after", "new")])
+def test_a_kill_at_any_moment_leaves_a_whole_folder(tmp_path: Path, when: str, there: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "old").touch()
+    atomic.mark(tmp_path / "out", {})
+    done = subprocess.run([sys.executable, "-c", KILLED, when], cwd=tmp_path, check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {there, atomic.FOLDER_MARK}
+    assert len(list(tmp_path.glob(".out.*.tmp"))) == 1, "the other folder is whole too, beside it"
+
+
+@pytest.mark.parametrize("can", [True, False])
+def test_folders_change_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can: bool) -> None:
+    if not can:
+        monkeypatch.setattr(sys, "platform", "darwin")
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    assert machine.exchange(tmp_path / "one", tmp_path / "other") is can
+    assert (tmp_path / "one" / ("other" if can else "one")).is_file()
+    if can:
+        with pytest.raises(FileNotFoundError):
+            machine.exchange(tmp_path / "one", tmp_path / "none")
+
+
+def test_an_output_is_not_also_an_input(old: Path) -> None:
+    (old.parent / "link").symlink_to(old)
+    os.link(old, old.parent / "hard")
+    for output in (old, old.parent / "link", old.parent / "hard", old.parent / "." / old.name):
+        with pytest.raises(UsageError, match=r"is named twice, and would be lost if written to\. Choose another"):
+            atomic.check_apart(output, old.parent / "elsewhere", str(old))
+    atomic.check_apart(old.parent / "new", old)
 
 
 def test_a_file_is_no_folder(old: Path) -> None:
