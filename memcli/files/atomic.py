@@ -60,9 +60,7 @@ def check_apart(output: str | Path, *inputs: str | Path) -> None:
             same = same or os.path.samefile(output, each)
         if same:
             shown = printable(str(output))
-            raise UsageError(
-                f"{shown} is named twice, and would be lost by writing to it", do="Choose another `output`"
-            )
+            raise UsageError(f"{shown} is named twice, and would be lost if written to", do="Choose another `output`")
 
 
 def mark(folder: Path, manifest: dict[str, Any]) -> None:
