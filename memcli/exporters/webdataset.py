@@ -20,6 +20,7 @@ from typing import BinaryIO
 import numpy
 from numpy.lib import format as npy
 
+from memcli.data.sources.webdataset import CLASSES
 from memcli.data.spec import DataSpec
 from memcli.exporters.base import MIXTURE, Exporter, RecalledChunk
 from memcli.exporters.pictures import check_channels, png_files
@@ -35,7 +36,7 @@ class WebDataset(Exporter):
         check_channels(data)
         target = atomic.check_output(path, force)
         with atomic.explained(target), TemporaryFile(dir=target.parent) as shard:
-            _add(shard, "__memcli__/classes", json.dumps(data.classes).encode())
+            _add(shard, CLASSES, json.dumps(data.classes).encode())
             number = 0
             for chunk in chunks:
                 for entries in _samples(chunk, data):

@@ -18,14 +18,14 @@ from memcli.jobs.predict import predict, predict_readable
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Path]:
-    """Four photographs of one class, in a folder that a source reads too; none has the network's size."""
-    folder = tmp_path / "photos" / "some"
-    folder.mkdir(parents=True)
+    """Four photographs in a folder that a source reads too; none has the network's size."""
     drawn = np.random.default_rng(0)
     for number in range(4):
         pixels = drawn.integers(0, 256, (20 + number, 31, 3)).astype("uint8")
+        folder = tmp_path / "photos" / ("dark", "bright")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(folder / f"{number}.png")
-    return sorted(folder.iterdir())
+    return sorted((tmp_path / "photos").glob("*/*"))
 
 
 def test_predictions_are_the_network_s_softmax_of_what_a_source_reads(

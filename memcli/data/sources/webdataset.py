@@ -1,0 +1,211 @@
+"""`webdataset:PATTERN`: tar files of samples, each a few files of one name: an image, and a label in .cls or .json.
+
+Nothing is unpickled or unpacked: the headers are read once, and an image's bytes when it is decoded.
+"""
+
+import glob
+import json
+import re
+import tarfile
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from memcli.data.sources._assembly import Part, of_pictures
+from memcli.data.sources._images import SUFFIXES, Picture
+from memcli.data.sources._labels import Label
+from memcli.data.sources._splits import split_of
+from memcli.data.sources.base import Request, Source, SourceKind, listed
+from memcli.errors import DataError
+from memcli.text import printable
+
+CLASSES = "__memcli__/classes"  # the file of class names in a shard that memcli wrote
+_NAME = re.compile(r"((?:.*/|)[^./][^./]*)\.([^/]*)")  # what a sample's files have in common, and the rest
+_SKIPPED = re.compile(r"__[^/]*__(?:/|$)")  # as in the webdataset library
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # {000..012}, as webdataset writes many shards
+_LABEL_KEYS = ("label", "cls", "class", "target")  # of a .json file
+_MOST_TEXT, _MOST_IMAGE, _MOST_SHARDS = 1 << 20, 256 << 20, 100_000  # bytes of a label, of an image; files
+_BLOCK, _BLOCK_BYTES = 1024, 64 << 20  # images decoded together, and about how many bytes of them are in memory
+
+
+@dataclass
+class _Sample:
+    """One sample: where its image lies in the shard, and its label."""
+
+    key: str
+    images: dict[str, tuple[int, int]] = field(default_factory=dict)  # by suffix: the first byte, and how many
+    label: Label = None
+    has_cls: bool = False
+
+
+@dataclass(frozen=True)
+class _Shard:
+    path: Path
+    samples: list[_Sample]
+    classes: tuple[str, ...] | None
+
+
+def open_webdataset(rest: str, request: Request) -> Source:
+    """Local .tar files: a folder, a file, a glob, or a range such as train-{000..012}.tar.
+
+    A shard's split is what its name says; shards whose names say none make one set.
+    """
+    shards: dict[str, list[_Shard]] = {}
+    paths = _paths(rest)
+    named = {path: split_of(path.stem) for path in paths}
+    notes = []
+    if any(named.values()) and not all(named.values()):
+        unnamed = [path.name for path, split in named.items() if split is None]
+        notes.append(f"files that are not read: {listed(unnamed)}")
+        named = {path: split for path, split in named.items() if split}
+    for path, split in named.items():
+        shards.setdefault(split or "train", []).append(_read(path))
+    names = {shard.classes for group in shards.values() for shard in group}
+    if len(names) > 1:
+        raise DataError("the shards name different classes", do="Give the shards of one data set")
+    parts = {split: _part(group) for split, group in shards.items()}
+    return of_pictures(printable(paths[0].resolve().parent.name), parts, request, names=names.pop(), notes=notes)
+
+
+def _part(shards: Sequence[_Shard]) -> Part:
+    def pictures(wanted: Tensor) -> Iterator[list[Picture]]:
+        first = 0
+        for shard in shards:
+            chosen = torch.nonzero(wanted[first : first + len(shard.samples)]).flatten().tolist()
+            first += len(shard.samples)
+            yield from _blocks(shard, [shard.samples[number] for number in chosen])
+
+    return Part([sample.label for shard in shards for sample in shard.samples], pictures)
+
+
+def _blocks(shard: _Shard, samples: Sequence[_Sample]) -> Iterator[list[Picture]]:
+    """The images of these samples, some at a time."""
+    block: list[Picture] = []
+    size = 0
+    with shard.path.open("rb") as file:
+        for sample in samples:
+            ((begin, length),) = sample.images.values()
+            file.seek(begin)
+            block.append(Picture(f"{sample.key} of {shard.path.name}", file.read(length)))
+            size += length
+            if len(block) == _BLOCK or size > _BLOCK_BYTES:
+                yield block
+                block, size = [], 0
+    yield block
+
+
+def _paths(rest: str) -> list[Path]:
+    """The shards that `rest` names, in order."""
+    folder = Path(rest)
+    if rest and folder.is_dir():
+        return _required(sorted(path for path in folder.glob("*.tar") if not path.name.startswith(".")), rest)
+    braces = _BRACES.search(rest)
+    if braces is None:
+        return _required(sorted(Path(name) for name in glob.glob(rest)), rest)
+    low, high, width = int(braces[1]), int(braces[2]), len(braces[1])
+    if not low <= high < low + _MOST_SHARDS:
+        raise DataError(
+            f"the range {braces[0]} is of no use", do=f"Give up to {_MOST_SHARDS:,} numbers, the least first"
+        )
+    paths = [Path(f"{rest[: braces.start()]}{n:0{width}d}{rest[braces.end() :]}") for n in range(low, high + 1)]
+    missing = [path.name for path in paths if not path.is_file()]
+    if missing:
+        raise DataError(f"there is no shard {listed(missing)}", do="Check the range, or download them")
+    return paths
+
+
+def _required(paths: list[Path], rest: str) -> list[Path]:
+    if not paths:
+        raise DataError(f"there are no .tar files at {printable(rest)!r}", do="Check the path after webdataset:")
+    return paths
+
+
+def _read(path: Path) -> _Shard:
+    """The samples of a shard that hold an image, in their order."""
+    samples: list[_Sample] = []
+    classes = None
+    try:
+        with tarfile.open(path, "r:") as archive:
+            while (member := archive.next()) is not None:
+                archive.members.clear()  # type: ignore[attr-defined] # or tarfile keeps them all
+                if member.name == CLASSES:
+                    classes = _class_names(_text(archive, member), path)
+                elif member.isreg() and not member.issparse() and not _SKIPPED.match(member.name):
+                    _take(archive, member, samples)
+    except (tarfile.TarError, ValueError, EOFError, RecursionError) as error:
+        raise _unreadable(path, str(error)) from error
+    with_image = [sample for sample in samples if sample.images]
+    if not with_image:
+        raise _unreadable(path, "it holds no samples with an image")
+    for sample in with_image:
+        simple = {suffix: place for suffix, place in sample.images.items() if "." not in suffix}
+        sample.images = simple if len(simple) == 1 else sample.images  # beside seg.png, png is the image
+        if len(sample.images) > 1:
+            raise _unreadable(path, f"the sample {sample.key} has the images {listed(sample.images)}, and one is read")
+    return _Shard(path, with_image, classes)
+
+
+def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, samples: list[_Sample]) -> None:
+    """Put one file of a shard to its sample: an image, a label, or nothing that is read."""
+    match = _NAME.fullmatch(member.name)
+    if match is None:
+        return
+    key, suffix = match[1], match[2].lower()
+    if not samples or samples[-1].key != key:
+        samples.append(_Sample(key))
+    sample, kind = samples[-1], f".{suffix.rpartition('.')[2]}"
+    if kind in SUFFIXES:
+        if member.size > _MOST_IMAGE:
+            raise ValueError(
+                f"{member.name} has {member.size >> 20} MiB, and images up to {_MOST_IMAGE >> 20} are read"
+            )
+        sample.images[suffix] = (member.offset_data, member.size)
+    elif suffix == "cls":
+        sample.label, sample.has_cls = _label(_text(archive, member).strip()), True
+    elif suffix == "json" and not sample.has_cls:
+        sample.label = _label_of_json(json.loads(_text(archive, member)), member.name)
+
+
+def _text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    if member.size > _MOST_TEXT:
+        raise ValueError(f"{member.name} has {member.size} bytes, and labels up to {_MOST_TEXT} are read")
+    content = archive.extractfile(member)
+    assert content is not None  # as it is for a regular file
+    return content.read().decode()
+
+
+def _label(text: str) -> Label:
+    """A number, or else a name."""
+    number = re.fullmatch(r"[+-]?\d{1,18}", text, re.ASCII)
+    return int(text) if number else unicodedata.normalize("NFC", text) or None
+
+
+def _label_of_json(told: Any, name: str) -> Label:
+    if isinstance(told, dict):
+        told = next((told[key] for key in _LABEL_KEYS if key in told), None)
+    if isinstance(told, str):
+        return _label(told)
+    if told is None or (isinstance(told, int) and not isinstance(told, bool)):
+        return told
+    raise ValueError(f"the label of {name} is neither a name nor a whole number")
+
+
+def _class_names(text: str, path: Path) -> tuple[str, ...]:
+    names = json.loads(text)
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise _unreadable(path, f"{CLASSES} is not a list of names")
+    return tuple(names)
+
+
+def _unreadable(path: Path, reason: str) -> DataError:
+    return DataError(f"{printable(path.name)} cannot be read: {printable(reason)}", do="Download or write it again")
+
+
+SOURCE = SourceKind(
+    open_webdataset, "FOLDER, FILE, GLOB or RANGE of .tar files: images with .cls or .json", resizes=True
+)
