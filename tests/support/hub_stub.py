@@ -1,4 +1,4 @@
-"""A stand-in for the Hugging Face Hub: as much of its HTTP interface as huggingface_hub uses to push and to pull."""
+"""A stand-in for the Hugging Face Hub: as much of its HTTP interface as memcli makes huggingface_hub use."""
 
 import base64
 import hashlib
@@ -42,9 +42,9 @@ class Hub:
             return (
                 (200, {"errors": [], "warnings": []}) if "license" in told else (400, {"errors": [{"message": "no"}]})
             )
-        if parts := re.fullmatch(r"/api/models/([\w.-]+/[\w.-]+)(/.*)?", path):
+        if parts := re.fullmatch(r"/api/(?:models|datasets)/([\w.-]+/[\w.-]+)(/.*)?", path):
             return self._model(parts[1], unquote(parts[2] or ""), body)
-        if parts := re.fullmatch(r"/([\w.-]+/[\w.-]+)/resolve/(\w+)/(.+)", path):
+        if parts := re.fullmatch(r"/(?:datasets/)?([\w.-]+/[\w.-]+)/resolve/(\w+)/(.+)", path):
             found = self.files.get(parts[1], {}).get(parts[3])
             return (404, {"error": "not found"}) if found is None else (200, found)
         if parts := re.fullmatch(r"/([\w.-]+/[\w.-]+)\.git/info/lfs/objects/batch", path):
@@ -62,6 +62,8 @@ class Hub:
         if rest == "" or rest in ("/revision/main", "/revision/refs/pr/1"):
             told = [{"rfilename": file, "size": self.claimed or len(data)} for file, data in files.items()]
             return 200, {"id": name, "modelId": name, "sha": "c" * 40, "siblings": told, "tags": [], "private": True}
+        if rest == "/tree/" + "c" * 40:
+            return 200, [{"type": "file", "path": p, "size": len(d), "oid": "0" * 40} for p, d in files.items()]
         if rest.startswith("/preupload/"):
             asked = [each["path"] for each in json.loads(body)["files"]]
             modes = {path: "lfs" if path in self.large else "regular" for path in asked}
@@ -103,9 +105,12 @@ def serving() -> Iterator[Hub]:
                 self.send_header("X-Error-Code", code.get(answer["error"], "EntryNotFound"))
             if status == 401:
                 self.send_header("X-Error-Message", "Invalid credentials")
+            self.send_header("ETag", hashlib.sha256(sent).hexdigest())
+            self.send_header("X-Repo-Commit", "c" * 40)
             self.send_header("Content-Length", str(len(sent)))
             self.end_headers()
-            self.wfile.write(sent)
+            if self.command != "HEAD":
+                self.wfile.write(sent)
 
         do_POST = do_PUT = do_HEAD = do_GET
 

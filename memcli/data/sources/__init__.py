@@ -40,6 +40,7 @@ SOURCES: Registry[SourceKind] = Registry(
         "parquet": "memcli.data.sources.parquet:SOURCE",
         "npz": "memcli.data.sources.npz:SOURCE",
         "idx": "memcli.data.sources.idx:SOURCE",
+        "hf": "memcli.data.sources.hf:SOURCE",
         "webdataset": "memcli.data.sources.webdataset:SOURCE",
         "cifar": "memcli.data.sources.cifar:SOURCE",
         "fake": "memcli.data.sources.fake:SOURCE",
@@ -108,16 +109,17 @@ def _parsed(text: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _guessed(path: Path) -> str:
-    """The scheme that a bare path looks like."""
-    if path.is_dir():
-        return "parquet" if any(path.glob("*.parquet")) else "imagefolder"
+    """The scheme that a bare path looks like; of a folder that looks like none, imagefolder."""
     if not path.exists():
         raise DataError(
             f"there is no file or folder {printable(str(path))!r}",
             do=f"Check the path, or write one of {', '.join(f'{scheme}:' for scheme in SOURCES)}",
         )
-    if path.suffix.lower() in (".npz", ".parquet"):
-        return path.suffix.lower().removeprefix(".")
+    alike = [scheme for scheme, kind in SOURCES.working().items() if kind.looks_like(path)]
+    if alike:
+        return alike[0]
+    if path.is_dir():
+        return "imagefolder"
     raise DataError(
         f"the kind of {printable(str(path))!r} cannot be guessed",
         do="Write SCHEME: before it, such as npz: or parquet:",

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import final
 
 import torch
@@ -167,6 +168,7 @@ class SourceKind:
     open: Callable[[str, Request], Source]
     help: str  # one line: how `rest` is written, and what it is
     resizes: bool = False  # whether it fits images to the size that is asked for
+    looks_like: Callable[[Path], bool] = lambda _: False  # whether a bare path is likely to be of this kind
 
 
 def _statistics(channel: Tensor) -> tuple[float, float]:

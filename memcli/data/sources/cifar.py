@@ -20,4 +20,12 @@ def open_cifar(rest: str, _: Request) -> Source:
     )
 
 
-SOURCE = SourceKind(open_cifar, "DIR: refused, since these files are pickles; says what reads the same images")
+def _is_cifar(path: Path) -> bool:
+    return (path / "data_batch_1").is_file() or all((path / name).is_file() for name in ("meta", "train", "test"))
+
+
+SOURCE = SourceKind(
+    open_cifar,
+    "DIR: refused, since these files are pickles; says what reads the same images",
+    looks_like=_is_cifar,
+)

@@ -136,4 +136,8 @@ def _damaged(path: Path, reason: str) -> DataError:
     return DataError(f"{printable(path.name)} cannot be read: {printable(reason)}", do="Download it again")
 
 
-SOURCE = SourceKind(open_idx, "DIR: MNIST's own files, packed by gzip or not")
+SOURCE = SourceKind(
+    open_idx,
+    "DIR: MNIST's own files, packed by gzip or not",
+    looks_like=lambda path: path.is_dir() and any(path.glob("*images-idx3-ubyte*")),
+)

@@ -202,4 +202,6 @@ def _pixels(array: NDArray[Any]) -> torch.Tensor:
     return torch.from_numpy(pixels)
 
 
-SOURCE = SourceKind(open_npz, "FILE: numpy arrays of images and labels")
+SOURCE = SourceKind(
+    open_npz, "FILE: numpy arrays of images and labels", looks_like=lambda path: path.suffix.lower() == ".npz"
+)

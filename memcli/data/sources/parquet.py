@@ -189,4 +189,10 @@ def _is_hidden(file: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(root).parts)
 
 
-SOURCE = SourceKind(open_parquet, "FOLDER, FILE or GLOB: Hugging Face image columns", resizes=True)
+def _is_parquet(path: Path) -> bool:
+    return any(path.glob("*.parquet")) if path.is_dir() else path.suffix.lower() == ".parquet"
+
+
+SOURCE = SourceKind(
+    open_parquet, "FOLDER, FILE or GLOB: Hugging Face image columns", resizes=True, looks_like=_is_parquet
+)

@@ -53,11 +53,14 @@ class _Shard:
 def open_webdataset(rest: str, request: Request) -> Source:
     """Local .tar files: a folder, a file, a glob, or a range such as train-{000..012}.tar.
 
-    A shard's split is what its name says; shards whose names say none make one set.
+    A shard's split is what its name says, or a folder's on the way to it; where none says any, all make one set.
     """
     shards: dict[str, list[_Shard]] = {}
     paths = _paths(rest)
-    named = {path: split_of(path.stem) for path in paths}
+    root = Path(rest) if Path(rest).is_dir() else None
+    named = {
+        path: split_of(*(path.relative_to(root).with_suffix("").parts if root else (path.stem,))) for path in paths
+    }
     notes = []
     if any(named.values()) and not all(named.values()):
         unnamed = [path.name for path, split in named.items() if split is None]
@@ -103,7 +106,7 @@ def _paths(rest: str) -> list[Path]:
     """The shards that `rest` names, in order."""
     folder = Path(rest)
     if rest and folder.is_dir():
-        return _required(sorted(path for path in folder.glob("*.tar") if not path.name.startswith(".")), rest)
+        return _required(sorted(path for path in folder.rglob("*.tar") if not path.name.startswith(".")), rest)
     braces = _BRACES.search(rest)
     if braces is None:
         return _required(sorted(Path(name) for name in glob.glob(rest)), rest)
@@ -206,6 +209,13 @@ def _unreadable(path: Path, reason: str) -> DataError:
     return DataError(f"{printable(path.name)} cannot be read: {printable(reason)}", do="Download or write it again")
 
 
+def _is_shards(path: Path) -> bool:
+    return any(path.glob("*.tar")) if path.is_dir() else path.suffix.lower() == ".tar"
+
+
 SOURCE = SourceKind(
-    open_webdataset, "FOLDER, FILE, GLOB or RANGE of .tar files: images with .cls or .json", resizes=True
+    open_webdataset,
+    "FOLDER, FILE, GLOB or RANGE of .tar files: images with .cls or .json",
+    resizes=True,
+    looks_like=_is_shards,
 )

@@ -2,6 +2,7 @@
 
 import json
 import struct
+import tarfile
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -100,3 +101,19 @@ def idx(tmp_path: Path) -> Path:
         labels = bytes(index % 10 for index in range(count))
         (raw / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
     return tmp_path / "root"
+
+
+@pytest.fixture
+def tar(tmp_path: Path) -> Callable[[int], Path]:
+    """tar(20) writes a shard of that many samples of two classes and returns its path."""
+
+    def write(count: int) -> Path:
+        with tarfile.open(tmp_path / "set.tar", "w") as archive:
+            for index in range(count):
+                for suffix, content in (("png", png(picture(index))), ("cls", b"01"[index % 2 :][:1])):
+                    entry = tarfile.TarInfo(f"{index:03}.{suffix}")
+                    entry.size = len(content)
+                    archive.addfile(entry, BytesIO(content))
+        return tmp_path / "set.tar"
+
+    return write

@@ -11,13 +11,15 @@ from memcli.errors import DataError, UsageError
 
 
 def test_schemes_have_help() -> None:
-    assert [scheme for scheme, _ in schemes()] == ["digits", "torchvision", "imagefolder", "parquet", "npz", "fake"]
+    assert [scheme for scheme, _ in schemes()] == [
+        *("digits", "torchvision", "imagefolder", "parquet", "npz", "idx", "hf", "webdataset", "cifar", "fake")
+    ]
     assert all(line and "\n" not in line for _, line in schemes())
 
 
 def test_an_unknown_scheme_lists_the_known() -> None:
-    with pytest.raises(UsageError, match=r"unknown kind of source 'hf'.*digits:, torchvision:, imagefolder:"):
-        open_source("hf:cifar10")
+    with pytest.raises(UsageError, match=r"unknown kind of source 'ftp'.*digits:, torchvision:, imagefolder:"):
+        open_source("ftp:cifar10")
 
 
 @pytest.mark.parametrize("text", ["", "a\0b"])
@@ -32,13 +34,13 @@ def test_a_missing_path_is_a_data_error() -> None:
 
 
 def test_a_file_that_cannot_be_guessed(tmp_path: Path) -> None:
-    (tmp_path / "set.tar").touch()
+    (tmp_path / "set.rar").touch()
     with pytest.raises(DataError, match="cannot be guessed"):
-        open_source(str(tmp_path / "set.tar"))
+        open_source(str(tmp_path / "set.rar"))
 
 
 def test_bare_paths_are_guessed_and_the_guess_is_noted(
-    folder: Callable[..., Path], shard: Callable[..., Path], npz: Callable[..., Path]
+    folder: Callable[..., Path], shard: Callable[..., Path], npz: Callable[..., Path], idx: Path, tar: Callable
 ) -> None:
     shards = shard("all", [0, 1, 0, 1])
     arrays = npz(images=numpy.zeros((4, 8, 8), numpy.uint8), labels=numpy.array([0, 1, 0, 1]))
@@ -47,9 +49,17 @@ def test_bare_paths_are_guessed_and_the_guess_is_noted(
         (shards, "parquet"),
         (shards / "all.parquet", "parquet"),
         (arrays, "npz"),
+        (idx / "MNIST" / "raw", "idx"),
+        (tar(6), "webdataset"),
     ):
         assert open_source(str(path)).notes[0] == f"{path} is read as {scheme}:{path}"
         assert f"is read as {scheme}" not in "".join(open_source(f"{scheme.upper()}:{path}").notes)
+
+
+def test_a_folder_of_pickles_is_known_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "data_batch_1").touch()
+    with pytest.raises(DataError, match="are pickles, which can run code"):
+        open_source(tmp_path)
 
 
 def test_a_built_in_name_is_no_guess_unless_a_path_has_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,3 +185,15 @@ def test_files_that_are_no_archives(tmp_path: Path) -> None:
             written.writestr("labels.npy", TWO)
     with pytest.raises(DataError, match="two arrays have the same name"):
         open_source(f"npz:{tmp_path}/twice.npz")
+
+
+def test_the_arrays_of_medmnist_are_read(npz: Callable[..., Path]) -> None:
+    drawn = numpy.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 20), ("val", 6), ("test", 8)):
+        arrays[f"{split}_images"] = drawn.integers(0, 256, (count, 28, 28, 3), dtype=numpy.uint8)
+        arrays[f"{split}_labels"] = (numpy.arange(count) % 2).astype(numpy.uint8)[:, None]  # (n, 1)
+    source = open_source(npz(**arrays))
+    assert (source.classes, source.shape) == (("0", "1"), (3, 28, 28))
+    assert (len(source.split("train")), len(source.split("test"))) == (20, 8)
+    assert any("val" in note for note in source.notes)
