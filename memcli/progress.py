@@ -43,5 +43,8 @@ class Callback:
     def on_look(self, step: int, validation: float, best: float) -> None:
         """The memory was measured on the validation part: its accuracy, and the best so far, both in [0, 1]."""
 
+    def on_figures(self, step: int, figures: dict[str, float]) -> None:
+        """All figures of that look by name: stage, loss, validation, lr (the inner rate), seconds (so far)."""
+
     def on_end(self, result: Any) -> None:
         """The memory is written; `result` is what `memcli.distill` returns."""

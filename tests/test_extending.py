@@ -39,21 +39,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def memcli(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("work")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that commands run in."""
+    return tmp_path_factory.mktemp("work")
 
+
+@pytest.fixture(scope="module")
+def memcli(site: Path, work: Path) -> Run:
     def run(*arguments: object) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(site), str(ROOT))), "OMP_NUM_THREADS": "1"}
         command = [sys.executable, "-m", "memcli", *map(str, arguments)]
-        return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        return subprocess.run(command, cwd=work, env=environment, capture_output=True, text=True, check=False)
 
     return run
 
 
 @pytest.fixture(scope="module")
 def memory(memcli: Run) -> str:
-    """Learned with the source, the recipe, the objective, both optimisers, the augmentation, network and storage."""
-    made = memcli("distill", "stripes:", "-o", "m.safetensors", "--recipe", "hasty", "--storage", "int2", "--ipc", 2)
+    """Learned with the source, recipe, objective, optimisers, augmentation, network and storage, and tracked."""
+    named = ("--recipe", "hasty", "--storage", "int2", "--track", "lines")
+    made = memcli("distill", "stripes:", "-o", "m.safetensors", *named, "--ipc", 2)
     assert made.returncode == 0, made.stderr
     return "m.safetensors"
 
@@ -72,9 +77,20 @@ def test_the_page_has_a_member_of_every_kind() -> None:
     from memcli.memory.storage import STORAGES
     from memcli.networks import NETWORKS
     from memcli.objectives import OBJECTIVES
+    from memcli.trackers import TRACKERS
 
     kinds = (
-        *(SOURCES, NETWORKS, OBJECTIVES, EXPORTERS, STORAGES, OUTER_OPTIMISERS, INNER_OPTIMISERS, AUGMENTATIONS),
+        *(
+            SOURCES,
+            NETWORKS,
+            OBJECTIVES,
+            EXPORTERS,
+            STORAGES,
+            TRACKERS,
+            OUTER_OPTIMISERS,
+            INNER_OPTIMISERS,
+            AUGMENTATIONS,
+        ),
         *(BENCHMARKS, PROTOCOLS, BASELINES, RECIPES, COMMANDS),
     )
     assert [kind.group for kind in kinds] == list(ENTRY_POINTS)
@@ -90,6 +106,12 @@ def test_a_memory_is_learned_with_plug_ins_and_says_so(memcli: Run, memory: str)
     assert [stage["objective"]["kind"] for stage in told["recipe"]["stages"]] == ["means", "unrolled"]
     assert told["recipe"]["stages"][0]["outer"]["optimiser"] == "rmsprop"
     assert told["recipe"]["stages"][1]["objective"]["optimiser"] == "nesterov"
+
+
+def test_a_tracker_follows_a_run(work: Path, memory: str) -> None:
+    lines = (work / memory).with_suffix(".run").joinpath("lines.txt").read_text().splitlines()
+    assert lines[0].startswith("1 {'loss': ")
+    assert any("validation" in line for line in lines)
 
 
 def test_a_recipe_is_listed_and_printed_whole(memcli: Run, site: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "memcli"
 ROOMS = (  # the lowest first
     *("errors", "machine", "progress", "text", "units", "checks", "seeds", "registry"),
-    *("engine", "data", "networks", "memory", "training", "files", "exporters", "objectives"),
+    *("engine", "data", "networks", "memory", "training", "files", "exporters", "trackers", "objectives"),
     *("distillation", "jobs", "continual", "cli"),
 )
 NO_TORCH = {  # what `memcli inspect` and `memcli --help` load

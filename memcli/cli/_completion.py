@@ -14,6 +14,7 @@ _SETTINGS = {  # by the name of a command's parameter: where its kind is, and wh
     "storage": ("memcli.memory.storage:STORAGES", ""),
     "recipe": ("memcli.distillation.recipe:RECIPES", ""),
     "format": ("memcli.exporters:EXPORTERS", ""),
+    "track": ("memcli.trackers:TRACKERS", ""),
     "protocol": ("memcli.jobs.protocols:PROTOCOLS", ""),
     "baselines": ("memcli.jobs.baselines:BASELINES", ""),
     "benchmark": ("memcli.continual.tasks:BENCHMARKS", ""),

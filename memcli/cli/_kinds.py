@@ -18,6 +18,7 @@ KINDS = (
     "memcli.engine.optimisers:INNER_OPTIMISERS",
     "memcli.objectives:OBJECTIVES",
     "memcli.exporters:EXPORTERS",
+    "memcli.trackers:TRACKERS",
     "memcli.distillation.optimisers:OUTER_OPTIMISERS",
     "memcli.distillation.recipe:RECIPES",
     "memcli.jobs.baselines:BASELINES",

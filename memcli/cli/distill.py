@@ -9,6 +9,7 @@ from memcli.cli._kinds import names
 from memcli.cli._options import (
     COMPUTING,
     DATA,
+    MESSAGES,
     OUTPUT,
     TRAINING,
     Device,
@@ -142,6 +143,10 @@ def command(
             help="Do convolutions in bfloat16; default: in compiled runs on processors that are quicker by it.",
         ),
     ] = None,
+    track: Annotated[
+        str | None,
+        option(MESSAGES, "--track", metavar="NAME", help="Follow the run by tensorboard, trackio or wandb too."),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     quiet: Quiet = False,
@@ -185,7 +190,10 @@ def command(
             emit(_plan_json(plan), _plan_lines(plan), as_json=json)
             return
         try:
-            made, given_up = distill(source, output, resume=resume, force=force, licence=licence, **settings), None
+            made, given_up = (
+                distill(source, output, resume=resume, force=force, licence=licence, track=track, **settings),
+                None,
+            )
         except GivenUpError as error:
             made, given_up = error.result, error
     emit(_result(made), _lines(made, source), as_json=json)

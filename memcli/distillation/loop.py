@@ -128,9 +128,11 @@ def follow(
             looked = loop.step
             progress.update(_done(work, schedule), validation=found, best=loop.best_accuracy)
             callback.on_look(loop.step, found, loop.best_accuracy)
+            told = {"validation": found, "lr": loop.average.lr, "seconds": loop.elapsed}
+            told = {"stage": loop.stage + 1, "loss": loop.loss, **told}
+            callback.on_figures(loop.step, told)
             if run is not None:
-                told = {"validation": found, "lr": loop.average.lr, "seconds": loop.elapsed}
-                run.metrics(loop.step, stage=loop.stage + 1, loss=loop.loss, **told)
+                run.metrics(loop.step, **told)
                 work.save(run)
         if finished >= 1 or 0 < work.stage.patience <= loop.stale:
             progress.end()

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 STATES = ("running", "done", "interrupted", "failed")
 SETTINGS, METRICS, STATUS = "settings.json", "metrics.jsonl", "status.json"
-TRIALS = "trials.json"  # of tuning
+TRIALS, TRACKER = "trials.json", "tracker.json"  # of tuning; which tracker follows the run, and where
 GENERATIONS = 2
 _CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _FORMAT = 1
@@ -78,6 +78,18 @@ class RunFolder:
     def tried(self, trials: list[dict[str, Any]]) -> None:
         """Keep the trials of tuning so far, each as plain JSON."""
         write_json(self.path / TRIALS, {"trials": trials})
+
+    def tracked(self, tracker: str, place: str) -> None:
+        """Record that the figures go to `tracker` too, where `place` says."""
+        write_json(self.path / TRACKER, {"tracker": tracker, "place": place})
+
+    def tracker(self) -> dict[str, str]:
+        """What `tracked` recorded; nothing where no tracker has followed the run."""
+        path = self.path / TRACKER
+        found = read_json(path) if path.exists() else {}
+        if found and not all(isinstance(found.get(key), str) for key in ("tracker", "place")):
+            raise MemoryFileError(f"{printable(str(path))} is damaged", do="Remove it")
+        return found
 
     def save(self, step: int, tensors: "dict[str, Tensor]", counters: Mapping[str, Any]) -> None:
         """Write a checkpoint of the state after `step` steps, and remove all but the newest two.
@@ -166,9 +178,9 @@ def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
 
 def _known_files(folder: Path) -> list[Path]:
     """The files that runs write, and temporary ones of killed runs: no other run is alive, since we hold the lock."""
-    named = [folder / name for name in (SETTINGS, METRICS, STATUS, TRIALS) if os.path.lexists(folder / name)]
+    named = [folder / name for name in (SETTINGS, METRICS, STATUS, TRIALS, TRACKER) if os.path.lexists(folder / name)]
     stray = re.compile(
-        r"\.(settings\.json|status\.json|trials\.json|metrics\.jsonl|checkpoint-\d+\.safetensors)\.[0-9a-f]{16}\.tmp"
+        r"\.(settings\.json|status\.json|trials\.json|tracker\.json|metrics\.jsonl|checkpoint-\d+\.safetensors)\.[0-9a-f]{16}\.tmp"
     )
     return [
         *named,

@@ -15,9 +15,11 @@ from memcli.files.runfolder import RunFolder
 from memcli.jobs.plan import Plan, grouped, prepared
 from memcli.jobs.preview import preview
 from memcli.jobs.signals import asked_to_stop
+from memcli.jobs.tracking import followed
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Callback
 from memcli.text import printable
+from memcli.trackers import TRACKERS
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def distill(
     force: bool = False,
     licence: str | None = None,
     callback: Callback | None = None,
+    track: str | None = None,
     **settings: Any,
 ) -> DistilledFile:
     """Learn a memory of `source`'s training images, and write it to `output`, as `memcli distill` does.
@@ -92,7 +95,8 @@ def distill(
       text, and are those of `open_source`.
 
     The state is kept in a folder beside `output`; `resume` continues a run that was stopped, `force` replaces what is
-    there. `licence` is the data's, as text for the file's provenance. `callback` follows the run.
+    there. `licence` is the data's, as text for the file's provenance. `callback` follows the run,
+    and so does the tracker that `track` names ("tensorboard", "trackio", "wandb"), whose failures end nothing.
 
     Raises UsageError for settings that are impossible, DataError for data that cannot be used, ExistsError where
     `output` or its run exists, Interrupted after SIGINT or SIGTERM, when the state is saved, and DivergedError where
@@ -100,23 +104,26 @@ def distill(
     """
     output, callback = Path(output), callback or Callback()
     atomic.check_output(output, force)
+    if track is not None:
+        TRACKERS.find(track).require()
     plan = prepared(source, **grouped(settings))
     told = plan.resolved() | {"fingerprint": plan.source.fingerprint, "licence": licence}
     told |= {"tune": True} if plan.tune else {}
     with (
         runfolder.opened(output, told, resume=resume, force=force) as run,
         asked_to_stop(plan.progress) as interrupted,
+        followed(track, run, output.stem, told, callback, plan.progress) as both,
     ):
         for name in run.damaged:
             plan.progress.note(f"{name} was damaged and is left out; an older checkpoint is continued")
-        trials, found = _learned(plan, run, licence, callback, interrupted)
+        trials, found = _learned(plan, run, licence, both, interrupted)
         sha256 = memoryfile.write(output, found.artifact, force=force)
         real = plan.source.split("train")
         preview(found.artifact, run.path / "preview.png", real=real, force=True)
         run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
-    made = replace(found.artifact, sha256=sha256)
-    result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged, trials)
-    callback.on_end(result)
+        made = replace(found.artifact, sha256=sha256)
+        result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged, trials)
+        both.on_end(result)
     if result.diverged:
         raise GivenUpError(result)
     return result
