@@ -1,14 +1,17 @@
 """`python -m memcli` and the console script `memcli`."""
 
+import signal
 import sys
 import warnings
 from typing import Any
 
-from memcli.registry import PluginWarning
-
 
 def main() -> None:
     """Run the command line. A plug-in that is left out is reported in one line, as other messages are."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # while modules are imported Ctrl-C has nothing to clear up
+    from memcli.registry import PluginWarning
+
     usual = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:

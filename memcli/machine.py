@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,9 @@ BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows changes line ends
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
+_IMPORTED = time.monotonic()
+_LONGEST_IMPORT = 120.0  # seconds from the start of a process to this line, at most, where its clocks make sense
+_START_FIELD = 19  # of /proc/self/stat after the name: clock ticks from the machine's start to that of the process
 
 
 def peak_memory() -> int:
@@ -34,6 +38,29 @@ def cores(system: Path = Path("/")) -> int:
     """
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min([bound, *(max(1, math.ceil(quota)) for quota in _quotas(system))])
+
+
+def process_began() -> float:
+    """When this process did, by time.monotonic, where Linux tells it in /proc; else when this module was imported."""
+    fields = "".join(_lines(Path("/proc/self/stat"))).rpartition(")")[2].split()
+    if len(fields) < _START_FIELD + 1 or not hasattr(time, "CLOCK_BOOTTIME"):
+        return _IMPORTED
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[_START_FIELD]) / os.sysconf("SC_CLK_TCK")
+    return max(min(time.monotonic() - age, _IMPORTED), _IMPORTED - _LONGEST_IMPORT)
+
+
+def available_memory(system: Path = Path("/")) -> int | None:
+    """Bytes that this process may still take: what is free, or what control groups leave of it; None: not known."""
+    free = [1024 * kibibytes for kibibytes in _named(system / "proc/meminfo", "MemAvailable:")]
+    groups = system / "sys/fs/cgroup"
+    own = next((line[3:] for line in _lines(system / "proc/self/cgroup") if line.startswith("0::")), "/").strip("/")
+    pairs = [(groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")]
+    here = [folder for folder in (groups / own, *(groups / own).parents) if folder.is_relative_to(groups)]
+    pairs += [(folder, "memory.max", "memory.current", "inactive_file") for folder in here]
+    for folder, limit, used, cached in pairs:
+        for most, taken in zip(_numbers(folder / limit), _numbers(folder / used), strict=False):
+            free.append(max(most - taken + sum(_named(folder / "memory.stat", cached)), 0))
+    return min(free, default=None)
 
 
 def lock(descriptor: int) -> None:
@@ -95,6 +122,12 @@ def _quotas(system: Path) -> list[float]:
 def _numbers(path: Path) -> list[int]:
     """The whole numbers of a small file of the system's; none where there is no such file."""
     return [int(word) for line in _lines(path) for word in line.split() if word.isdecimal()]
+
+
+def _named(path: Path, name: str) -> list[int]:
+    """The whole numbers after `name` in a file of lines."""
+    found = (line.split() for line in _lines(path))
+    return [int(words[1]) for words in found if words[:1] == [name] and words[1].isdecimal()]
 
 
 def _lines(path: Path) -> list[str]:

@@ -12,6 +12,9 @@ class Progress(Protocol):
     def update(self, done: float, **figures: float) -> None:
         """The stage is at `done` of `total`; `figures` are its latest measurements by name."""
 
+    def busy(self, what: str) -> None:
+        """Something that the stage waits for, such as a look or a compilation; "" where it goes on."""
+
     def end(self) -> None:
         """The stage is over."""
 
@@ -25,6 +28,8 @@ class Silent:
     def begin(self, title: str, total: float | None, unit: str = "steps", done: float = 0) -> None: ...
 
     def update(self, done: float, **figures: float) -> None: ...
+
+    def busy(self, what: str) -> None: ...
 
     def end(self) -> None: ...
 

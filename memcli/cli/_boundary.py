@@ -6,6 +6,7 @@ import platform
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -14,7 +15,7 @@ from typer.core import TyperGroup
 
 from memcli import __version__
 from memcli.cli._flags import BareFlags, has_flag, now_runs, with_flags
-from memcli.errors import LimitError, MemcliError, out_of_memory
+from memcli.errors import Interrupted, LimitError, MemcliError, out_of_memory
 from memcli.text import printable
 
 BUG, USAGE, SIGINT, SIGPIPE, SIGTERM = 1, 2, 130, 141, 143  # signals as a shell reports them: 128 + number
@@ -96,16 +97,28 @@ def prepare_process() -> None:
     encoding lacks is escaped, and a stream that was closed (`>&-`) takes everything and keeps nothing.
     """
 
-    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+    def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
         sys.exit(SIGTERM)
 
-    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGTERM, terminate)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as memcli.__main__ left it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open to the end
         else:
             stream.reconfigure(errors="backslashreplace")
+
+
+def leave(code: int) -> NoReturn:
+    """End the process; at once where it was stopped, since torch's compiler waits for its workers for ten seconds."""
+    if code in (SIGINT, SIGTERM, Interrupted.exit_code):
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _closed_pipe() -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
+_LEAST_BAR, _MOST_BAR = 8, 40  # columns
 
 
 @contextmanager
@@ -40,81 +41,116 @@ def reporting(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
             bars.close()
 
 
+class Stage:
+    """The stage that is under way, and what is left of it."""
+
+    def __init__(self, title: str, total: float | None, unit: str, done: float, now: float) -> None:
+        self.title, self.total, self.unit, self.done, self.what = title, total, unit, done, ""
+        self.figures: dict[str, float] = {}
+        self.started = self._updated = now
+        self._began_with = done
+
+    def update(self, done: float, figures: dict[str, float], now: float) -> None:
+        self.done, self._updated = done, now
+        self.figures |= figures
+
+    def count(self) -> str:
+        """`40/100 steps`, or `40 steps` where the total is not known; nothing where nothing is counted."""
+        return f"{self.done:.0f}{'' if self.total is None else f'/{self.total:.0f}'} {self.unit}" if self.unit else ""
+
+    def left(self, now: float) -> str:
+        """The time that is left: by the speed so far; what is counted in seconds runs by itself."""
+        advance = self.done - self._began_with
+        if not self.total or advance <= 0:
+            return ""
+        left = self.total - self.done
+        seconds = left - (now - self._updated) if self.unit == "s" else (now - self.started) * left / advance
+        return f"{duration(max(seconds, 0))} left"
+
+    def details(self) -> list[str]:
+        """What it waits for, and the latest figures."""
+        figures = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.figures.items()]
+        return [self.what, *figures] if self.what else figures
+
+
 class PlainProgress:
     """Lines such as `memcli: training: 40/100 steps, 3 s left, loss 0.31`: at most one in `every` seconds."""
 
     def __init__(self, every: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._every, self._clock = every, clock
-        self.begin("", None)
+        self._stage, self._said = Stage("", None, "", 0, clock()), clock()
 
     def begin(self, title: str, total: float | None, unit: str = "steps", done: float = 0) -> None:
-        self._title, self._total, self._unit = title, total, unit
-        self._done = self._began_with = done
-        self._figures: dict[str, float] = {}
-        self._started = self._said = self._clock()
+        self._stage, self._said = Stage(title, total, unit, done, self._clock()), self._clock()
+        if not unit:  # nothing will be counted: this line is all that is said of it
+            self._say("")
 
     def update(self, done: float, **figures: float) -> None:
-        self._done = done
-        self._figures |= figures
-        now = self._clock()
-        if now - self._said >= self._every:
-            self._said = now
-            self._say(self._left(now))
+        self._stage.update(done, figures, self._clock())
+        self._say_when_due()
+
+    def busy(self, what: str) -> None:
+        self._stage.what = what
+        if what:
+            self._say_when_due()
 
     def end(self) -> None:
-        self._say(f"done in {duration(self._clock() - self._started)}")
+        self._say(f"done in {duration(self._clock() - self._stage.started)}")
 
     def note(self, message: str) -> None:
         _line(message)
 
-    def _left(self, now: float) -> str | None:
-        advance = self._done - self._began_with
-        if not self._total or advance <= 0:
-            return None
-        left = max(self._total - self._done, 0)
-        return f"{duration(left if self._unit == 's' else (now - self._started) * left / advance)} left"
+    def _say_when_due(self) -> None:
+        now = self._clock()
+        if now - self._said >= self._every:
+            self._said = now
+            self._say(self._stage.left(now))
 
-    def _say(self, time_part: str | None) -> None:
-        parts = [amount(self._done, self._total, self._unit), time_part, figures_text(self._figures)]
-        _line(f"{self._title}: {', '.join(part for part in parts if part)}")
+    def _say(self, time_part: str) -> None:
+        stage = self._stage
+        parts = ", ".join(part for part in (stage.count(), time_part, *stage.details()) if part)
+        _line(f"{stage.title}: {parts}" if parts else stage.title)
 
 
 class RichProgress:
-    """A bar for the present stage, with its latest figures and the time left."""
+    """A bar for the present stage, with its latest figures and the time left, in one line of any terminal."""
 
     def __init__(self) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bars
+        from rich.progress import ProgressColumn, Task
+        from rich.table import Column
+        from rich.text import Text
 
-        self._bars: Bars = Bars(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            TextColumn("{task.fields[amount]} {task.fields[figures]}", markup=False),
-            TimeRemainingColumn(compact=True),
-            console=Console(stderr=True),
-        )
+        console = Console(stderr=True)
+
+        class Line(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                stage: Stage = task.fields["stage"]
+                count, left = stage.count(), stage.left(time.monotonic())
+                title, bar, details = fitted(console.width, printable(stage.title), count + left, stage.details())
+                full = round(bar * min(stage.done / stage.total, 1)) if stage.total else 0
+                drawn = ("━" * full, "bar.complete"), ("─" * (bar - full), "bar.back")
+                return Text.assemble(title, " ", *drawn, *(f" {part}" for part in (count, left, details) if part))
+
+        self._bars: Bars = Bars(Line(Column(no_wrap=True)), console=console)
         self._task: TaskID | None = None
-        self._figures: dict[str, float] = {}
+        self._stage = Stage("", None, "", 0, 0.0)
 
     def begin(self, title: str, total: float | None, unit: str = "steps", done: float = 0) -> None:
-        self._figures, self._total, self._unit = {}, total, unit
+        self._stage = Stage(title, total, unit, done, time.monotonic())
         if self._task is not None:
             self._bars.remove_task(self._task)  # one bar at a time, however many stages there are
         self._bars.start()
-        self._task = self._bars.add_task(
-            printable(title), total=total, completed=int(done), amount=amount(done, total, unit), figures=""
-        )
+        self._task = self._bars.add_task("", total=None, stage=self._stage)
 
     def update(self, done: float, **figures: float) -> None:
-        assert self._task is not None, "update before begin"
-        self._figures |= figures
-        text = amount(done, self._total, self._unit)
-        self._bars.update(self._task, completed=done, amount=text, figures=figures_text(self._figures))
+        self._stage.update(done, figures, time.monotonic())
+
+    def busy(self, what: str) -> None:
+        self._stage.what = what
 
     def end(self) -> None:
-        assert self._task is not None, "end before begin"
-        self._bars.stop_task(self._task)
         self._bars.refresh()
 
     def note(self, message: str) -> None:
@@ -124,13 +160,19 @@ class RichProgress:
         self._bars.stop()
 
 
-def amount(done: float, total: float | None, unit: str) -> str:
-    """`40/100 steps`, or `40 steps` where the total is not known."""
-    return f"{done:.0f}{'' if total is None else f'/{total:.0f}'} {unit}"
+def fitted(width: int, title: str, always: str, details: list[str]) -> tuple[str, int, str]:
+    """What fits into `width` columns beside `always`, the amount and the time left: title, columns of the bar, details.
 
-
-def figures_text(figures: dict[str, float]) -> str:
-    return ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
+    Where there is little room, details go first, the last one first of all; then the end of the title; then the bar is
+    shorter. It is never shorter than _LEAST_BAR.
+    """
+    room = width - len(always) - 5  # a space after each of the five parts
+    title = title if len(title) <= room - _LEAST_BAR else title[: max(room - _LEAST_BAR - 1, 0)] + "…"
+    room -= len(title)
+    while details and len(", ".join(details)) > room - _LEAST_BAR:
+        details = details[:-1]
+    text = ", ".join(details)
+    return title, max(min(room - len(text), _MOST_BAR), _LEAST_BAR), text
 
 
 def duration(seconds: float) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from memcli import __version__
-from memcli.cli._boundary import Boundary, prepare_process
+from memcli.cli._boundary import Boundary, leave, prepare_process
 from memcli.cli._completion import completed
 from memcli.cli._flags import Command
 from memcli.registry import Registry
@@ -69,4 +69,7 @@ def _root(
 def main() -> None:
     """The console script `memcli`."""
     prepare_process()
-    app()
+    try:
+        app()
+    except SystemExit as leaving:
+        leave(leaving.code if isinstance(leaving.code, int) else 0)

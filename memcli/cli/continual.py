@@ -24,7 +24,7 @@ from memcli.cli._output import emit, mean_percent
 from memcli.cli._progress import duration, reporting
 from memcli.errors import UsageError
 from memcli.jobs.figures import Stat
-from memcli.jobs.signals import asked_to_stop
+from memcli.stopping import stoppable
 
 if TYPE_CHECKING:
     from memcli.continual import Figures
@@ -103,7 +103,7 @@ def command(
     if (data is None) == (named is None):
         raise UsageError("the source is given twice or not at all", do="Give --data SOURCE, or split:SOURCE:N")
     found: list[Figures] = []
-    with reporting(quiet=quiet, verbose=verbose) as progress, asked_to_stop(progress) as interrupted:
+    with reporting(quiet=quiet, verbose=verbose) as progress, stoppable(progress):
         source = open_source(data or named or "", download=download, skip_damaged=skip_damaged)
         for note in source.notes:
             progress.note(note)
@@ -121,7 +121,6 @@ def command(
                         folder,
                         seed=run_seed,
                         progress=progress,
-                        interrupted=interrupted,
                     )
                 )
             progress.note(

@@ -25,6 +25,7 @@ from memcli.cli._options import (
 )
 from memcli.cli._output import LABELS_TOLD, emit, nested_lines, percent, size_lines
 from memcli.cli._progress import duration, reporting
+from memcli.machine import process_began
 
 if TYPE_CHECKING:
     from memcli.jobs.distill import DistilledFile, Estimate
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 SIZE = "Size"  # a panel of --help
 _STORAGES = ", ".join(names("memcli.memory.storage:STORAGES"))
 _RECIPES = ", ".join(names("memcli.distillation.recipe:RECIPES"))
+_TOLD = 0.05  # seconds that a part of the time takes at least, to be told
 
 JSON = {
     "memory": "the path of the memory file",
@@ -56,7 +58,7 @@ def command(
         bool, option(OUTPUT, "--resume", help="Continue the run in the folder beside the output.")
     ] = False,
     dry_run: Annotated[
-        bool, option(OUTPUT, "--dry-run", help="Show settings, size, time and memory needed; write nothing.")
+        bool, option(OUTPUT, "--dry-run", help="Measure and show size, time and memory needed; write nothing.")
     ] = False,
     download: Download = False,
     image_size: Annotated[
@@ -125,7 +127,8 @@ def command(
         int | None, option(TRAINING, "--steps", metavar="N", min=1, help="Outer steps; default: the recipe's.")
     ] = None,
     time_budget: Annotated[
-        str | None, option(COMPUTING, "--time-budget", metavar="TIME", help="Stop after this time, such as 90s or 5m.")
+        str | None,
+        option(COMPUTING, "--time-budget", metavar="TIME", help="Be done in this time, such as 90s or 5m."),
     ] = None,
     compile: Annotated[
         bool | None,
@@ -182,12 +185,13 @@ def command(
             "bfloat16": bfloat16,
             "seed": seed,
             "device": device,
+            "began": process_began(),
             "progress": progress,
         }
         if dry_run:
             check_output(output, force)
             plan = estimate(source, **settings)
-            emit(_plan_json(plan), _plan_lines(plan), as_json=json)
+            emit(_plan_json(plan), _plan_lines(plan, verbose), as_json=json)
             return
         try:
             made, given_up = (
@@ -225,17 +229,22 @@ def _lines(made: "DistilledFile", source: str) -> list[tuple[str, str]]:
 
 def _plan_json(plan: "Estimate") -> dict[str, Any]:
     needed = {"seconds": plan.seconds, "seconds_per_step": plan.seconds_per_step, "peak_bytes": plan.peak_bytes}
-    return {**plan.settings, "size": plan.spec.size(), **needed}
+    images = {split: list(counts) for split, counts in plan.summary.images.items()}
+    return {**plan.settings, "size": plan.spec.size(), **needed, "parts": plan.parts, "images": images}
 
 
-def _plan_lines(plan: "Estimate") -> list[tuple[str, str]]:
-    spec, data = plan.spec, plan.spec.data
+def _plan_lines(plan: "Estimate", verbose: bool) -> list[tuple[str, str]]:
+    spec, recipe = plan.spec, plan.settings["recipe"]
+    labels = "" if spec.labels == "fixed" else f", labels {LABELS_TOLD[spec.labels]}"
+    shape = "x".join(map(str, spec.base_shape))
+    parts = sorted(plan.parts.items(), key=lambda part: -part[1])
     return [
-        ("data", f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes"),
-        ("memory", f"{spec.bases} bases of {'x'.join(map(str, spec.base_shape))}, {spec.rows} rows, {spec.storage}"),
-        ("labels", LABELS_TOLD[spec.labels]),
+        *plan.summary.lines(),
+        ("memory", f"{spec.bases} bases of {shape}, {spec.rows} rows, {spec.storage}{labels}"),
         *size_lines(spec.size()),
-        *nested_lines("recipe", plan.settings["recipe"]),
+        ("recipe", f"{recipe['name']}{'' if verbose else '; --verbose prints it'}"),
+        ("peak memory", f"about {plan.peak_bytes / 2**20:,.0f} MiB"),
         ("time", f"about {duration(plan.seconds)}, {plan.seconds_per_step:.2g} s a step"),
-        ("working set", f"about {plan.peak_bytes / 2**20:,.0f} MiB"),
+        ("of which", ", ".join(f"{name} {duration(seconds)}" for name, seconds in parts if seconds >= _TOLD)),
+        *(nested_lines("recipe", recipe) if verbose else ()),
     ]

@@ -9,8 +9,8 @@ from memcli.continual.learn import learn_task, retrain_all
 from memcli.continual.measure import Figures, accuracies, baselines
 from memcli.continual.plan import Plan
 from memcli.continual.tasks import Stream
-from memcli.errors import Interrupted
 from memcli.progress import Progress, Silent
+from memcli.stopping import resumable, whole
 
 
 def run_stream(
@@ -20,13 +20,12 @@ def run_stream(
     *,
     seed: int,
     progress: Progress | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
 ) -> Figures:
     """Learn the tasks of the stream that `folder` does not have yet, and measure the stream.
 
     Each task's training images are read once, while it is the present one. `open_stream` makes the stream again for the
     baselines, which need the images of all tasks, after the memories are done. Where the folder was measured already,
-    its figures are returned. Raises Interrupted between two tasks where `interrupted()` turns true.
+    its figures are returned. Raises Interrupted where Stopped is raised: the tasks before the present one are saved.
     """
     if (known := folder.figures()) is not None:
         return Figures.from_json(known)
@@ -35,18 +34,16 @@ def run_stream(
     for number in range(folder.finished):
         stream.tasks[number].finish()
     for number in range(folder.finished, len(stream.tasks)):
-        if interrupted():
-            raise Interrupted(f"stopped before task {number}", do="Give the same command with `resume` to continue")
-        artifact = learn_task(stream, number, artifacts, plan, seed=seed, progress=progress)
-        artifacts[memory_name(number)] = artifact
-        network_seed = seeds.derive(seed, "network", number)
-        folder.add(
-            stream.tasks[number].name,
-            artifact,
-            retrain_all(stream, artifacts, plan, seed=network_seed, progress=progress),
-        )
-    matrix = _matrix(stream, folder, progress)
-    joint, random = baselines(open_stream(), plan, seed=seeds.derive(seed, "baselines"), progress=progress)
+        with resumable(f"stopped in task {number}"):
+            artifact = learn_task(stream, number, artifacts, plan, seed=seed, progress=progress)
+            artifacts[memory_name(number)] = artifact
+            network_seed = seeds.derive(seed, "network", number)
+            network = retrain_all(stream, artifacts, plan, seed=network_seed, progress=progress)
+            with whole():
+                folder.add(stream.tasks[number].name, artifact, network)
+    with resumable("stopped after the last task"):
+        matrix = _matrix(stream, folder, progress)
+        joint, random = baselines(open_stream(), plan, seed=seeds.derive(seed, "baselines"), progress=progress)
     figures = Figures(matrix, joint, random)
     folder.measured(figures.to_json())
     return figures

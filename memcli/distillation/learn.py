@@ -1,9 +1,8 @@
-"""From a source of real images to what a memory file holds; and what that would take."""
+"""From a source of real images to what a memory file holds."""
 
-import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy
 import torch
@@ -12,17 +11,20 @@ from memcli import seeds
 from memcli.data.sources.base import Source
 from memcli.distillation.loop import Distillation, follow
 from memcli.distillation.recipe import Recipe
-from memcli.distillation.schedule import LEARNING_SHARE, Schedule
+from memcli.distillation.schedule import CHOICE_SHARE, CLOSING, Schedule
 from memcli.distillation.settings import DEFAULTS, RunSettings
 from memcli.distillation.speed import decided
 from memcli.engine import precision
 from memcli.files.manifest import Manifest, provenance
 from memcli.files.memoryfile import Artifact, stored
 from memcli.files.runfolder import RunFolder
-from memcli.machine import peak_memory
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Callback, Progress, Silent
+from memcli.stopping import resumable
 from memcli.training import choose
+from memcli.training.recipe import TrainRecipe
+
+_NOISE = 1.1  # other work on the machine may slow what was measured
 
 
 @dataclass(frozen=True)
@@ -46,67 +48,66 @@ def learn(
     progress: Progress | None = None,
     callback: Callback | None = None,
     run: RunFolder | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
+    began: float | None = None,
 ) -> Distilled:
     """Learn a memory of `source`'s training images.
 
-    It takes `steps` outer steps or about `time_budget` seconds, whichever ends first, shared out among the recipe's
-    stages; with neither, the recipe's steps. The memory that is best on the validation part, cut from train, is kept.
-    With a run folder, the state is saved at every look at the validation part, and a run that the folder holds is
-    continued. `licence` is the data's, as text for the file's provenance.
+    It takes `steps` outer steps, or what is left of `time_budget` seconds since `began`, by time.monotonic (default:
+    now), whichever ends first, shared out among the recipe's stages; with neither, the recipe's steps. As much of the
+    time is kept for the choice of how to retrain as that is measured to need. The memory that is best on the validation
+    part, cut from train, is kept. With a run folder, the state is saved at every look at the validation part, and a run
+    that the folder holds is continued. `licence` is the data's, as text for the file's provenance.
 
     `compile` says whether training steps are compiled; None: where the run is long enough to gain by it and the
     machine can. Compiled steps equal the others to rounding. Raises UsageError where they must be and cannot.
     `bfloat16` says whether their convolutions are done in that type, with a relative error of some per cent in the
     gradient, which is far below its noise; None: where steps are compiled and the processor is quicker by it.
 
-    Raises Interrupted, after saving, where `interrupted()` turns true.
+    Raises Interrupted, after saving, where Stopped is raised.
     """
-    began = time.monotonic()
+    began = time.monotonic() if began is None else began
     progress = progress or Silent()
     settings = decided(settings, spec, recipe, progress)
     time_budget = settings.time_budget
-    work = Distillation(source, spec, recipe, settings, progress, interrupted)
+    work = Distillation(source, spec, recipe, settings, progress)
     if run is not None and (saved := run.latest()) is not None:
         work.restore(saved)
         began -= work.loop.elapsed
-    schedule = Schedule.of(recipe, settings.steps, None if time_budget is None else LEARNING_SHARE * time_budget)
-    diverged = follow(work, schedule, began, progress, run, interrupted, callback)
+    else:
+        work.loop.entered_at = time.monotonic() - began
+    ends, pace = None, choose.Pace(0.0, 0.0)
+    if time_budget is not None:
+        pace = choose.pace(stored(work.loop.best.memory), recipe.retrain, work.validation)
+        ends = max(time_budget - CLOSING, 0.0)
+    schedule = Schedule.of(recipe, settings.steps, None if ends is None else ends - _reserved(pace, recipe, ends))
+    diverged = follow(work, schedule, began, progress, run, callback)
     best = work.loop.best
-    retrain, reached = choose.choose(
-        stored(best.memory),
-        recipe.followed(recipe.retrain, best.lr),
-        work.validation,
-        seeds.derive(settings.seed, "retrain"),
-        progress=progress,
-        ends=None if time_budget is None else began + time_budget,
-        interrupted=interrupted,
-    )
+    with resumable("stopped while choosing how to retrain"):
+        retrain, reached = choose.choose(
+            stored(best.memory),
+            recipe.followed(recipe.retrain, best.lr),
+            work.validation,
+            seeds.derive(settings.seed, "retrain"),
+            progress=progress,
+            ends=None if ends is None else began + ends,
+            test_seconds=pace.test,
+        )
     told = provenance(source.spec.name, source.fingerprint, licence, torch=torch.__version__, numpy=numpy.__version__)
-    computed = precision(settings.device, bool(settings.bfloat16))
-    results = {"validation": {"accuracy": reached, "images": len(work.validation)}}
-    how = {**recipe.to_json(), "steps": work.loop.step}
-    manifest = Manifest(spec, how, settings.seed, retrain, {**told, "precision": computed}, results)
-    artifact = Artifact(stored(best.memory).to(torch.device("cpu")), manifest)
+    artifact = _artifact(work, retrain, reached, told)
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
 
 
-def estimate(source: Source, spec: MemorySpec, recipe: Recipe, settings: RunSettings = DEFAULTS) -> dict[str, float]:
-    """What `learn` would need: `seconds` in all, `seconds_per_step`, `peak_bytes`, measured in two steps a stage.
+def _artifact(work: Distillation, retrain: TrainRecipe, reached: float, told: dict[str, Any]) -> Artifact:
+    """The best memory of `work`, rounded as it is stored, with the recipe and the accuracy of its retraining."""
+    settings = work.settings
+    told = {**told, "precision": precision(settings.device, bool(settings.bfloat16))}
+    results = {"validation": {"accuracy": reached, "images": len(work.validation)}}
+    how = {**work.recipe.to_json(), "steps": work.loop.step}
+    manifest = Manifest(work.spec, how, settings.seed, retrain, told, results)
+    return Artifact(stored(work.loop.best.memory).to(torch.device("cpu")), manifest)
 
-    The steps are those that `learn` would make: compiled and in bfloat16 where it would.
-    """
-    work = Distillation(source, spec, recipe, decided(settings, spec, recipe, Silent()))
-    steps, time_budget, device = settings.steps, settings.time_budget, settings.device
-    total = 0.0
-    for stage in recipe.stages:
-        work.move(0.0)  # the first step also loads and chooses kernels, and is not timed
-        began = time.monotonic()
-        work.move(0.0)
-        total += (time.monotonic() - began) * stage.steps
-        work.enter_next()
-    per_step = total / recipe.steps
-    wanted = recipe.steps if steps is None and time_budget is None else steps
-    seconds = min(per_step * wanted if wanted else math.inf, time_budget or math.inf)
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else peak_memory()
-    return {"seconds": seconds, "seconds_per_step": per_step, "peak_bytes": peak}
+
+def _reserved(pace: choose.Pace, recipe: Recipe, seconds: float) -> float:
+    """What of a time budget is kept for the choice of how to retrain: all of it, where that is no large share."""
+    steps = recipe.retrain.steps
+    return max(_NOISE * pace.seconds(steps), min(pace.whole_choice(steps), CHOICE_SHARE * seconds))

@@ -1,7 +1,6 @@
 """The loop over outer steps: a distillation on its way, through the stages of its recipe."""
 
 import time
-from collections.abc import Callable
 
 import torch
 
@@ -18,6 +17,7 @@ from memcli.files.runfolder import Checkpoint, RunFolder
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
 from memcli.progress import Callback, Progress
+from memcli.stopping import Stopped, whole
 from memcli.training import choose
 
 _OBJECTIVE = "objective."  # before the names of an objective's tensors in a checkpoint
@@ -33,40 +33,54 @@ class Distillation:
         recipe: Recipe,
         settings: RunSettings,
         progress: Progress | None = None,
-        interrupted: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Computes the start: it reports to `progress`, and raises Interrupted where `interrupted()` turns true."""
+        """Computes the start, which reports to `progress`."""
         self.spec, self.recipe, self.settings = spec, recipe, settings
         seed, device = settings.seed, settings.device
         training, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
         shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
         self.validation = validation.subset(shuffled[: recipe.check_images])
         self.real = RealImages(training, spec.data, device)
-        begin = start(recipe.start, spec, training, seed, progress, interrupted).to(device)
+        begin = start(recipe.start, spec, training, seed, progress).to(device)
         self.loop = OuterLoop(begin, recipe.lr, recipe.stages[0].outer)
+        self.step_seconds = self.look_seconds = 0.0  # what the last ones took
         self._take_objective()
 
     def move(self, finished: float) -> None:
-        """One outer step; `finished` is the share of the stage that is over. Raises DivergedError."""
-        loop = self.loop
-        loop.move(
-            self.objective.step(loop.here.memory.rounded(), loop.here.lr, self.real, self.settings.seed, loop.draw),
-            finished,
-        )
+        """One outer step; `finished` is the share of the stage that is over. Raises DivergedError.
+
+        Where Stopped is raised, the state is that before the step or that after it.
+        """
+        loop, objective, began = self.loop, self.objective, time.monotonic()
+        kept = {name: tensor.clone() for name, tensor in objective.tensors().items()}
+        before = loop.step, loop.retreats
+        try:
+            memory = loop.here.memory.rounded()
+            outcome = objective.step(memory, loop.here.lr, self.real, self.settings.seed, loop.draw)
+            with whole():
+                loop.move(outcome, finished)
+        except Stopped:
+            if (loop.step, loop.retreats) == before:
+                objective.restore(kept)
+            raise
+        self.step_seconds = time.monotonic() - began
 
     def look(self) -> float:
         """Measure the memory, keep it if it is the best so far, and return its accuracy."""
-        loop = self.loop
-        found = self._check()
-        loop.consider(found)
-        return found
+        began = time.monotonic()
+        accuracy = self._check()
+        with whole():
+            self.loop.consider(accuracy)
+        self.look_seconds = time.monotonic() - began
+        return accuracy
 
     def enter_next(self) -> bool:
         """Go on to the next stage; False where this was the last."""
         if self.loop.stage + 1 == len(self.recipe.stages):
             return False
-        self.loop.enter(self.recipe.stages[self.loop.stage + 1].outer)
-        self._take_objective()
+        with whole():
+            self.loop.enter(self.recipe.stages[self.loop.stage + 1].outer)
+            self._take_objective()
         return True
 
     def save(self, run: RunFolder) -> None:
@@ -110,54 +124,65 @@ def follow(
     began: float,
     progress: Progress,
     run: RunFolder | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
     callback: Callback | None = None,
 ) -> bool:
     """Move `work` through its stages until the schedule ends; whether it diverged and was given up.
 
-    `began`: when the run did, by time.monotonic. Raises Interrupted, after saving, where `interrupted()` turns true.
+    `began`: when the run did, by time.monotonic. Raises Interrupted, after saving, where Stopped is raised.
     """
-    loop, callback = work.loop, callback or Callback()
-    looked = loop.step if loop.step else -1
+    try:
+        return _followed(work, schedule, began, progress, run, callback or Callback())
+    except Stopped as stopped:
+        work.loop.elapsed = time.monotonic() - began
+        if run is not None:
+            work.save(run)
+        what = f"stopped at step {work.loop.step}"
+        raise Interrupted(what, do="Give the same command with `resume` to continue") from stopped
+
+
+def _followed(
+    work: Distillation, schedule: Schedule, began: float, progress: Progress, run: RunFolder | None, callback: Callback
+) -> bool:
+    loop = work.loop
     _begin(work, schedule, progress)
     while True:
         loop.elapsed = time.monotonic() - began
-        finished = schedule.finished(loop.stage, loop.step, loop.elapsed, loop.entered, loop.entered_at)
-        if looked != loop.step and (loop.step % work.stage.check_every == 0 or finished >= 1):
-            found = work.look()
-            looked = loop.step
-            progress.update(_done(work, schedule), validation=found, best=loop.best_accuracy)
-            callback.on_look(loop.step, found, loop.best_accuracy)
-            told = {"validation": found, "lr": loop.average.lr, "seconds": loop.elapsed}
-            told = {"stage": loop.stage + 1, "loss": loop.loss, **told}
-            callback.on_figures(loop.step, told)
+        finished = schedule.finished(loop, work.step_seconds + work.look_seconds)
+        if loop.looked != loop.step and (loop.step % work.stage.check_every == 0 or finished >= 1):
+            progress.busy("looking at validation images")
+            accuracy = work.look()
+            progress.busy("")
+            progress.update(_done(work, schedule), look=accuracy, best_look=loop.best_accuracy)
+            callback.on_look(loop.step, accuracy, loop.best_accuracy)
+            figures = {"validation": accuracy, "lr": loop.average.lr, "seconds": loop.elapsed}
+            figures = {"stage": loop.stage + 1, "loss": loop.loss, **figures}
+            callback.on_figures(loop.step, figures)
             if run is not None:
-                run.metrics(loop.step, **told)
-                work.save(run)
+                with whole():
+                    run.metrics(loop.step, **figures)
+                    work.save(run)
+            continue  # the look took time
         if finished >= 1 or 0 < work.stage.patience <= loop.stale:
             progress.end()
             if not work.enter_next():
                 return False
             _begin(work, schedule, progress)
             continue
-        if interrupted():
-            if run is not None:
-                work.save(run)
-            raise Interrupted(f"stopped at step {loop.step}", do="Give the same command with `resume` to continue")
         try:
             work.move(finished)
         except DivergedError as error:
             progress.note(str(error))
             progress.end()
             return True
+        progress.busy("")
         progress.update(_done(work, schedule), loss=loop.loss)
         callback.on_step(loop.step, loop.loss)
 
 
 def _begin(work: Distillation, schedule: Schedule, progress: Progress) -> None:
-    title, ends = f"distilling, {work.stage.kind}", schedule.steps or schedule.seconds
-    assert ends is not None, "a schedule has an end"
-    progress.begin(title, ends[-1], "steps" if schedule.steps else "s", _done(work, schedule))
+    title, end = f"distilling, {work.stage.kind}", schedule.steps[-1] if schedule.steps else work.settings.time_budget
+    progress.begin(title, end, "steps" if schedule.steps else "s", _done(work, schedule))
+    progress.busy("compiling" if work.settings.compile else "the first step")
 
 
 def _done(work: Distillation, schedule: Schedule) -> float:

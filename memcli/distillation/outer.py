@@ -51,6 +51,7 @@ class Counters:
     """The numbers of the outer loop's state."""
 
     step: int = 0  # outer steps done
+    looked: int = -1  # the step of the last look at the validation part
     elapsed: float = 0.0  # seconds spent so far, over all processes
     stage: int = 0
     entered: int = 0  # the step that the stage began at
@@ -67,6 +68,7 @@ class Counters:
 
     def take_counters(self, counters: dict[str, Any]) -> None:
         """Continue from what `counters()` returned."""
+        counters = {"looked": counters["step"], **counters}  # the first checkpoints were all made after a look
         for field in fields(Counters):
             value = counters[field.name]
             setattr(self, field.name, field.default if value is None else value)
@@ -116,6 +118,7 @@ class OuterLoop(Counters):
 
     def consider(self, accuracy: float) -> None:
         """Keep the present average as the best point if its `accuracy` is the best so far."""
+        self.looked = self.step
         self.stale += 1
         if accuracy > self.best_accuracy:
             self.best_accuracy, self.stale = accuracy, 0

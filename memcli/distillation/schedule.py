@@ -4,21 +4,21 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Self
 
+from memcli.distillation.outer import Counters
 from memcli.distillation.recipe import Recipe
 
+CHOICE_SHARE = 0.1  # of a time budget, for the choice of how to retrain, at most: one retraining is always made
+CLOSING = 1.0  # seconds that a run needs after that: the preview, the file, the end of the process
 TUNING_SHARE = 0.25  # of a time budget, or of the outer steps, for the choice of a memory's size
-LEARNING_SHARE = 0.9  # of the remaining time, for the stages; the rest is for choosing how networks are retrained
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The ends of the stages, counted from the start of the run; None where that is no limit.
+    """The ends of the stages; None where that is no limit. What a stage leaves goes to those after it."""
 
-    A stage that ends early leaves the rest of its time to the next one.
-    """
-
-    steps: tuple[int, ...] | None
-    seconds: tuple[float, ...] | None
+    steps: tuple[int, ...] | None  # at the end of each stage
+    seconds: float | None  # at the end of the last stage, counted from the start of the run
+    shares: tuple[float, ...]  # of the time, in proportion to one another
 
     @classmethod
     def of(cls, recipe: Recipe, steps: int | None, seconds: float | None) -> Self:
@@ -26,20 +26,22 @@ class Schedule:
         if steps is None and seconds is None:
             steps = recipe.steps
         by_step = accumulate(stage.steps / recipe.steps for stage in recipe.stages)
-        shares = sum(stage.share for stage in recipe.stages)
-        by_time = accumulate(stage.share / shares for stage in recipe.stages)
-        return cls(
-            None if steps is None else tuple(round(steps * end) for end in by_step),
-            None if seconds is None else tuple(seconds * end for end in by_time),
-        )
+        ends = None if steps is None else tuple(round(steps * end) for end in by_step)
+        return cls(ends, seconds, tuple(stage.share for stage in recipe.stages))
 
-    def finished(self, stage: int, step: int, elapsed: float, entered: int, entered_at: float) -> float:
-        """The share of a stage that is over, 1 or more at its end; it began at step `entered`, second `entered_at`."""
+    def finished(self, at: Counters, ahead: float = 0.0) -> float:
+        """The share of the present stage that is over, 1 or more at its end.
+
+        `ahead`: the seconds of another step and look, which must still fit into the last stage.
+        """
         share = 0.0
         if self.steps is not None:
-            share = _share(step - entered, self.steps[stage] - entered)
+            share = _share(at.step - at.entered, self.steps[at.stage] - at.entered)
         if self.seconds is not None:
-            share = max(share, _share(elapsed - entered_at, self.seconds[stage] - entered_at))
+            left = self.shares[at.stage :]
+            length = (self.seconds - at.entered_at) * left[0] / sum(left)
+            done = at.elapsed - at.entered_at + (ahead if len(left) == 1 else 0.0)
+            share = max(share, _share(done, length))
         return share
 
 

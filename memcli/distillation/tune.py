@@ -62,7 +62,6 @@ def tune(
     progress: Progress | None = None,
     known: Mapping[Place, Tried] | None = None,
     record: Callable[[Place, Tried], None] | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
 ) -> tuple[Tried, ...]:
     """Successive halving over `specs`: the trials, best first.
 
@@ -72,8 +71,8 @@ def tune(
     the trial's length: see `learn` for `compile` and `bfloat16`.
 
     `record` is given every trial when it ends, with its round and candidate; trials that are `known`, from an
-    earlier process, are not made again. Raises UsageError where there is no candidate, Interrupted where
-    `interrupted()` turns true.
+    earlier process, are not made again. Where not all candidates can be tried in half of the time, fewer are, evenly
+    spread. Raises UsageError where there is no candidate, Interrupted where Stopped is raised.
     """
     if not specs:
         raise UsageError("no memory fits the budget", do="Give a larger `ipc` or `budget`")
@@ -81,30 +80,42 @@ def tune(
     if steps is None and time_budget is None:
         steps = max(1, round(TUNING_SHARE * recipe.steps))
     progress = progress or Silent()
-    rounds, left, tried = max(1, (len(specs) - 1).bit_length()), list(specs), dict[MemorySpec, Tried]()
-    progress.begin("tuning", float(rounds), "rounds")
+    progress.begin("tuning", None, "trials")
+    began, left, tried, trials = time.monotonic(), list(specs), dict[MemorySpec, Tried](), 0
+    if time_budget is not None:
+        _trial(source, left[0], recipe, replace(settings, time_budget=0.0))  # how long the shortest takes
+        left = _spread(left, time_budget / (4 * (time.monotonic() - began)))
+    rounds = max(1, (len(left) - 1).bit_length())
     for number in range(rounds):
         each_steps = None if steps is None else max(1, steps // (rounds * len(left)))
-        each_seconds = None if time_budget is None else time_budget / (rounds * len(left))
-        for spec in left:
-            place = (number, spec)
-            if known and place in known:
-                tried[spec] = known[place]
+        for place, spec in enumerate(left):
+            trial = (number, spec)
+            if known and trial in known:
+                tried[spec] = known[trial]
                 continue
-            each = replace(settings, steps=each_steps, time_budget=each_seconds)
-            tried[spec] = _trial(source, spec, recipe, each, interrupted)
+            each_seconds = None
+            if time_budget is not None:
+                spent = time.monotonic() - began
+                each_seconds = max(time_budget * (number + 1) / rounds - spent, 0.0) / (len(left) - place)
+            tried[spec] = _trial(source, spec, recipe, replace(settings, steps=each_steps, time_budget=each_seconds))
             if record is not None:
-                record(place, tried[spec])
+                record(trial, tried[spec])
+            trials += 1
+            progress.update(trials, look=tried[spec].accuracy, best_look=max(one.accuracy for one in tried.values()))
         left = sorted(left, key=lambda spec: -tried[spec].accuracy)[: (len(left) + 1) // 2]
-        progress.update(number + 1, best=tried[left[0]].accuracy)
     progress.end()
     return tuple(sorted(tried.values(), key=lambda trial: (trial.spec not in left, -trial.steps, -trial.accuracy)))
 
 
-def _trial(
-    source: Source, spec: MemorySpec, recipe: Recipe, settings: RunSettings, interrupted: Callable[[], bool]
-) -> Tried:
+def _spread(specs: list[MemorySpec], most: float) -> list[MemorySpec]:
+    """`most` of `specs`, and at least 2, evenly spread."""
+    count = min(len(specs), max(2, int(most)))
+    return [specs[round(place * (len(specs) - 1) / max(count - 1, 1))] for place in range(count)]
+
+
+def _trial(source: Source, spec: MemorySpec, recipe: Recipe, settings: RunSettings) -> Tried:
     began = time.monotonic()
     work = Distillation(source, spec, recipe, decided(settings, spec, recipe, Silent()))
-    follow(work, Schedule.of(recipe, settings.steps, settings.time_budget), began, Silent(), interrupted=interrupted)
+    work.loop.entered_at = time.monotonic() - began
+    follow(work, Schedule.of(recipe, settings.steps, settings.time_budget), began, Silent())
     return Tried(spec, work.loop.step, work.loop.best_accuracy)

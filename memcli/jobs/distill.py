@@ -1,12 +1,15 @@
 """What `memcli distill` does, from a source to a memory file: sizing, tuning, the run folder, the preview."""
 
-from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from memcli.data.sources import Source
+from memcli.data.summary import Summary
 from memcli.distillation import learn
+from memcli.distillation.estimate import estimate as measured
+from memcli.distillation.estimate import require_memory
 from memcli.distillation.tune import Tried, candidates, tune
 from memcli.errors import DivergedError, Interrupted, MemoryFileError, UsageError
 from memcli.files import atomic, memoryfile, runfolder
@@ -14,10 +17,10 @@ from memcli.files.memoryfile import Artifact
 from memcli.files.runfolder import RunFolder
 from memcli.jobs.plan import Plan, grouped, prepared
 from memcli.jobs.preview import preview
-from memcli.jobs.signals import asked_to_stop
 from memcli.jobs.tracking import followed
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Callback
+from memcli.stopping import Stopped, resumable, stoppable, whole
 from memcli.text import printable
 from memcli.trackers import TRACKERS
 
@@ -28,9 +31,11 @@ class Estimate:
 
     settings: dict[str, Any]  # recipe, memory, seed and data, as plain JSON
     spec: MemorySpec
-    seconds: float  # of the outer loop
+    seconds: float  # of the whole command
     seconds_per_step: float
     peak_bytes: int  # of memory: the GPU's where one is used
+    parts: dict[str, float]  # seconds of each part of the command
+    summary: Summary  # of the source
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,11 @@ def estimate(source: Source | str | Path, **settings: Any) -> Estimate:
     Raises as `distill` does.
     """
     plan = prepared(source, **grouped(settings))
-    needed = learn.estimate(plan.source, plan.spec, plan.recipe, plan.learning)
-    peak = int(needed["peak_bytes"])
-    return Estimate(plan.resolved(), plan.spec, needed["seconds"], needed["seconds_per_step"], peak)
+    needs = measured(
+        plan.source, plan.spec, plan.recipe, plan.run, tune=plan.tune, began=plan.began, progress=plan.progress
+    )
+    cost = needs.seconds, needs.seconds_per_step, needs.peak_bytes, needs.parts
+    return Estimate(plan.resolved(), plan.spec, *cost, plan.summary)
 
 
 def distill(
@@ -111,16 +118,20 @@ def distill(
     told |= {"tune": True} if plan.tune else {}
     with (
         runfolder.opened(output, told, resume=resume, force=force) as run,
-        asked_to_stop(plan.progress) as interrupted,
+        stoppable(plan.progress),
         followed(track, run, output.stem, told, callback, plan.progress) as both,
     ):
+        for name, value in plan.summary.lines():
+            plan.progress.note(f"{name}: {value}")
         for name in run.damaged:
             plan.progress.note(f"{name} was damaged and is left out; an older checkpoint is continued")
-        trials, found = _learned(plan, run, licence, both, interrupted)
-        sha256 = memoryfile.write(output, found.artifact, force=force)
-        real = plan.source.split("train")
-        preview(found.artifact, run.path / "preview.png", real=real, force=True)
-        run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
+        require_memory(plan.spec, plan.recipe, plan.run.device)
+        trials, found = _learned(plan, run, licence, both)
+        with suppress(Stopped), whole():  # what is left to do is quick, and then there is nothing to stop
+            sha256 = memoryfile.write(output, found.artifact, force=force)
+            real = plan.source.split("train")
+            preview(found.artifact, run.path / "preview.png", real=real, force=True)
+            run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
         made = replace(found.artifact, sha256=sha256)
         result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged, trials)
         both.on_end(result)
@@ -129,7 +140,7 @@ def distill(
     return result
 
 
-def _tuned(plan: Plan, run: RunFolder, interrupted: Callable[[], bool]) -> tuple[Tried, ...]:
+def _tuned(plan: Plan, run: RunFolder) -> tuple[Tried, ...]:
     """The trials that choose the size, the best first; those that the run folder holds are not made again."""
     told, data = run.trials(), plan.source.spec
     known = {}
@@ -154,7 +165,6 @@ def _tuned(plan: Plan, run: RunFolder, interrupted: Callable[[], bool]) -> tuple
         progress=plan.progress,
         known=known,
         record=record,
-        interrupted=interrupted,
     )
     for one in reversed(trials):
         shape = f"{one.spec.bases} bases at scale {one.spec.scale}, {one.spec.rows} rows"
@@ -163,23 +173,24 @@ def _tuned(plan: Plan, run: RunFolder, interrupted: Callable[[], bool]) -> tuple
 
 
 def _learned(
-    plan: Plan, run: RunFolder, licence: str | None, callback: Callback, interrupted: Callable[[], bool]
+    plan: Plan, run: RunFolder, licence: str | None, callback: Callback
 ) -> tuple[tuple[Tried, ...], learn.Distilled]:
     """Tuning, if it is asked for, and the distillation; its end is told in the run folder where it is no good one."""
     run.status("running")
     try:
-        trials = _tuned(plan, run, interrupted) if plan.tune else ()
-        found = learn.learn(
-            plan.source,
-            trials[0].spec if trials else plan.spec,
-            plan.recipe,
-            plan.learning,
-            licence=licence,
-            progress=plan.progress,
-            callback=callback,
-            run=run,
-            interrupted=interrupted,
-        )
+        with resumable("stopped before the first step"):
+            trials = _tuned(plan, run) if plan.tune else ()
+            found = learn.learn(
+                plan.source,
+                trials[0].spec if trials else plan.spec,
+                plan.recipe,
+                plan.run,
+                licence=licence,
+                progress=plan.progress,
+                callback=callback,
+                run=run,
+                began=plan.began,
+            )
     except Interrupted as error:
         run.status("interrupted", reason=error.what, exit_code=error.exit_code)
         raise

@@ -25,11 +25,11 @@ from memcli.jobs.device import resolve
 from memcli.jobs.figures import Mistake, Report, Trial
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.jobs.protocols import PROTOCOLS
-from memcli.jobs.signals import asked_to_stop
 from memcli.memory.memory import Memory
 from memcli.networks import build
 from memcli.progress import Progress, Silent
 from memcli.seeds import derive
+from memcli.stopping import Stopped, stoppable
 from memcli.text import printable
 from memcli.training.loop import Batch, predictions, recalled_batches, train
 from memcli.training.recipe import TrainRecipe
@@ -132,19 +132,20 @@ def measure(
     counts = torch.bincount(source_aligned.split("test").labels, minlength=len(data.classes)).tolist()
     report, total = Report((), data.classes, tuple(counts), complete=False), len(kinds) * len(names) * runs
     work = _Trainings(memory, source_aligned, device, progress, full_epochs)
-    with asked_to_stop(progress) as interrupted:
-        for kind, name, run in product(kinds, names, range(runs)):
-            if interrupted():
-                raise Interrupted(
-                    f"stopped after {len(report.trials)} of {total} trainings",
-                    do="Give the same command again, or fewer `runs` for less time",
-                )
-            title = f"{name}, {kind}, run {run + 1} of {runs}"
-            trial = work.trial(name, kind, recipes[name], derive(seed, "evaluation run", run), title)
-            progress.note(f"{title}: {100 * trial.accuracy:.2f} % of the test images")
-            report = replace(report, trials=(*report.trials, trial))
-            if follow is not None:
-                follow(report)
+    try:
+        with stoppable(progress):
+            for kind, name, run in product(kinds, names, range(runs)):
+                title = f"{name}, {kind}, run {run + 1} of {runs}"
+                trial = work.trial(name, kind, recipes[name], derive(seed, "evaluation run", run), title)
+                progress.note(f"{title}: {100 * trial.accuracy:.2f} % of the test images")
+                report = replace(report, trials=(*report.trials, trial))
+                if follow is not None:
+                    follow(report)
+    except Stopped as stopped:
+        raise Interrupted(
+            f"stopped after {len(report.trials)} of {total} trainings",
+            do="Give the same command again, or fewer `runs` for less time",
+        ) from stopped
     return replace(report, complete=True)
 
 

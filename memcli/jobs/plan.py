@@ -1,5 +1,6 @@
 """A distillation as it is asked for: the size of the memory, and all settings resolved."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -10,6 +11,7 @@ import torch
 
 from memcli.data.sources import Source, open_source, with_whitening
 from memcli.data.spec import DataSpec
+from memcli.data.summary import Summary, summary
 from memcli.distillation.recipe import Recipe, load_recipe
 from memcli.distillation.schedule import TUNING_SHARE
 from memcli.distillation.settings import RunSettings
@@ -67,10 +69,12 @@ class Plan:
     """A distillation that is ready to begin: all that was asked for, resolved."""
 
     source: Source
+    summary: Summary  # of the source
     size: Size
     recipe: Recipe
     spec: MemorySpec  # before tuning
     run: RunSettings
+    began: float  # when the command did, by time.monotonic: the time budget is counted from there
     tune: bool
     progress: Progress
 
@@ -78,14 +82,6 @@ class Plan:
         """The settings as plain JSON."""
         data = self.source.spec.to_json()
         return {"recipe": self.recipe.to_json(), "memory": self.spec.to_json(), "seed": self.run.seed, "data": data}
-
-    @property
-    def learning(self) -> RunSettings:
-        """What is left of the time after tuning."""
-        seconds = self.run.time_budget
-        if seconds is None or not self.tune:
-            return self.run
-        return replace(self.run, time_budget=seconds * (1 - TUNING_SHARE))
 
     @property
     def tuning(self) -> RunSettings:
@@ -115,26 +111,29 @@ def prepared(
     image_size: int | str | tuple[int, int] | None = None,
     fit: str = "crop",
     skip_damaged: int = 0,
+    began: float | None = None,
     progress: Progress | None = None,
 ) -> Plan:
-    """Resolve what was asked for, and open the source. See `distill` for the arguments."""
-    progress = progress or Silent()
+    """Resolve what was asked for, and open and read the source. See `distill` for the arguments."""
+    progress, began = progress or Silent(), time.monotonic() if began is None else began
     plan = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
     place = resolve(device) if isinstance(device, str) else device
     limit = seconds(time_budget) if isinstance(time_budget, str) else time_budget
+    progress.begin("reading", None, "")
     opened = source
     if not isinstance(opened, Source):
         reading = {"download": download, "image_size": image_size, "fit": fit, "skip_damaged": skip_damaged}
         opened = open_source(str(opened), **reading)  # type: ignore[arg-type]
     for note in opened.notes:
         progress.note(note)
+    held = summary(opened, seed, plan.holdout)
     if zca:
         opened = with_whitening(opened)
     if tune:
         size.require_free()
     spec = size.spec(opened.spec, plan)
     run = RunSettings(seed, place, steps, limit, compile, bfloat16)
-    return Plan(opened, size, plan, spec, run, tune, progress)
+    return Plan(opened, held, size, plan, spec, run, began, tune, progress)
 
 
 def grouped(settings: dict[str, Any]) -> dict[str, Any]:

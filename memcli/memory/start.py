@@ -10,7 +10,7 @@ from torch.nn.functional import avg_pool2d
 
 from memcli import seeds
 from memcli.data.images import LabelledImages
-from memcli.errors import Interrupted, UsageError
+from memcli.errors import UsageError
 from memcli.memory.directions import leading
 from memcli.memory.memory import Memory, membership
 from memcli.memory.spec import MemorySpec
@@ -26,12 +26,11 @@ def start(
     images: LabelledImages,
     seed: int,
     progress: Progress | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
 ) -> Memory:
     """The memory to start from: `kind` is one of memcli.distillation.recipe.STARTS."""
     if kind == "noise":
         return from_noise(spec, seed)
-    return from_data(spec, images, seed, progress=progress, interrupted=interrupted)
+    return from_data(spec, images, seed, progress=progress)
 
 
 def from_noise(spec: MemorySpec, seed: int) -> Memory:
@@ -56,7 +55,6 @@ def from_data(
     directions: Tensor | None = None,
     *,
     progress: Progress | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
 ) -> Memory:
     """Bases: the leading singular vectors of down-scaled real images. Addresses: those images' coefficients.
 
@@ -64,18 +62,13 @@ def from_data(
     with fewer than R images repeats them. Bases have pixels of root mean square 1. Labels to learn start one-hot.
     With `directions`, (m, C·H·W), bases are the leading singular vectors of those instead.
 
-    Images are normalised some at a time, and at most 512 MiB of them are held as numbers. Raises Interrupted, between
-    two pieces of work, where `interrupted()` turns true.
+    Images are normalised some at a time, and at most 512 MiB of them are held as numbers.
     """
     progress = progress or Silent()
     pieces = 0
 
     def between() -> None:
         nonlocal pieces
-        if interrupted():
-            raise Interrupted(
-                "stopped while the start was computed", do="Give the same command with `resume` to begin again"
-            )
         pieces += 1
         progress.update(pieces)
 

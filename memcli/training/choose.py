@@ -2,10 +2,12 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+
+import torch
 
 from memcli.data.images import LabelledImages
-from memcli.errors import DivergedError, Interrupted
+from memcli.errors import DivergedError
 from memcli.memory.memory import Memory
 from memcli.networks import build
 from memcli.progress import Progress, Silent
@@ -18,14 +20,49 @@ def _augmented(recipe: TrainRecipe, operation: str) -> TrainRecipe:
 
 
 # The changes that are tried, in this order, each on the best recipe so far (docs/log/ has what each was worth).
-_CHANGES: tuple[Callable[[TrainRecipe], TrainRecipe], ...] = (
-    lambda best: _augmented(best, "rotate"),
-    lambda best: replace(best, steps=2 * best.steps),
-    lambda best: _augmented(best, "flip"),
-    lambda best: replace(best, mixture=0.0 if best.mixture else 0.5),
-    lambda best: replace(best, lr=3 * best.lr, decay=1.0),
-    lambda best: replace(best, steps=2 * best.steps),
+_CHANGES: tuple[tuple[str, Callable[[TrainRecipe], TrainRecipe]], ...] = (
+    ("rotations", lambda best: _augmented(best, "rotate")),
+    ("more steps", lambda best: replace(best, steps=2 * best.steps)),
+    ("flips", lambda best: _augmented(best, "flip")),
+    ("mixtures, or none", lambda best: replace(best, mixture=0.0 if best.mixture else 0.5)),
+    ("a higher rate that decays", lambda best: replace(best, lr=3 * best.lr, decay=1.0)),
+    ("more steps", lambda best: replace(best, steps=2 * best.steps)),
 )
+_TRIED = 1 + len(_CHANGES)  # the recipe itself and each change
+_STEPS_TRIED = 12  # steps of all of them for one step of the first: from 9, where more are no help, to 14
+_PROBED, _TESTED = 3, 250  # steps, and validation images, that a pace is measured on
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How long networks take, in seconds: a step of training, and the test on the validation part."""
+
+    step: float
+    test: float
+
+    def seconds(self, steps: int) -> float:
+        """Of one training of so many steps with its test."""
+        return self.step * steps + self.test
+
+    def whole_choice(self, steps: int) -> float:
+        """About what `choose` takes from a recipe of so many steps, where time does not end it."""
+        return self.step * _STEPS_TRIED * steps + _TRIED * self.test
+
+
+def pace(memory: Memory, recipe: TrainRecipe, validation: LabelledImages) -> Pace:
+    """The pace of `recipe`, measured in a few steps and on some images."""
+    network = build(recipe.network, memory.spec.data, seed=0).to(memory.bases.device)
+    batches, some = (
+        recalled_batches(memory, recipe.batch, 0),
+        validation.subset(torch.arange(len(validation))[:_TESTED]),
+    )
+    train(network, replace(recipe, steps=1), batches)  # the first step also loads and chooses kernels
+    times = [time.monotonic()]
+    train(network, replace(recipe, steps=_PROBED), batches)
+    times.append(time.monotonic())
+    accuracy(network, some, memory.spec.data)
+    times.append(time.monotonic())
+    return Pace((times[1] - times[0]) / _PROBED, (times[2] - times[1]) * len(validation) / len(some))
 
 
 def choose(
@@ -36,31 +73,30 @@ def choose(
     *,
     progress: Progress | None = None,
     ends: float | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
+    test_seconds: float = 0.0,
 ) -> tuple[TrainRecipe, float]:
     """The recipe that is best on validation, found from `recipe` by one change after another; and its accuracy.
 
     Changes that do not help are taken back: small rotations, more steps, flips, which turn some digits into others,
     mixture queries or none, and a higher rate that decays. `recipe` itself is always tried; a change only where the
-    clock (time.monotonic) would not pass `ends`. Raises Interrupted between two where `interrupted()` turns true.
+    clock (time.monotonic) would not pass `ends`, of which the test on the validation part takes `test_seconds`.
     """
     progress = progress or Silent()
-    progress.begin("choosing how to retrain", 1 + len(_CHANGES), "recipes")
+    progress.begin("choosing how to retrain", _TRIED, "recipes")
     best, reached, per_step = recipe, -1.0, 0.0
-    for number, change in enumerate((lambda first: first, *_CHANGES)):
-        if interrupted():
-            raise Interrupted(
-                "stopped while choosing how to retrain", do="Give the same command with `resume` to continue"
-            )
+    for number, (what, change) in enumerate((("as the recipe says", lambda first: first), *_CHANGES)):
         candidate = change(best)
         began = time.monotonic()
-        if number and (candidate == best or (ends is not None and began + per_step * candidate.steps > ends)):
+        late = ends is not None and began + per_step * candidate.steps + test_seconds > ends
+        if number and (candidate == best or late):
             continue
+        progress.busy(f"trying {what}" if number else what)
         measured = retrained_accuracy(memory, candidate, validation, seed)
-        per_step = (time.monotonic() - began) / candidate.steps
+        per_step = max(time.monotonic() - began - test_seconds, 0.0) / candidate.steps
         if measured > reached:
             best, reached = candidate, measured
-        progress.update(number + 1, validation=measured, best=reached)
+        progress.update(number + 1, retrained=measured, best_retrained=reached)
+    progress.busy("")
     progress.end()
     return best, reached
 

@@ -163,9 +163,13 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(start: Callable, tmp_path: 
     assert found["size"]["floats"] > 0
     assert found["seconds"] > 0
     assert found["peak_bytes"] > 0
+    assert found["seconds"] == pytest.approx(sum(found["parts"].values()))
+    assert found["images"] == {"train": [18, 18, 18], "validation": [2, 2, 2], "test": [10, 10, 10]}
     shown = start("--dry-run").stdout
-    assert "recipe.stages.1.outer.lr" in shown
-    assert "s a step" in shown
+    assert shown.count("\n") == 10
+    for part in ("classes", "images", "size", "peak memory", "s a step", "of which     reading"):
+        assert part in shown
+    assert "recipe.stages.1.outer.lr" in start("--dry-run", "--verbose").stdout
     assert not (tmp_path / "f.safetensors").exists()
     assert not (tmp_path / "f.run").exists()
 
@@ -251,7 +255,7 @@ def test_a_signal_saves_the_run_and_resume_ends_with_the_same_bytes(
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MEMCLI_")}
     with subprocess.Popen(command, cwd=tmp_path, env=clean, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        while "validation" not in process.stderr.readline():  # the loop has begun
+        while "best look" not in process.stderr.readline():  # the loop has begun
             assert process.poll() is None
         process.send_signal(number)
         errors = process.stderr.read()

@@ -6,7 +6,7 @@ import sys
 import pytest
 import rich.progress  # noqa: F401  here, since its import moves the generator of `random`, which the tests watch
 
-from memcli.cli._progress import PlainProgress, RichProgress, duration, reporting
+from memcli.cli._progress import PlainProgress, RichProgress, duration, fitted, reporting
 from memcli.progress import Progress, Silent
 
 
@@ -66,6 +66,62 @@ def test_plain_lines_without_a_total(capsys: pytest.CaptureFixture[str]) -> None
     ]
 
 
+def test_what_a_stage_waits_for_is_told_and_what_is_not_counted_gets_one_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = Clock()
+    progress = PlainProgress(5.0, clock)
+    progress.begin("reading", None, "")
+    progress.begin("distilling", 10)
+    progress.update(1)
+    clock.now += 20.0
+    progress.busy("looking")
+    progress.busy("")
+    progress.update(2, best_look=0.5)
+    progress.end()
+    assert capsys.readouterr().err.splitlines() == [
+        "memcli: reading",
+        "memcli: distilling: 1/10 steps, 3 min 00 s left, looking",
+        "memcli: distilling: 2/10 steps, done in 20.0 s, best look 0.5",
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_bar_keeps_the_time_left_and_the_budget_at_every_width(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.delenv("CI", raising=False)
+    with reporting(quiet=False, verbose=False) as progress:
+        progress.begin("distilling, unrolled", 300, "s", 20)
+        progress.update(120, loss=0.123, look=0.71234, best_look=0.72345)
+        progress.end()
+    last = terminal.getvalue().replace("\x1b[?25h", "").rstrip().rpartition("\x1b[2K")[2]
+    assert len(last) <= width
+    assert "120/300 s" in last
+    assert "3 min 00 s left" in last or "2 min 59 s left" in last
+    assert "━━━───" in last
+    assert last.startswith("distilling, unrolled" if width > 60 else "distilling")
+    assert ("best look 0.72" in last) == (width == 120)
+
+
+@pytest.mark.parametrize(
+    ("width", "expected"),
+    [
+        (80, ("title", 40, "a, b")),
+        (43, ("title", 9, "a, b")),
+        (40, ("title", 9, "a")),
+        (38, ("title", 8, "")),
+        (36, ("ti…", 8, "")),
+        (10, ("…", 8, "")),
+    ],
+)
+def test_details_go_first_then_the_title(width: int, expected: tuple[str, int, str]) -> None:
+    assert fitted(width, "title", "x" * 20, ["a", "b"]) == expected
+
+
 def use(progress: Progress) -> None:
     progress.begin("[red]training", 10)
     progress.update(5, loss=0.25, validation=0.5)
@@ -88,7 +144,8 @@ def test_a_terminal_gets_bars(monkeypatch: pytest.MonkeyPatch) -> None:
         use(progress)
     shown = terminal.getvalue()
     assert "[red]training" in shown
-    assert "5/10 steps loss 0.25, validation 0.5" in shown
+    assert "5/10 steps" in shown
+    assert "left loss 0.25, validation 0.5" in shown
     assert "7 images" in shown
     assert "memcli: [bold]a note\\x1b[31m" in shown
 

@@ -12,7 +12,17 @@ from memcli.continual.tasks import Stream
 from memcli.errors import ExistsError, Interrupted, MemoryFileError, UsageError
 from memcli.files import memoryfile
 from memcli.jobs.retrain import train_on_memories
+from memcli.progress import Silent
 from memcli.seeds import derive
+from memcli.stopping import Stopped
+
+
+class StoppedInTheSecondTask(Silent):
+    """Stops a stream as a signal does."""
+
+    def begin(self, title: str, *_: object, **__: object) -> None:
+        if "on 2 of 3 memories" in title:
+            raise Stopped
 
 
 def folder_at(path: Path, stream: Stream, plan: Plan, *, resume: bool = False, force: bool = False) -> Folder:
@@ -30,10 +40,9 @@ def test_a_stream_is_learned_and_an_interrupted_one_goes_on_to_the_same_end(
     assert figures.matrix[0][1:] == (None, None)
     assert floats(whole) <= open_small().floats
 
-    asked = iter((False, True))
     parted = folder_at(tmp_path / "parted", open_small(), plan)
-    with pytest.raises(Interrupted, match="before task 1"):
-        run_stream(open_small, plan, parted, seed=0, interrupted=lambda: next(asked))
+    with pytest.raises(Interrupted, match=r"stopped in task 1\. Give the same command with `resume`"):
+        run_stream(open_small, plan, parted, seed=0, progress=StoppedInTheSecondTask())
     parted = folder_at(tmp_path / "parted", open_small(), plan, resume=True)
     assert parted.finished == 1
     assert run_stream(open_small, plan, parted, seed=0) == figures

@@ -9,14 +9,15 @@ import pytest
 import torch
 
 from memcli.data.sources import holdout, open_source
-from memcli.distillation.learn import Distilled, estimate, learn
+from memcli.distillation.estimate import estimate
+from memcli.distillation.learn import Distilled, learn
 from memcli.distillation.loop import Distillation
 from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Outer, load_recipe
 from memcli.distillation.settings import RunSettings
 from memcli.distillation.speed import _compiles
 from memcli.engine import why_not_compiled
-from memcli.errors import Interrupted
+from memcli.errors import Interrupted, LimitError
 from memcli.files import memoryfile, runfolder
 from memcli.jobs.evaluate import measure
 from memcli.memory.memory import Memory
@@ -25,6 +26,7 @@ from memcli.memory.start import start
 from memcli.objectives import Outcome, UnrolledObjective
 from memcli.objectives.unrolled import Unrolled
 from memcli.progress import Callback, Silent
+from memcli.stopping import Stopped
 from memcli.training import choose
 
 SOURCE = open_source("fake:n=90,test=30,classes=3,shape=1x8x8")
@@ -44,6 +46,18 @@ RECIPE = load_recipe("quick").changed(
         "retrain": {"network": MLP, "steps": 10, "batch": 6},
     }
 )
+
+
+class StopAfter(Callback):
+    """Stops a run after an outer step, as a signal does."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def on_step(self, step: int, loss: float) -> None:
+        del loss
+        if step == self._step:
+            raise Stopped
 
 
 def same(one: Distilled, other: Distilled) -> bool:
@@ -105,25 +119,14 @@ def test_a_seed_gives_one_file(tmp_path: Path) -> None:
     assert a != c
 
 
-class StopsAfter(Callback):
-    """Asks a run to stop when it has done `steps` steps."""
-
-    def __init__(self, steps: int) -> None:
-        self.steps, self.now = steps, False
-
-    def on_step(self, step: int, _: float) -> None:
-        self.now = step >= self.steps
-
-
 def test_an_interrupted_run_is_continued_to_the_same_bits(tmp_path: Path) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
     whole = learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0))
-    stop = StopsAfter(3)
     with (
         runfolder.opened(output, settings) as run,
         pytest.raises(Interrupted, match=r"stopped at step 3\. Give the same command with `resume`"),
     ):
-        learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0), run=run, callback=stop, interrupted=lambda: stop.now)
+        learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0), run=run, callback=StopAfter(3))
     with runfolder.opened(output, settings, resume=True) as run:
         continued = learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0), run=run)
         lines = (run.path / "metrics.jsonl").read_text().splitlines()
@@ -149,9 +152,8 @@ STAGES = RECIPE.changed(
 def test_stages_follow_one_another_and_are_continued_to_the_same_bits(tmp_path: Path, stopped: int) -> None:
     output, settings = tmp_path / "f.safetensors", {"seed": 0}
     whole = learn(SOURCE, SPEC, STAGES, RunSettings(seed=0))
-    stop = StopsAfter(stopped)
     with runfolder.opened(output, settings) as run, pytest.raises(Interrupted, match=f"stopped at step {stopped}"):
-        learn(SOURCE, SPEC, STAGES, RunSettings(seed=0), run=run, callback=stop, interrupted=lambda: stop.now)
+        learn(SOURCE, SPEC, STAGES, RunSettings(seed=0), run=run, callback=StopAfter(stopped))
     with runfolder.opened(output, settings, resume=True) as run:
         continued = learn(SOURCE, SPEC, STAGES, RunSettings(seed=0), run=run)
         lines = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
@@ -267,9 +269,8 @@ def test_quantised_runs_with_learned_labels_are_continued_to_the_same_bits(
 ) -> None:
     spec, output = replace(SPEC, storage=storage, labels=labels), tmp_path / "f.safetensors"
     whole = learn(SOURCE, spec, RECIPE)
-    stop = StopsAfter(3)
     with runfolder.opened(output, {}) as run, pytest.raises(Interrupted):
-        learn(SOURCE, spec, RECIPE, run=run, callback=stop, interrupted=lambda: stop.now)
+        learn(SOURCE, spec, RECIPE, run=run, callback=StopAfter(3))
     with runfolder.opened(output, {}, resume=True) as run:
         continued = learn(SOURCE, spec, RECIPE, run=run)
     assert same(whole, continued)
@@ -277,10 +278,73 @@ def test_quantised_runs_with_learned_labels_are_continued_to_the_same_bits(
 
 
 def test_the_estimate_is_of_the_run_that_would_follow() -> None:
-    found = estimate(SOURCE, SPEC, RECIPE, RunSettings(steps=10))
-    assert found["seconds"] == pytest.approx(10 * found["seconds_per_step"])
-    assert found["peak_bytes"] > 50e6
-    assert estimate(SOURCE, SPEC, RECIPE, RunSettings(time_budget=1e-9))["seconds"] == 1e-9
+    needs = estimate(SOURCE, SPEC, RECIPE, RunSettings(steps=10))
+    assert needs.parts["learning"] == pytest.approx(10 * needs.seconds_per_step)
+    assert needs.seconds == pytest.approx(sum(needs.parts.values()))
+    assert needs.peak_bytes > 50e6
+    assert "tuning" in estimate(SOURCE, SPEC, RECIPE, RunSettings(steps=10), tune=True).parts
+
+
+def test_a_time_budget_is_what_a_run_is_estimated_to_take_where_it_ends_it() -> None:
+    needs = estimate(SOURCE, SPEC, RECIPE, RunSettings(time_budget=1000.0))
+    assert needs.seconds == pytest.approx(1000.0)
+    assert needs.parts["learning"] > 900
+
+
+def test_a_run_that_memory_will_not_suffice_for_is_refused_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memcli.machine.available_memory", lambda: 1000)
+    with pytest.raises(LimitError, match=r"MiB of memory are needed at least, and 0 MiB are free\. Give a smaller"):
+        estimate(SOURCE, SPEC, RECIPE)
+    monkeypatch.setattr("memcli.machine.available_memory", lambda: None)
+    assert estimate(SOURCE, SPEC, RECIPE).seconds > 0
+
+
+@pytest.mark.parametrize("looks", [0, 1, 2])
+def test_a_run_that_is_stopped_in_a_look_looks_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    output, settings = tmp_path / "f.safetensors", {"seed": 0}
+    whole = learn(SOURCE, SPEC, STAGES)
+    check, left = Distillation._check, iter([False] * looks + [True])
+
+    def stopped(work: Distillation) -> float:
+        if next(left):
+            raise Stopped
+        return check(work)
+
+    monkeypatch.setattr(Distillation, "_check", stopped)
+    with runfolder.opened(output, settings) as run, pytest.raises(Interrupted, match="stopped at step"):
+        learn(SOURCE, SPEC, STAGES, run=run)
+    monkeypatch.setattr(Distillation, "_check", check)
+    with runfolder.opened(output, settings, resume=True) as run:
+        continued = learn(SOURCE, SPEC, STAGES, run=run)
+        lines = [json.loads(line)["step"] for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    assert same(whole, continued)
+    assert lines == [0, 2, 3, 4, 6, 7]
+
+
+@pytest.mark.parametrize("kind", ["ridge", "unrolled"])
+def test_a_step_that_is_stopped_half_way_is_made_again(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The objective has moved its networks already when the signal comes, and the memory not yet."""
+    pool = {"network": MLP, "steps": 6, "window": 2, "pool": 2, "real_per_class": 5}
+    ridge = {"kind": "ridge", "network": MLP, "networks": 2, "age": 2, "per_class": 2}
+    stages = [{"steps": 5, "check_every": 5, "objective": pool if kind == "unrolled" else ridge}]
+    recipe, output = RECIPE.changed({"stages": stages}), tmp_path / "f.safetensors"
+    whole = learn(SOURCE, SPEC, recipe)
+    move, left = OuterLoop.move, iter([False, False, True])
+
+    def stopped(loop: OuterLoop, outcome: Outcome, finished: float) -> None:
+        if next(left, False):
+            raise Stopped
+        move(loop, outcome, finished)
+
+    monkeypatch.setattr(OuterLoop, "move", stopped)
+    with runfolder.opened(output, {}) as run, pytest.raises(Interrupted, match="stopped at step 2"):
+        learn(SOURCE, SPEC, recipe, run=run)
+    with runfolder.opened(output, {}, resume=True) as run:
+        assert same(whole, learn(SOURCE, SPEC, recipe, run=run))
 
 
 class Notes(Silent):

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from memcli.distillation.outer import Counters
 from memcli.distillation.recipe import Outer, Recipe, Stage, load_recipe
 from memcli.distillation.schedule import Schedule
 from memcli.objectives.ridge import Ridge
@@ -17,24 +18,38 @@ def recipe() -> Recipe:
     return replace(load_recipe("quick"), stages=STAGES)
 
 
+SHARES = (1.0, 4.0)
+
+
 def test_steps_and_seconds_are_shared_out_as_the_recipe_says(recipe: Recipe) -> None:
-    assert Schedule.of(recipe, None, None) == Schedule((100, 400), None)
-    assert Schedule.of(recipe, 10, None) == Schedule((2, 10), None)
-    assert Schedule.of(recipe, None, 60.0) == Schedule(None, pytest.approx((12.0, 60.0)))
-    assert Schedule.of(recipe, 8, 5.0) == Schedule((2, 8), pytest.approx((1.0, 5.0)))
+    assert Schedule.of(recipe, None, None) == Schedule((100, 400), None, SHARES)
+    assert Schedule.of(recipe, 10, None) == Schedule((2, 10), None, SHARES)
+    assert Schedule.of(recipe, None, 60.0) == Schedule(None, 60.0, SHARES)
+    assert Schedule.of(recipe, 8, 5.0) == Schedule((2, 8), 5.0, SHARES)
 
 
 def test_a_stage_is_over_by_whichever_limit_comes_first() -> None:
-    schedule = Schedule((10, 30), (5.0, 25.0))
-    assert schedule.finished(0, step=5, elapsed=1.0, entered=0, entered_at=0.0) == 0.5
-    assert schedule.finished(0, step=5, elapsed=4.0, entered=0, entered_at=0.0) == 0.8
-    assert schedule.finished(0, step=10, elapsed=1.0, entered=0, entered_at=0.0) >= 1
+    schedule = Schedule((10, 30), 25.0, SHARES)
+    assert schedule.finished(Counters(step=5, elapsed=1.0)) == 0.5
+    assert schedule.finished(Counters(step=5, elapsed=4.0)) == 0.8
+    assert schedule.finished(Counters(step=10, elapsed=1.0)) >= 1
 
 
 def test_an_early_end_leaves_the_rest_to_the_next_stage() -> None:
-    schedule = Schedule((10, 30), None)
-    assert schedule.finished(1, step=18, elapsed=0.0, entered=6, entered_at=0.0) == 0.5
+    assert Schedule((10, 30), None, SHARES).finished(Counters(step=18, entered=6, stage=1)) == 0.5
+    late = Counters(stage=1, entered_at=5.0, elapsed=15.0)
+    assert Schedule(None, 25.0, SHARES).finished(late) == 0.5
+
+
+def test_what_came_before_learning_is_taken_from_all_stages() -> None:
+    assert Schedule(None, 25.0, SHARES).finished(Counters(entered_at=15.0, elapsed=16.0)) == 0.5
+
+
+def test_the_last_stage_ends_where_no_step_and_look_fit_any_more() -> None:
+    schedule, first, last = Schedule(None, 25.0, SHARES), Counters(elapsed=4.0), Counters(elapsed=24.0, stage=1)
+    assert schedule.finished(first, ahead=2.0) == 0.8
+    assert schedule.finished(last, ahead=0.5) < 1 <= schedule.finished(last, ahead=2.0)
 
 
 def test_a_stage_without_room_is_over_at_once() -> None:
-    assert Schedule((0, 30), None).finished(0, step=0, elapsed=0.0, entered=0, entered_at=0.0) == 1.0
+    assert Schedule((0, 30), None, SHARES).finished(Counters()) == 1.0

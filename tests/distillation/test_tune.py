@@ -43,7 +43,7 @@ def test_the_better_half_goes_on_for_longer(monkeypatch: pytest.MonkeyPatch) -> 
     specs = tuple(MemorySpec(SOURCE.spec, bases=bases, scale=2, rows=2) for bases in range(1, 6))
     given: list[tuple[int, int]] = []
 
-    def trial(_source, spec, _recipe, settings, _interrupted) -> Tried:
+    def trial(_source, spec, _recipe, settings) -> Tried:
         given.append((spec.bases, settings.steps))
         return Tried(spec, settings.steps, spec.bases / 10)
 

@@ -159,7 +159,9 @@ def test_a_run_that_diverges_raises_with_its_best_memory(
 def test_an_estimate_writes_nothing_and_knows_the_size(tmp_path: Path, recipe: str) -> None:
     plan = memcli.estimate(DATA, recipe=recipe, ipc=2, device="cpu", steps=100)
     assert plan.spec.ipc <= 2
-    assert plan.seconds == pytest.approx(100 * plan.seconds_per_step)
+    assert plan.parts["learning"] == pytest.approx(100 * plan.seconds_per_step)
+    assert plan.seconds == pytest.approx(sum(plan.parts.values()))
+    assert sum(plan.summary.images["train"]) + sum(plan.summary.images["validation"]) == 60
     assert plan.peak_bytes > 1e6
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml"]
 

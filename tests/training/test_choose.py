@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from memcli.data.sources import open_source
-from memcli.errors import Interrupted
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.networks import build
 from memcli.seeds import generator
-from memcli.training.choose import choose, retrained_accuracy
+from memcli.training.choose import choose, pace, retrained_accuracy
 from memcli.training.loop import accuracy, recalled_batches, train
 from memcli.training.recipe import TrainRecipe
 
@@ -50,13 +49,11 @@ def test_changes_that_help_are_kept_and_others_taken_back(judged: Callable) -> N
     assert asked[1] == replace(RECIPE, augment="rotate")
 
 
-def test_the_choice_stops_where_it_is_asked_to(judged: Callable) -> None:
-    asked, polls = judged(lambda _: 0.5), iter([False, False, True])
-    with pytest.raises(
-        Interrupted, match=r"stopped while choosing how to retrain\. Give the same command with `resume` to continue"
-    ):
-        choose(MEMORY, RECIPE, VALIDATION, 0, interrupted=lambda: next(polls))
-    assert asked == [RECIPE, replace(RECIPE, augment="rotate")]
+def test_a_pace_tells_how_long_networks_take() -> None:
+    measured = pace(MEMORY, RECIPE, VALIDATION)
+    assert measured.step > 0
+    assert measured.seconds(10) == pytest.approx(10 * measured.step + measured.test)
+    assert measured.whole_choice(10) > 9 * 10 * measured.step
 
 
 @pytest.mark.parametrize("operation", ["flip", "rotate"])

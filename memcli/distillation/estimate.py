@@ -1,0 +1,155 @@
+"""What a distillation would need: first counted, so that too large a one is refused, then measured in a few steps."""
+
+import math
+import time
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from memcli import machine
+from memcli.data.sources.base import Source
+from memcli.data.spec import DataSpec
+from memcli.distillation.loop import Distillation
+from memcli.distillation.recipe import Recipe
+from memcli.distillation.schedule import CLOSING, TUNING_SHARE
+from memcli.distillation.settings import DEFAULTS, RunSettings
+from memcli.distillation.speed import decided
+from memcli.errors import LimitError
+from memcli.files.memoryfile import stored
+from memcli.memory.spec import MemorySpec
+from memcli.networks import build
+from memcli.progress import Progress, Silent
+from memcli.training import choose
+
+_TESTED = 500  # images in one pass of a test (memcli.training.loop)
+_KEPT = 3  # copies of an image's activations that a step holds at least: values, gradients, and second derivatives
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a distillation would need."""
+
+    seconds: float  # of the whole command, or the time budget where that ends it
+    seconds_per_step: float  # of an outer step, mean over the stages
+    peak_bytes: int  # of memory: the GPU's where one is used
+    parts: dict[str, float] = field(default_factory=dict)  # seconds of each part of the command
+
+
+def estimate(
+    source: Source,
+    spec: MemorySpec,
+    recipe: Recipe,
+    settings: RunSettings = DEFAULTS,
+    *,
+    tune: bool = False,
+    began: float | None = None,
+    progress: Progress | None = None,
+) -> Needs:
+    """What `learn` would need, measured in two steps a stage, one look and a part of one retraining.
+
+    The steps are those that `learn` would make: compiled and in bfloat16 where it would. `began`: when the command did,
+    by time.monotonic. Raises LimitError where memory will not suffice.
+    """
+    clock = _Clock(time.monotonic() if began is None else began)
+    require_memory(spec, recipe, settings.device)
+    steps, budget, device = settings.steps, settings.time_budget, settings.device
+    parts, progress = {"reading": clock.lap()}, progress or Silent()
+    progress.begin("measuring", 2 * len(recipe.stages) + 2, "parts")
+    work = Distillation(source, spec, recipe, decided(settings, spec, recipe, Silent()))
+    parts |= {"starting": clock.lap(), "first steps": 0.0}
+    each = []
+    for number, stage in enumerate(recipe.stages):
+        progress.busy(f"first step, {stage.kind}")
+        work.move(0.0)  # compiles, chooses kernels, begins the pool
+        first = clock.lap()
+        progress.update(2 * number + 1)
+        work.move(0.0)
+        each.append(clock.lap())
+        parts["first steps"] += max(first - each[-1], 0.0)
+        work.enter_next()
+        progress.update(2 * number + 2)
+    progress.busy("a look at validation images")
+    work.look()
+    look = clock.lap()
+    progress.busy("retraining")
+    pace = choose.pace(stored(work.loop.average.memory), recipe.retrain, work.validation)
+    progress.end()
+    per_step = sum(seconds * stage.steps for seconds, stage in zip(each, recipe.stages, strict=True)) / recipe.steps
+    wanted = recipe.steps if steps is None and budget is None else steps or math.inf
+    share = wanted / recipe.steps
+    looks = 1 + sum(math.ceil(share * stage.steps / stage.check_every) for stage in recipe.stages if share < math.inf)
+    parts |= {
+        "learning": per_step * wanted,
+        "looks": look * looks if wanted < math.inf else math.inf,
+        "choosing how to retrain": pace.whole_choice(recipe.retrain.steps),
+        "writing": CLOSING,
+    }
+    if tune:
+        parts["tuning"] = TUNING_SHARE * (parts["learning"] + parts["looks"])
+    parts = _within(parts, budget)
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else machine.peak_memory()
+    return Needs(sum(parts.values()), per_step, peak, parts)
+
+
+class _Clock:
+    def __init__(self, began: float) -> None:
+        self._last = began
+
+    def lap(self) -> float:
+        """The seconds since the last lap."""
+        now, last = time.monotonic(), self._last
+        self._last = now
+        return now - last
+
+
+def _within(parts: dict[str, float], budget: float | None) -> dict[str, float]:
+    """`parts` cut to the time budget: the time goes to learning and its looks until the budget is over."""
+    if budget is None or sum(parts.values()) <= budget:
+        return parts
+    fixed = sum(seconds for name, seconds in parts.items() if name not in ("learning", "looks", "tuning"))
+    left = max(budget - fixed, 0.0)
+    tuning = {"tuning": TUNING_SHARE * left} if "tuning" in parts else {}
+    kept = {name: seconds for name, seconds in parts.items() if name not in ("looks", "tuning")}
+    return {**kept, **tuning, "learning": left - sum(tuning.values())}
+
+
+def require_memory(spec: MemorySpec, recipe: Recipe, device: torch.device) -> None:
+    """Raise LimitError where a step, or a test of 500 images, would need more memory than there is.
+
+    Counted from the outputs of the layers, and no more than will be needed at least. A GPU's memory is not counted.
+    """
+    available = machine.available_memory()
+    if device.type == "cuda" or available is None:
+        return
+    needed = max(
+        *(_TESTED * _outputs(training.network, spec.data)[1] for training in (recipe.check, recipe.retrain)),
+        *(
+            _KEPT * training.batch * _outputs(training.network, spec.data)[0]
+            for training in (recipe.check, recipe.retrain)
+        ),
+    )
+    for stage in recipe.stages:
+        images = getattr(stage.objective, "per_class", 1) * len(spec.data.classes)
+        needed = max(needed, _KEPT * images * _outputs(stage.objective.network, spec.data)[0])
+    if needed > available:
+        raise LimitError(
+            f"{needed / 2**20:,.0f} MiB of memory are needed at least, and {available / 2**20:,.0f} MiB are free",
+            do="Give a smaller `image_size`, a `recipe` with smaller networks, or a machine with more memory",
+        )
+
+
+def _outputs(name: str, data: DataSpec) -> tuple[int, int]:
+    """Bytes of the outputs of all layers of a network for one image, and those of the largest."""
+    network, sizes = build(name, data, seed=0), [0]
+
+    def count(_layer: nn.Module, _given: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            sizes.append(4 * output.numel())
+
+    for layer in network.modules():
+        if not any(layer.children()):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        network(torch.zeros(1, *data.shape))
+    return sum(sizes), max(sizes)

@@ -1,0 +1,83 @@
+"""A polite end: the first SIGINT or SIGTERM stops what runs, so that it can save itself; the second leaves at once.
+
+A signal raises Stopped wherever the program is, so that nothing has to look out for it: a look at the validation part,
+the compilation of a step, the reading of a folder. What must not be left half done puts it off by `whole`.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+
+from memcli.errors import Interrupted
+from memcli.progress import Progress
+
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Stopped(KeyboardInterrupt):
+    """The run was asked to stop. No Exception, so that nothing takes it for an error of its own and goes on."""
+
+
+class _Request:
+    """Whether a signal asked the main thread to stop, and how many blocks put that off."""
+
+    asked = False
+    blocks = 0
+
+
+@contextmanager
+def stoppable(progress: Progress) -> Iterator[None]:
+    """Inside the block the first signal raises Stopped, and the second does what signals did before it.
+
+    Signals reach the main thread only: in another one nothing is changed.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in _ENDING}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        _Request.asked = True
+        restore()
+        with suppress(RuntimeError):  # the signal came while another message was being written
+            progress.note("stopping; press Ctrl-C again to leave at once")
+        if not _Request.blocks:
+            raise Stopped
+
+    for number in _ENDING:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        _Request.asked = False
+        restore()
+
+
+@contextmanager
+def whole() -> Iterator[None]:
+    """Put Stopped off to the end of this short block.
+
+    It is raised there, too, where it was lost: Python drops what is raised while an object is being deleted.
+    """
+    _Request.blocks += 1
+    try:
+        yield
+    finally:
+        _Request.blocks -= 1
+    if _Request.asked and not _Request.blocks:
+        raise Stopped
+
+
+@contextmanager
+def resumable(what: str) -> Iterator[None]:
+    """Turn Stopped into Interrupted, which says that the same command goes on from what was saved."""
+    try:
+        yield
+    except Stopped as stopped:
+        raise Interrupted(what, do="Give the same command with `resume` to continue") from stopped

@@ -1,0 +1,107 @@
+"""The first signal stops what runs, wherever it is; what must be whole puts it off; the second leaves at once."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from memcli.errors import Interrupted
+from memcli.progress import Silent
+from memcli.stopping import Stopped, resumable, stoppable, whole
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
+def send(number: signal.Signals = signal.SIGINT) -> None:
+    os.kill(os.getpid(), number)
+
+
+def run(work: Callable[[], object], notes: Notes | None = None) -> None:
+    with stoppable(notes or Notes()):
+        work()
+        raise AssertionError("it went on")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_what_runs_and_leaves_the_handlers_as_they_were(number: signal.Signals) -> None:
+    before, notes = signal.getsignal(number), Notes()
+    with pytest.raises(Stopped):
+        run(lambda: send(number), notes)
+    assert notes.notes == ["stopping; press Ctrl-C again to leave at once"]
+    assert signal.getsignal(number) is before
+
+
+def test_a_whole_block_ends_first() -> None:
+    done = []
+
+    def work() -> None:
+        with whole():
+            with whole():
+                send()
+            done.append("both")
+        done.append("after")
+
+    with pytest.raises(Stopped):
+        run(work)
+    assert done == ["both"]
+
+
+def test_the_second_signal_leaves_at_once() -> None:
+    done = []
+
+    def work() -> None:
+        with whole():
+            send()
+            done.append("first")
+            send()
+            done.append("second")
+
+    with pytest.raises(KeyboardInterrupt) as raised:
+        run(work)
+    assert done == ["first"]
+    assert not isinstance(raised.value, Stopped)
+
+
+def test_a_stop_that_python_dropped_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    dropped = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: dropped.append(what.exc_type))
+
+    class Deleted:
+        def __del__(self) -> None:
+            send()
+
+    def work() -> None:
+        Deleted()
+        with whole():
+            pass
+
+    with pytest.raises(Stopped):
+        run(work)
+    assert dropped == [Stopped]
+
+
+def test_another_thread_changes_nothing() -> None:
+    before = signal.getsignal(signal.SIGINT)
+
+    def work() -> None:
+        with stoppable(Notes()):
+            assert signal.getsignal(signal.SIGINT) is before
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+
+
+def test_what_can_be_resumed_says_so() -> None:
+    do = r"stopped there\. Give the same command with `resume` to continue"
+    with pytest.raises(Interrupted, match=do), resumable("stopped there"):
+        raise Stopped
