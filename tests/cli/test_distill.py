@@ -10,40 +10,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import tiny
 from typer.main import get_command
 
 from memcli.cli import distill
 from memcli.cli.app import app
 from memcli.distillation.recipe import RECIPES
+from memcli.distillation.toml import to_toml
 from memcli.files import inspection
 from memcli.memory.storage import STORAGES
 
 FAKE = "fake:classes=3,shape=1x8x8,n=60,test=30"
-RECIPE = """
-check_networks = 1
-[[stages]]
-steps = 4
-check_every = 2
-[stages.objective]
-kind = "unrolled"
-network = "mlp:width=8,depth=2"
-steps = 3
-real_per_class = 4
-[check]
-network = "mlp:width=8,depth=2"
-steps = 3
-batch = 6
-[retrain]
-network = "mlp:width=8,depth=2"
-steps = 5
-batch = 6
-"""
 
 
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
-    path.write_text(RECIPE)
+    path.write_text(to_toml(tiny.recipe(4)))
     return path
 
 
@@ -237,7 +220,7 @@ def test_more_steps_may_be_asked_of_a_finished_run(start: Callable, tmp_path: Pa
 
 
 def test_a_run_that_diverges_leaves_its_best_memory_and_exits_6(start: Callable, recipe: Path, tmp_path: Path) -> None:
-    recipe.write_text("lr = 1e30" + RECIPE)
+    recipe.write_text(to_toml(tiny.recipe(4, lr=1e30)))
     result = start()
     assert result.exit_code == 6
     assert "training diverged. The best memory before that is in" in result.stderr
@@ -249,7 +232,7 @@ def test_a_run_that_diverges_leaves_its_best_memory_and_exits_6(start: Callable,
 def test_a_signal_saves_the_run_and_resume_ends_with_the_same_bytes(
     number: signal.Signals, start: Callable, recipe: Path, tmp_path: Path
 ) -> None:
-    recipe.write_text(RECIPE.replace("steps = 4\ncheck_every = 2", "steps = 400\ncheck_every = 100"))
+    recipe.write_text(to_toml(tiny.recipe(400, check_every=100)))
     start(output=tmp_path / "whole.safetensors")
     command = [sys.executable, "-m", "memcli", "distill", FAKE, "-o", "f.safetensors", "--recipe", str(recipe), "-v"]
     clean = {key: value for key, value in os.environ.items() if not key.startswith("MEMCLI_")}
@@ -268,7 +251,7 @@ def test_a_signal_saves_the_run_and_resume_ends_with_the_same_bytes(
 
 
 def test_a_killed_run_is_continued_from_its_last_checkpoint(start: Callable, recipe: Path, tmp_path: Path) -> None:
-    recipe.write_text(RECIPE.replace("steps = 4\ncheck_every = 2", "steps = 60\ncheck_every = 5"))
+    recipe.write_text(to_toml(tiny.recipe(60, check_every=5)))
     start(output=tmp_path / "whole.safetensors")
     command = [sys.executable, "-m", "memcli", "distill", FAKE, "-o", "f.safetensors", "--recipe", str(recipe), "-q"]
     with subprocess.Popen(command, cwd=tmp_path) as process:

@@ -6,14 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
+from tiny import MLP
 
 from memcli.data.sources import holdout, open_source
 from memcli.distillation.estimate import estimate
 from memcli.distillation.learn import Distilled, learn
 from memcli.distillation.loop import Distillation
 from memcli.distillation.outer import OuterLoop
-from memcli.distillation.recipe import Outer, load_recipe
+from memcli.distillation.recipe import Outer
 from memcli.distillation.settings import RunSettings
 from memcli.distillation.speed import _compiles
 from memcli.engine import why_not_compiled
@@ -31,21 +33,7 @@ from memcli.training import choose
 
 SOURCE = open_source("fake:n=90,test=30,classes=3,shape=1x8x8")
 SPEC = MemorySpec.from_budget(SOURCE.spec, floats=192)
-MLP = "mlp:width=8,depth=2"
-RECIPE = load_recipe("quick").changed(
-    {
-        "check_networks": 1,
-        "stages": [
-            {
-                "steps": 6,
-                "check_every": 2,
-                "objective": {"kind": "unrolled", "network": MLP, "steps": 4, "real_per_class": 5},
-            },
-        ],
-        "check": {"network": MLP, "steps": 4, "batch": 6},
-        "retrain": {"network": MLP, "steps": 10, "batch": 6},
-    }
-)
+RECIPE = tiny.recipe(6, inner=4, real_per_class=5, check=4, retrain=10)
 
 
 class StopAfter(Callback):

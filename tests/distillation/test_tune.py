@@ -3,30 +3,17 @@
 from functools import partial
 
 import pytest
+import tiny
 
 from memcli.data.sources import open_source
 from memcli.distillation import tune as module
-from memcli.distillation.recipe import load_recipe
 from memcli.distillation.settings import RunSettings
 from memcli.distillation.tune import Tried, candidates, tune
 from memcli.errors import UsageError
 from memcli.memory.spec import MemorySpec
 
 SOURCE = open_source("fake:n=60,test=10,classes=3,shape=1x8x8")
-MLP = "mlp:width=8,depth=2"
-RECIPE = load_recipe("quick").changed(
-    {
-        "check_networks": 1,
-        "stages": [
-            {
-                "steps": 40,
-                "check_every": 5,
-                "objective": {"kind": "unrolled", "network": MLP, "steps": 3, "real_per_class": 4},
-            }
-        ],
-        "check": {"network": MLP, "steps": 3, "batch": 6},
-    }
-)
+RECIPE = tiny.recipe(40, check_every=5)
 
 
 def test_candidates_differ_and_spend_the_budget() -> None:

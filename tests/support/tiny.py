@@ -1,4 +1,4 @@
-"""What tests of whole runs share: a recipe that takes two steps, photographs to run it on, and a small memory file."""
+"""What tests of whole runs share: a recipe of few steps, photographs to run it on, and a small memory file."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import torch
 from PIL import Image
 
 from memcli.data.spec import DataSpec
+from memcli.distillation.recipe import Recipe, load_recipe
+from memcli.distillation.toml import to_toml
 from memcli.files import memoryfile
 from memcli.files.manifest import Manifest
 from memcli.memory.memory import Memory
@@ -14,20 +16,34 @@ from memcli.memory.spec import MemorySpec
 from memcli.seeds import generator
 from memcli.training.recipe import TrainRecipe
 
-RECIPE = """
-check_networks = 1
-[[stages]]
-steps = 2
-objective.kind = "unrolled"
-objective.network = "mlp:width=8,depth=2"
-objective.steps = 2
-[check]
-network = "mlp:width=8,depth=2"
-steps = 2
-[retrain]
-network = "mlp:width=8,depth=2"
-steps = 2
-"""
+MLP = "mlp:width=8,depth=2"
+
+
+def recipe(
+    steps: int,
+    *,
+    check_every: int = 2,
+    inner: int = 3,
+    real_per_class: int = 4,
+    check: int = 3,
+    retrain: int = 5,
+    batch: int = 6,
+    **more: object,
+) -> Recipe:
+    """One unrolled stage of `steps` outer steps; `inner`, `check` and `retrain` are steps of training."""
+    objective = {"kind": "unrolled", "network": MLP, "steps": inner, "real_per_class": real_per_class}
+    return load_recipe("quick").changed(
+        {
+            "check_networks": 1,
+            "stages": [{"steps": steps, "check_every": check_every, "objective": objective}],
+            "check": {"network": MLP, "steps": check, "batch": batch},
+            "retrain": {"network": MLP, "steps": retrain, "batch": batch},
+            **more,
+        }
+    )
+
+
+RECIPE = to_toml(recipe(2, inner=2, check=2, retrain=2))
 
 
 def write_images(folder: Path, *, each: int = 12) -> None:
