@@ -31,7 +31,8 @@ Seed = Annotated[
     int, option(COMPUTING, "--seed", min=0, max=2**32 - 1, metavar="N", help="The root of all random choices.")
 ]
 Device = Annotated[
-    str, option(COMPUTING, "--device", metavar="NAME", help="auto, cpu, cuda or cuda:N; auto takes a GPU if any.")
+    str,
+    option(COMPUTING, "--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps; auto takes a CUDA GPU if any."),
 ]
 MaxImages = Annotated[
     int, option(LIMITS, "--max-images", min=1, metavar="N", help="Refuse a memory that would recall more images.")

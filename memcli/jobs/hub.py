@@ -126,8 +126,8 @@ def pull(
                 hub, hub.hf_hub_url(wanted.repository, name, revision=about.sha, endpoint=api.endpoint), file, limits
             )
         found = inspect(fetched, limits)
-        with open(fetched, "rb") as file:
-            atomic.write_bytes(output, atomic.mapped(file), force=force)
+        with open(fetched, "rb") as whole, atomic.mapped(whole) as content:  # closed, or Windows cannot remove it
+            atomic.write_bytes(output, content, force=force)
     return Pulled(Path(output), wanted.repository, str(about.sha), name, found.file_bytes, found.sha256)
 
 

@@ -88,7 +88,7 @@ def _predicted(
     network: nn.Module, data: DataSpec, names: list[str], pixels: Tensor, device: torch.device
 ) -> Iterator[Prediction]:
     images = LabelledImages(pixels, torch.zeros(len(names), dtype=torch.int64))
-    logits = network(images.normalised(data).to(device)).double().cpu()
+    logits = network(images.normalised(data).to(device)).cpu().double()
     for name, shares in zip(names, logits.softmax(1), strict=True):
         order = shares.argsort(descending=True, stable=True).tolist()
         yield Prediction(name, {data.classes[number]: shares[number].item() for number in order})

@@ -72,7 +72,7 @@ def _enlarge(small: int, scale: int, dtype: torch.dtype, device: torch.device) -
     weight = (centres - low).unsqueeze(1)
     one_hot = torch.eye(small, dtype=torch.float64)
     matrix = one_hot[low] * (1 - weight) + one_hot[(low + 1).clamp(max=small - 1)] * weight
-    return matrix.to(dtype=dtype, device=device)
+    return matrix.to(dtype).to(device)  # in this order: Apple's GPUs have no float64
 
 
 def membership(spec: MemorySpec, cells: Tensor) -> Tensor:

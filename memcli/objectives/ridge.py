@@ -61,12 +61,17 @@ def ridge_predictions(real: Tensor, recalled: Tensor, labels: Tensor, regularise
     ρ is `regulariser` times the mean of K_SS's diagonal. Solved in float64 by a Cholesky factorisation; NaN where it
     fails, for features that are too large.
     """
-    kernel = (recalled @ recalled.T).double()  # (n_S, n_S)
+    kernel = _wide(recalled @ recalled.T)  # (n_S, n_S)
     ridge = regulariser * kernel.diagonal().mean() * torch.eye(len(kernel), dtype=kernel.dtype, device=kernel.device)
     factor, failed = torch.linalg.cholesky_ex(kernel + ridge)
     factor = factor.where(failed == 0, torch.nan)
-    weights = torch.cholesky_solve(labels.double(), factor)  # (n_S, classes)
-    return ((real @ recalled.T).double() @ weights).to(real.dtype)
+    weights = torch.cholesky_solve(_wide(labels), factor)  # (n_S, classes)
+    return (_wide(real @ recalled.T) @ weights).to(real.dtype).to(real.device)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """`tensor` in float64, on the CPU where its device has no float64, as Apple's has none."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 @dataclass

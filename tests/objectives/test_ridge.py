@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 from objective_checks import goes_on_bit_for_bit
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from memcli.data.augment import Augmentation
 from memcli.data.real import RealImages
@@ -136,3 +139,21 @@ def test_recalled_and_real_images_are_augmented_by_one_draw() -> None:
 def test_a_network_that_cannot_be_used_is_refused(network: str) -> None:
     with pytest.raises(UsageError, match=r"has no features that a ridge .* can use\. Give the ridge stage a network"):
         RidgeObjective(replace(SETTINGS, network=network), SPEC, CPU)
+
+
+def test_on_a_device_without_float64_the_system_is_solved_on_the_cpu() -> None:
+    """Apple's GPU is played by tensors that have its device and shapes but no numbers."""
+
+    class Watched(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+            del types
+            made = func(*args, **(kwargs or {}))
+            for tensor in tree_leaves(made):
+                if isinstance(tensor, torch.Tensor):
+                    assert (tensor.device.type, tensor.dtype) != ("mps", torch.float64), f"{func} made float64"
+            return made
+
+    with FakeTensorMode(), Watched():
+        real, recalled, labels = (torch.empty(size, device="mps") for size in ((6, 5), (4, 5), (4, 3)))
+        found = ridge_predictions(real, recalled, labels, 1e-3)
+        assert (found.device.type, found.dtype, found.shape) == ("mps", torch.float32, (6, 3))

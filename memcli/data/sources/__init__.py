@@ -95,7 +95,7 @@ def _parsed(text: str) -> tuple[str, str, tuple[str, ...]]:
     if text in ("digits", "fake"):
         note = f"{text} is the built-in set: write ./{text} for the path of that name"
         return text, "", (note,) * path.exists()
-    match = re.match(r"([A-Za-z][A-Za-z0-9_-]*):", text)
+    match = re.match(r"([A-Za-z][A-Za-z0-9_-]+):", text)  # two letters or more: C: is a drive of Windows
     if match:
         scheme = match[1].lower()
         if scheme not in SOURCES:

@@ -33,6 +33,11 @@ def test_a_missing_path_is_a_data_error() -> None:
         open_source("nowhere/at/all")
 
 
+def test_a_drive_of_windows_is_a_path() -> None:
+    with pytest.raises(DataError, match=r"there is no file or folder 'C:\\\\photos'"):
+        open_source("C:\\photos")
+
+
 def test_a_file_that_cannot_be_guessed(tmp_path: Path) -> None:
     (tmp_path / "set.rar").touch()
     with pytest.raises(DataError, match="cannot be guessed"):
