@@ -15,11 +15,13 @@ import memcli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+ELSEWHERE = "using.md"  # whose blocks use other libraries: tests/test_using.py runs them
 PLUGIN = "# memcli_toy/"  # how a file of docs/extending.md begins, which tests/test_extending.py uses
 BLOCKS = {
     page.name: [block for block in found if not block.startswith(PLUGIN)]
     for page in PAGES
-    if (found := re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
+    if page.name != ELSEWHERE
+    and (found := re.findall(r"^```python\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL))
 }
 QUICK = {  # what a page writes, and what the test runs in its place
     'time_budget="5m"': 'recipe="quick.toml"',
