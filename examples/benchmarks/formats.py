@@ -1,6 +1,6 @@
 """How well a network learns from each format of one memory, in plain PyTorch.
 
-    python examples/benchmarks/formats.py photos.safetensors photos --runs 5
+    python examples/benchmarks/formats.py photos.safetensors photos --runs 5 2> each.txt
 
 A memory is recalled as npz, as PNG clipped to [0, 1] and as PNG of the whole range; each is read as its users would,
 without memcli. Run i of every format starts from the same weights and takes the same minibatches, by the recipe of the
@@ -69,13 +69,13 @@ def train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Any, seed:
         optimiser.step()
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("memory")
     parser.add_argument("source")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--network", default="", help="default: the file's")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     keep_freed_memory()
     artifact = memcli.load(given.memory)
     data = artifact.spec.data

@@ -143,7 +143,7 @@ def _advice(recalled: "Recalled") -> str:
     if recalled.encoding is None:
         return "good: values are as they were recalled"
     if recalled.encoding.name == "range":
-        return "good with the `transforms` of memcli.json, which undo the encoding; without them, not"
+        return "good with the transforms that memcli.json holds, which undo the encoding; without them, bad"
     if recalled.clipped_share < _FEW:
         return "good: few values are clipped"
     return "costs accuracy, since values are clipped (docs/pictures.md): --encode range, npz and safetensors do not"

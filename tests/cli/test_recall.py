@@ -37,7 +37,10 @@ def test_lines_for_people(run: Callable, memory: Path, tmp_path: Path) -> None:
     ("args", "advice"),
     [
         (["-o", "out"], "costs accuracy, since values are clipped (docs/pictures.md): --encode range, npz and saf"),
-        (["-o", "out", "--encode", "range"], "good with the `transforms` of memcli.json, which undo the encoding"),
+        (
+            ["-o", "out", "--encode", "range"],
+            "good with the transforms that memcli.json holds, which undo the encoding",
+        ),
         (["-o", "out.npz"], "good: values are as they were recalled"),
     ],
 )
