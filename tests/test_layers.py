@@ -9,12 +9,23 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "memcli"
 ROOMS = (  # the lowest first
-    *("errors", "machine", "progress", "stopping", "text", "units", "checks", "seeds", "registry"),
+    *("errors", "machine", "progress", "stopping", "text", "units", "checks", "seeds", "formats", "registry"),
     *("engine", "data", "networks", "memory", "training", "files", "exporters", "trackers", "objectives"),
     *("distillation", "jobs", "continual", "cli"),
 )
 NO_TORCH = {  # what `memcli inspect` and `memcli --help` load
-    *("errors", "progress", "text", "units", "checks", "registry", "data.spec", "data.augmentations", "memory.spec"),
+    *(
+        "errors",
+        "progress",
+        "text",
+        "units",
+        "checks",
+        "formats",
+        "registry",
+        "data.spec",
+        "data.augmentations",
+        "memory.spec",
+    ),
     *("memory.storage", "training.recipe", "files.atomic", "files.container", "files.manifest", "files.validation"),
     *("files.inspection", "files.card", "jobs.figures", "jobs.hub"),
 }

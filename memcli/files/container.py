@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from memcli.errors import LimitError, MemoryFileError, UsageError
 from memcli.files import atomic
 from memcli.files.headers import KEY, Header, canonical, checked_header, damaged
+from memcli.formats import POINTER, by_first_bytes
 from memcli.machine import BINARY, NO_WAIT
 from memcli.memory.storage import BYTES
 from memcli.text import printable
@@ -68,6 +69,8 @@ def opened(
                 )
             yield OpenFile(header, file)
     except (MemoryFileError, LimitError) as error:
+        if by_first_bytes(Path(path)) is POINTER:
+            raise MemoryFileError(f"{printable(str(path))} is {POINTER.what}", do=POINTER.do) from error
         raise type(error)(f"{printable(str(path))}: {error.what}", do=error.do) from error
 
 

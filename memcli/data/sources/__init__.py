@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from memcli.data.sources._guess import not_read
 from memcli.data.sources.base import (
     Request,
     Source,
@@ -103,9 +104,18 @@ def _parsed(text: str) -> tuple[str, str, tuple[str, ...]]:
                 f"unknown kind of source {printable(match[1])!r}",
                 do=f"Choose from {', '.join(f'{s}:' for s in SOURCES)}",
             )
-        return scheme, text[match.end() :], ()
+        return scheme, _at_home(text[match.end() :]), ()
+    path = Path(_at_home(text))
     scheme = _guessed(path)
-    return scheme, text, (f"{printable(text)} is read as {scheme}:{printable(text)}",)
+    return scheme, str(path), (f"{printable(text)} is read as {scheme}:{printable(text)}",)
+
+
+def _at_home(rest: str) -> str:
+    """`rest` with ~ at the beginning of its path, or of the folder after @, as the home folder."""
+    before, at, path = rest.rpartition("@~")
+    if at:
+        return f"{before}@{Path('~' + path).expanduser()}"
+    return str(Path(rest).expanduser()) if rest.startswith("~") else rest
 
 
 def _guessed(path: Path) -> str:
@@ -120,7 +130,4 @@ def _guessed(path: Path) -> str:
         return alike[0]
     if path.is_dir():
         return "imagefolder"
-    raise DataError(
-        f"the kind of {printable(str(path))!r} cannot be guessed",
-        do="Write SCHEME: before it, such as npz: or parquet:",
-    )
+    raise not_read(path)

@@ -52,7 +52,7 @@ def arranged(labels: Mapping[str, Sequence[Label]], names: tuple[str, ...] | Non
     notes = [
         f"{int((~mask).sum()):,} of the {len(mask):,} {part} images have no label and are left out"
         for part, mask in known.items()
-        if not mask.all()
+        if not mask.all() and not (part == "val" and "test" in usable)
     ]
     if "train" in numbers and "train" not in usable:
         raise DataError("the train images have no labels", do="Add labels, or choose a source that has them")
@@ -62,7 +62,7 @@ def arranged(labels: Mapping[str, Sequence[Label]], names: tuple[str, ...] | Non
         chosen["test"] = (tested, known[tested])
         if tested == "val":
             notes.append("the val images are the test split")
-        elif "val" in usable:
+        elif "val" in numbers:
             notes.append("the val images are not read: what validates is cut from train")
     else:
         cut = True

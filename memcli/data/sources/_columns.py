@@ -7,6 +7,7 @@ from typing import Any
 
 from memcli.data.sources.base import listed
 from memcli.errors import DataError
+from memcli.formats import refuse_other
 from memcli.text import printable
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "category", "target")
@@ -27,6 +28,7 @@ def opened(path: Path) -> Any:
     """pyarrow's file, to be closed."""
     from pyarrow.parquet import ParquetFile
 
+    refuse_other(path)
     return ParquetFile(path)
 
 

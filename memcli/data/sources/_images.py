@@ -22,6 +22,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from memcli.data.sources.base import MAX_BYTES, Shape
 from memcli.errors import DataError, LimitError
+from memcli.formats import POINTER, recognised
 from memcli.text import printable
 
 _FORMATS = (  # not EPS, which would start Ghostscript
@@ -74,13 +75,13 @@ class Damage:
 
     def error(self) -> DataError:
         """All of it at once."""
-        told = self.told()
+        told = [f"{printable(name)} ({printable(reason)})" for name, reason in self.reasons.items()]
         if len(told) == 1:
-            return DataError(told[0], do="Repair or remove it, or leave it out by `skip_damaged` 1")
-        more = f"; and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
+            return DataError(self.told()[0], do="Repair or remove it, or leave it out by `skip_damaged` 1")
+        more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
         limit = f", and `skip_damaged` allows {self.allowed}" if self.allowed else ""
         return DataError(
-            f"{len(told)} images cannot be read{limit}: {'; '.join(told[:_MOST_NAMED])}{more}",
+            f"{len(told)} images cannot be read{limit}: {', '.join(told[:_MOST_NAMED])}{more}",
             do=f"Repair or remove them, or leave them out by `skip_damaged` {len(told)}",
         )
 
@@ -139,9 +140,16 @@ def with_image(picture: Picture, read: Callable[[Image.Image], T], damage: Damag
                 raise ValueError(f"{image.width}x{image.height} pixels are too many")
             return read(image)
     except Exception as error:  # Pillow raises almost anything on a damaged file
-        unknown = isinstance(error, UnidentifiedImageError)
-        damage.reasons[picture.name] = "not an image of a known format" if unknown else str(error)
+        damage.reasons[picture.name] = _reason(picture, error)
         return None
+
+
+def _reason(picture: Picture, error: Exception) -> str:
+    """What is wrong with a picture that raised `error`."""
+    if not isinstance(error, UnidentifiedImageError):
+        return str(error)
+    known = recognised(picture.data) if isinstance(picture.data, Path) else None
+    return f"{known.what}. {known.do}" if known is POINTER else "not an image of a known format"
 
 
 def look(image: Image.Image) -> tuple[tuple[int, int], bool]:

@@ -47,7 +47,8 @@ def plain(stored: NDArray[Any] | Sequence[Any], where: str) -> list[Label]:
         if kind == "O" and all(label is None or isinstance(label, str | bytes) for label in array):
             return [_name(label) for label in array]
     shape = f" of shape {'x'.join(map(str, array.shape))}" if array.ndim != 1 else ""
-    example = f", such as {printable(str(array.flat[0]), 40)}" if array.size and array.dtype.itemsize else ""
+    odd = array[array != numpy.rint(array)] if kind == "f" and array.ndim == 1 else array  # what is not a label
+    example = f", such as {printable(str(odd.flat[0]), 40)}" if odd.size and array.dtype.itemsize else ""
     raise DataError(
         f"{where} holds {printable(str(array.dtype))}{shape}{example}, which are not one label per image",
         do="Save names, whole numbers from 0, or one-hot rows",

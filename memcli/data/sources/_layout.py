@@ -24,6 +24,7 @@ class Layout:
     labels: dict[str, list[Label]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)  # names of files that are not read
+    tables: list[str] = field(default_factory=list)  # names of those that labels are read from
 
     def add(self, split: str, files: list[Path], labels: list[Label]) -> None:
         self.files.setdefault(split, []).extend(files)
@@ -37,7 +38,7 @@ def laid_out(root: Folder) -> Layout:
         names = [folder.name for folder in root.folders] or root.others
         inside = f", only {listed(names)}" if names else ""
         raise DataError(f"there are no images in {printable(str(root.path))}{inside}", do="Check the path")
-    above = [*_descent(root, layout)]
+    above = [*_descent(root, None, layout)]
     top = above[-1]
     splits = _split_folders(top)
     if not splits:
@@ -51,17 +52,18 @@ def laid_out(root: Folder) -> Layout:
             _read(folder, above, split, layout)
     if "train" not in layout.labels and not any(label for labels in layout.labels.values() for label in labels):
         raise _no_labels(top)
+    layout.skipped = [name for name in layout.skipped if name not in layout.tables]
     return layout
 
 
-def _descent(folder: Folder, layout: Layout) -> Iterator[Folder]:
+def _descent(folder: Folder, split: str | None, layout: Layout) -> Iterator[Folder]:
     """`folder`, and the wrappers that are looked through to the first that has a choice in it or images of its own."""
     yield folder
     known = set(layout.labels.get("train", ()))
     while (
         len(inner := folder.with_images()) == 1
         and not folder.images
-        and not _split_folders(folder)
+        and (split or not _split_folders(folder))
         and inner[0].name not in known  # a test split may have images of one class alone
     ):
         empty = [each.name for each in folder.folders if not each.count]
@@ -85,7 +87,7 @@ def _split_folders(folder: Folder) -> list[tuple[Folder, str]]:
 
 def _read(folder: Folder, above: list[Folder], split: str | None, layout: Layout) -> None:
     """Add the images of `folder`, which are of `split` where its path says one."""
-    within = [*_descent(folder, layout)]
+    within = [*_descent(folder, split, layout)]
     inner = within[-1]
     if split is None and above[-1] is folder:
         within = above
@@ -98,7 +100,8 @@ def _read(folder: Folder, above: list[Folder], split: str | None, layout: Layout
             if labels is not None:
                 layout.add(split or split_of(table.stem) or "train", files, labels)
                 layout.notes.append(f"labels are read from {printable(table.name)}")
-                layout.skipped += [name for name in folder.others if name != table.name]
+                layout.tables.append(table.name)
+                layout.skipped += folder.others
                 return
     if not by_class:
         if split in (None, "train"):

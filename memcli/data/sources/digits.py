@@ -19,7 +19,7 @@ def open_digits(rest: str, _: Request) -> Source:
     everything = LabelledImages(pixels.unsqueeze(1), torch.from_numpy(found.target).long())
     cut = fixed_fifth(everything.labels)
     classes = tuple(str(name) for name in found.target_names)
-    return Source("digits", classes, (1, 8, 8), lambda split: everything.subset(cut[split]))
+    return Source("digits", classes, (1, 8, 8), lambda split: everything.subset(cut[split]), cut=True)
 
 
 SOURCE = SourceKind(open_digits, "1,797 handwritten digits, 8x8, built in")

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from memcli.data.sources._assembly import Part, of_pictures
+from memcli.data.sources._guess import refuse_saved
 from memcli.data.sources._images import Picture, in_blocks
 from memcli.data.sources._labels import plain
 from memcli.data.sources._layout import laid_out
@@ -23,6 +24,7 @@ def open_imagefolder(rest: str, request: Request) -> Source:
     root = Path(rest)
     if not rest or not root.is_dir():
         raise DataError(f"there is no folder {printable(rest)!r}", do="Check the path after imagefolder:")
+    refuse_saved(root)
     folder, skipped = scanned(root)
     layout = laid_out(folder)
     parts = {

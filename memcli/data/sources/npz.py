@@ -14,15 +14,16 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from memcli.data.images import LabelledImages
-from memcli.data.sources.base import MAX_BYTES, Request, Shape, Source, SourceKind, fixed_fifth, listed
+from memcli.data.sources._assembly import arranged
+from memcli.data.sources._labels import Label, plain
+from memcli.data.sources._splits import split_of, words
+from memcli.data.sources.base import MAX_BYTES, Request, Shape, Source, SourceKind, listed
 from memcli.errors import DataError, LimitError
+from memcli.formats import ZIP, refuse_other
 from memcli.text import printable
 
-_NAMINGS = (  # train images, train labels, test images, test labels
-    ("x_train", "y_train", "x_test", "y_test"),
-    ("train_images", "train_labels", "test_images", "test_labels"),  # MedMNIST
-    ("images", "labels", "", ""),
-)
+_IMAGES = ("x", "images", "image", "imgs", "img", "data", "pixels")  # words of names of arrays, the preferred first
+_LABELS = ("y", "labels", "label", "targets", "target")
 _NAMES = "x_train, y_train, x_test, y_test; train_images, train_labels, test_images, test_labels; or images, labels"
 _UNREADABLE = (  # what zipfile and numpy's header parser raise on damaged files
     *(ValueError, TypeError, SyntaxError, EOFError, RuntimeError, OSError),
@@ -60,6 +61,8 @@ class _Archive:
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
             shape, _, dtype = read(stream)
             declared = stream.tell() + math.prod(shape) * dtype.itemsize
+        if dtype.itemsize == 0:
+            raise ValueError(f"array {name} holds values of no size")
         if dtype.hasobject:
             raise ValueError(f"array {name} holds Python objects, which are never loaded")
         if declared != self.members[name].file_size or any(side < 0 for side in shape):
@@ -78,10 +81,10 @@ class _Archive:
 
 
 def open_npz(rest: str, _: Request) -> Source:
-    """Images (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, uint8 or floats in [0, 1] (rounded to 8 bits).
+    """Images (N, H, W), (N, H, W, C) or (N, C, H, W) with C 1 or 3, of 8 bits, or floats from 0 to 1.
 
-    Labels are integers (N,) or (N, 1); class names come from the array `classes`, else they are the numbers. Where
-    there is no test split, a fixed fifth of the images is.
+    Other numbers are taken as 8 bits where they are whole and from 0 to 255. Class names come from the array `classes`,
+    else from the labels.
     """
     path = Path(rest)
     if not rest or not path.is_file():
@@ -93,40 +96,63 @@ def open_npz(rest: str, _: Request) -> Source:
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:
+    refuse_other(path, ZIP)
     return DataError(
         f"{printable(path.name)} cannot be read: {printable(str(error))}", do="Save it again by numpy.savez"
     )
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """The names of the arrays of one split; no labels where there are none."""
+
+    images: str
+    labels: str | None
+
+
+def _pairs(archive: _Archive) -> dict[str, _Pair]:
+    """The arrays of each split; those that name no split are "train"."""
+    roles: dict[tuple[str | None, str], list[tuple[int, str]]] = {}
+    for name in archive.members:
+        said = words(name)
+        for role, known in (("images", _IMAGES), ("labels", _LABELS)):
+            if place := [known.index(word) for word in said if word in known]:
+                roles.setdefault((split_of(name), role), []).append((place[0], name))
+    chosen = {key: min(found)[1] for key, found in roles.items()}
+    pairs = {
+        split or "train": _Pair(chosen[split, "images"], chosen.get((split, "labels")))
+        for split in (None, "train", "val", "test")  # what names no split is not read where another is called train
+        if (split, "images") in chosen
+    }
+    if not any(pair.labels for pair in pairs.values()):
+        raise DataError(f"{archive.shown} has the arrays {listed(archive.members) or 'none'}", do=f"Name them {_NAMES}")
+    return pairs
+
+
 def _opened(path: Path) -> Source:
     archive = _Archive(path)
-    naming = next((names for names in _NAMINGS if set(names[:2]) <= archive.members.keys()), None)
-    if naming is None:
-        raise DataError(f"{archive.shown} has the arrays {listed(archive.members) or 'none'}", do=f"Name them {_NAMES}")
-    shape = _shape(archive, naming[0])
-    labels = {"train": _labels(archive, naming[1])}
-    notes = []
-    cut = None
-    if naming[2] and set(naming[2:]) <= archive.members.keys():
-        labels["test"] = _labels(archive, naming[3])
-    else:
-        cut = fixed_fifth(labels["train"])
-        notes.append("there are no test arrays: a fixed fifth of the images is the test split")
-    unread = archive.members.keys() - {*naming, "classes"}
-    if unread:
-        notes.append(f"arrays that are not read: {listed(sorted(unread))}")
+    pairs = _pairs(archive)
+    labels = {split: _labels(archive, pair) for split, pair in pairs.items()}
+    plan = arranged(labels, _classes(archive))
+    shape = _shape(archive, pairs[next(iter(plan.chosen.values()))[0]].images)
+    used = {name for pair in pairs.values() for name in (pair.images, pair.labels)}
+    unread = archive.members.keys() - used - {"classes"}
+    notes = [f"arrays that are not read: {listed(sorted(unread))}"] * bool(unread)
 
     def load(split: str) -> LabelledImages:
+        part, mask = plan.chosen[split]
+        name = pairs[part].images
         try:
-            if cut is None:
-                name = naming[0 if split == "train" else 2]
-                _shape(archive, name)
-                return LabelledImages(_pixels(archive.array(name)), labels[split])
-            return LabelledImages(_pixels(archive.array(naming[0])), labels["train"]).subset(cut[split])
+            _shape(archive, name)
+            found = LabelledImages(_pixels(archive.array(name), name), plan.labels[part])
         except _UNREADABLE as error:
             raise _unreadable(path, error) from error
+        return found if mask.all() else found.subset(mask)
 
-    return Source(printable(path.stem), _classes(archive, labels["train"]), shape, load, tuple(notes))
+    notes += plan.notes
+    return Source(
+        printable(path.stem), plan.classes, shape, load, tuple(notes), splits=tuple(plan.chosen), cut=plan.cut
+    )
 
 
 def _layout(shape: tuple[int, ...]) -> str:
@@ -144,10 +170,9 @@ def _shape(archive: _Archive, name: str) -> Shape:
     layout = _layout(header.shape)
     if not layout:
         raise DataError(
-            f"array {name} of {archive.shown} has shape {printable(str(header.shape))}",
-            do="Give (N, H, W), (N, H, W, C) or (N, C, H, W), with C 1 or 3",
+            f"array {name} of {archive.shown} has shape {printable(str(header.shape))}", do=_reshape(header.shape)
         )
-    if header.dtype != numpy.uint8 and header.dtype.kind != "f":
+    if header.dtype.kind not in "uif":
         raise DataError(
             f"array {name} of {archive.shown} has type {printable(str(header.dtype))}",
             do="Save pixels as uint8, or as floats from 0 to 1",
@@ -158,46 +183,66 @@ def _shape(archive: _Archive, name: str) -> Shape:
     return (sides[2], sides[0], sides[1]) if layout == "last" else (sides[0], sides[1], sides[2])
 
 
-def _labels(archive: _Archive, name: str) -> torch.Tensor:
-    """(N,) int64."""
-    shape, kind = archive.header(name).shape, archive.header(name).dtype.kind
-    if kind not in "iu" or not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)) or 0 in shape:
-        raise DataError(f"array {name} of {archive.shown} is not one label per image", do="Save integers of shape (N,)")
-    values = archive.array(name).reshape(-1)
-    if values.min() < 0 or values.max() > 2**31:
+def _reshape(shape: tuple[int, ...]) -> str:
+    """What to do where the layout of images cannot be told."""
+    asked = "Give (N, H, W), (N, H, W, C) or (N, C, H, W), with C 1 or 3"
+    if len(shape) == 2:
+        for channels in (1, 3):
+            side = math.isqrt(shape[1] // channels)
+            if side and channels * side**2 == shape[1]:
+                return f"{asked}: these may be images.reshape({(-1, *(3,) * (channels == 3), side, side)})"
+    if len(shape) == 4 and shape[3] > shape[0] and shape[2] in (1, 3):
+        return f"{asked}: these may be images.transpose(3, 0, 1, 2)"
+    if len(shape) == 4 and shape[3] == 4:
+        return f"{asked}: images[..., :3] leaves out transparency"
+    return asked
+
+
+def _labels(archive: _Archive, pair: _Pair) -> list[Label]:
+    """One label of each image, or None where there is none."""
+    images = archive.header(pair.images).shape
+    count = images[0] if images else 0
+    if pair.labels is None:
+        return [None] * count
+    stored = archive.header(pair.labels).shape
+    if not stored or stored[0] != count:
         raise DataError(
-            f"array {name} of {archive.shown} has labels from {values.min()} to {values.max()}",
-            do="Number the classes from 0",
+            f"{archive.shown} has {count} images in {printable(pair.images)} and {stored[0] if stored else 1} labels in"
+            f" {printable(pair.labels)}",
+            do="Give one label per image",
         )
-    return torch.from_numpy(values.astype(numpy.int64))
+    return plain(archive.array(pair.labels), f"array {printable(pair.labels)} of {archive.shown}") if count else []
 
 
-def _classes(archive: _Archive, labels: torch.Tensor) -> tuple[str, ...]:
+def _classes(archive: _Archive) -> tuple[str, ...] | None:
     if "classes" not in archive.members:
-        found = labels.unique().tolist()
-        if len(found) <= found[-1]:
-            absent = next(label for label, present in enumerate(found) if label != present)
-            raise DataError(
-                f"there is no training image of class {absent}", do="Number the classes from 0, without gaps"
-            )
-        return tuple(map(str, found))
+        return None
     header = archive.header("classes")
     if header.dtype.kind != "U" or len(header.shape) != 1:
         raise DataError(f"the array classes of {archive.shown} is not a list of names", do="Save an array of strings")
     return tuple(map(str, archive.array("classes")))
 
 
-def _pixels(array: NDArray[Any]) -> torch.Tensor:
-    """(N, C, H, W) uint8. Floats must be finite and in [0, 1]; they are rounded to 8 bits."""
+def _pixels(array: NDArray[Any], name: str) -> torch.Tensor:
+    """(N, C, H, W) uint8. Floats in [0, 1] and 16 bits are rounded to 8; others must be whole and in 0 to 255."""
     ordered = {"none": lambda: array[:, None], "first": lambda: array, "last": lambda: numpy.moveaxis(array, 3, 1)}
     images = ordered[_layout(array.shape)]()
     pixels = numpy.empty(images.shape, numpy.uint8)
-    for start in range(0, len(images), _PIECE):
+    pieces = range(0, len(images), _PIECE)
+    most = max((images[start : start + _PIECE].max() for start in pieces), default=0)  # NaN is more than any number
+    is_deep = images.dtype == numpy.uint16 and most > 255  # 16 bits, as some image files have
+    for start in pieces:
         piece = images[start : start + _PIECE]
         if piece.dtype != numpy.uint8:
-            if not (piece.min() >= 0 and piece.max() <= 1):  # also where a value is NaN
-                raise DataError("images have values that are not in 0 to 1", do="Scale them, and remove NaN")
-            piece = numpy.rint(piece * 255)
+            if images.dtype.kind == "f" and most <= 1:
+                piece = numpy.rint(piece * 255)
+            elif is_deep:
+                piece = (piece.astype(numpy.int64) + 128) // 257
+            if not (piece.min() >= 0 and piece.max() <= 255 and (piece == numpy.rint(piece)).all()):
+                raise DataError(
+                    f"array {printable(name)} has values that are neither from 0 to 1 nor whole and from 0 to 255",
+                    do="Scale them, and remove NaN",
+                )
         pixels[start : start + _PIECE] = piece
     return torch.from_numpy(pixels)
 

@@ -12,6 +12,7 @@ import torch
 from memcli.data.images import LabelledImages
 from memcli.data.sources._assembly import Part, of_pictures
 from memcli.data.sources._columns import columns_of, opened
+from memcli.data.sources._guess import holds_parquet
 from memcli.data.sources._images import Picture
 from memcli.data.sources._labels import Label, plain
 from memcli.data.sources._splits import split_of
@@ -190,7 +191,7 @@ def _is_hidden(file: Path, root: Path) -> bool:
 
 
 def _is_parquet(path: Path) -> bool:
-    return any(path.glob("*.parquet")) if path.is_dir() else path.suffix.lower() == ".parquet"
+    return holds_parquet(path) if path.is_dir() else path.suffix.lower() == ".parquet"
 
 
 SOURCE = SourceKind(

@@ -34,7 +34,7 @@ def test_split_arrays_are_found_by_name(npz: Npz, names: tuple[str, ...]) -> Non
     assert torch.equal(source.split("test").images, torch.from_numpy(test).unsqueeze(1))
     assert source.split("test").labels.tolist() == [0, 1, 0, 1]
     assert source.spec.name == "set"
-    assert source.notes == ("arrays that are not read: 'val_images'",)
+    assert source.notes == ("the val images are not read: what validates is cut from train",)
 
 
 def test_one_split_is_cut_and_noted(npz: Npz) -> None:
@@ -71,7 +71,7 @@ def test_floats_outside_zero_to_one_are_refused(npz: Npz, value: float) -> None:
     images = numpy.zeros((10, 8, 8))
     images[7, 3, 3] = value
     source = open_source(f"npz:{npz(images=images, labels=LABELS)}")
-    with pytest.raises(DataError, match="values that are not in 0 to 1"):
+    with pytest.raises(DataError, match="neither from 0 to 1 nor whole and from 0 to 255"):
         source.split("train")
 
 
@@ -80,16 +80,21 @@ def test_floats_outside_zero_to_one_are_refused(npz: Npz, value: float) -> None:
     [
         ({"pixels": pixels(2, 8, 8)}, "has the arrays 'pixels'. Name them x_train"),
         ({"images": pixels(10, 8), "labels": LABELS}, r"images of set.npz has shape \(10, 8\)"),
-        ({"images": pixels(10, 8, 8, 4), "labels": LABELS}, r"has shape \(10, 8, 8, 4\)"),
+        ({"images": pixels(10, 8, 8, 4), "labels": LABELS}, r"has shape \(10, 8, 8, 4\).*leaves out transparency"),
         ({"images": pixels(10, 3, 8, 3), "labels": LABELS}, r"has shape \(10, 3, 8, 3\)"),
-        ({"images": pixels(10, 8, 8).astype(int), "labels": LABELS}, "has type int64"),
         ({"images": pixels(10, 8, 8).astype(complex), "labels": LABELS}, "has type complex128"),
-        ({"images": pixels(10, 8, 8), "labels": LABELS / 2}, "labels of set.npz is not one label per image"),
-        ({"images": pixels(10, 8, 8), "labels": numpy.eye(10, 2, dtype=int)}, "is not one label per image"),
-        ({"images": pixels(0, 8, 8), "labels": LABELS[:0]}, "is not one label per image"),
-        ({"images": pixels(10, 8, 8), "labels": LABELS - 1}, "has labels from -1 to 0"),
-        ({"images": pixels(10, 8, 8), "labels": LABELS.astype("u8") + 2**63}, "has labels from 92233"),
-        ({"images": pixels(10, 8, 8), "labels": LABELS * 2}, "no training image of class 1"),
+        (
+            {"images": pixels(10, 8, 8), "labels": LABELS / 2},
+            "labels of set.npz holds float64, such as 0.5, which are not one label per image",
+        ),
+        ({"images": pixels(10, 8, 8), "labels": numpy.eye(10, 2, dtype=int)}, "holds int64 of shape 10x2, such as 1"),
+        ({"images": pixels(0, 8, 8), "labels": LABELS[:0]}, "there are no images"),
+        ({"images": pixels(10, 8, 8), "labels": LABELS - 1}, "a label -1 beside 0"),
+        ({"images": pixels(10, 8, 8), "labels": LABELS.astype("u8") + 2**63}, "holds uint64, such as 92233"),
+        ({"images": pixels(10, 8, 8), "labels": LABELS[:9]}, "has 10 images in images and 9 labels in labels"),
+        ({"images": pixels(10, 784), "labels": LABELS}, r"may be images.reshape\(\(-1, 28, 28\)\)"),
+        ({"images": pixels(10, 3072), "labels": LABELS}, r"may be images.reshape\(\(-1, 3, 32, 32\)\)"),
+        ({"images": pixels(8, 8, 3, 10), "labels": LABELS[:8]}, r"may be images.transpose\(3, 0, 1, 2\)"),
         ({"images": pixels(10, 8, 8), "labels": LABELS, "classes": numpy.array([1, 2])}, "not a list of names"),
         (
             {"images": pixels(10, 8, 8), "labels": LABELS, "classes": numpy.array(["a", "a"])},
@@ -103,10 +108,8 @@ def test_arrays_that_do_not_fit_are_refused(npz: Npz, arrays: dict[str, Any], me
 
 
 def test_what_shows_only_when_a_split_is_loaded(npz: Npz) -> None:
-    few = {"x_train": pixels(9, 8, 8), "y_train": LABELS, "x_test": pixels(10, 6, 6), "y_test": LABELS}
-    source = open_source(f"npz:{npz(**few)}")
-    with pytest.raises(DataError, match="9 images and 10 labels"):
-        source.split("train")
+    arrays = {"x_train": pixels(10, 8, 8), "y_train": LABELS, "x_test": pixels(10, 6, 6), "y_test": LABELS}
+    source = open_source(f"npz:{npz(**arrays)}")
     with pytest.raises(DataError, match=r"test split have shape \(1, 6, 6\), others \(1, 8, 8\)"):
         source.split("test")
     named = {"images": pixels(10, 8, 8), "labels": LABELS, "classes": numpy.array(["a", "b", "c"])}
@@ -171,7 +174,7 @@ def test_damage_in_the_pixels_is_found(npz: Npz) -> None:
 
 def test_files_that_are_no_archives(tmp_path: Path) -> None:
     (tmp_path / "set.npz").write_bytes(b"\x80\x04K\x05.")
-    with pytest.raises(DataError, match="cannot be read: File is not a zip file"):
+    with pytest.raises(DataError, match=r"set\.npz is a pickle, which can run code"):
         open_source(f"npz:{tmp_path}/set.npz")
     with pytest.raises(DataError, match=r"there is no file 'nowhere.npz'"):
         open_source("npz:nowhere.npz")
