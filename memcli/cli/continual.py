@@ -96,6 +96,7 @@ def command(
     from memcli.continual.run import floats, settings
     from memcli.continual.tasks import open_stream, parsed
     from memcli.data.sources import open_source
+    from memcli.data.summary import summary
     from memcli.files import atomic
 
     began = time.monotonic()
@@ -107,6 +108,8 @@ def command(
         source = open_source(data or named or "", download=download, skip_damaged=skip_damaged)
         for note in source.notes:
             progress.note(note)
+        for title, value in summary(source, seed, holdout=0).lines():
+            progress.note(f"{title}: {value}")
         for run_seed in range(seed, seed + runs):
             stream = open_stream(name, source, run_seed)
             plan = plan_for(stream.benchmark, network or stream.network)

@@ -21,10 +21,13 @@ from memcli.files.runfolder import RunFolder
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Callback, Progress, Silent
 from memcli.stopping import resumable
+from memcli.text import printable
 from memcli.training import choose
 from memcli.training.recipe import TrainRecipe
 
 _NOISE = 1.1  # other work on the machine may slow what was measured
+
+_MOST_NAMED = 20  # images that were left out, in a file's provenance
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def learn(
             test_seconds=pace.test,
         )
     told = provenance(source.spec.name, source.fingerprint, licence, torch=torch.__version__, numpy=numpy.__version__)
+    told |= _losses(source)
     artifact = _artifact(work, retrain, reached, told)
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
 
@@ -105,6 +109,12 @@ def _artifact(work: Distillation, retrain: TrainRecipe, reached: float, told: di
     how = {**work.recipe.to_json(), "steps": work.loop.step}
     manifest = Manifest(work.spec, how, settings.seed, retrain, told, results)
     return Artifact(stored(work.loop.best.memory).to(torch.device("cpu")), manifest)
+
+
+def _losses(source: Source) -> dict[str, Any]:
+    """For the provenance: how many images could not be read and were left out, and the names of the first."""
+    names = [printable(name) for name in source.left_out()]
+    return {"left_out": {"images": len(names), "first": ", ".join(names[:_MOST_NAMED])}} if names else {}
 
 
 def _reserved(pace: choose.Pace, recipe: Recipe, seconds: float) -> float:

@@ -74,7 +74,13 @@ def evaluate(
     return measure(
         artifact,
         open_aligned(
-            data, artifact.spec.data, download=download, skip_damaged=skip_damaged, split=split, progress=progress
+            data,
+            artifact.spec.data,
+            download=download,
+            skip_damaged=skip_damaged,
+            split=split,
+            whole=bool(baselines),
+            progress=progress,
         ),
         networks=(networks,) if isinstance(networks, str) else tuple(networks),
         runs=runs,

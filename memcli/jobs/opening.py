@@ -1,10 +1,12 @@
 """Opening what a job works on: memories, and data that fits them, each as an object or as the text that names it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from memcli.data.sources import Source, aligned, open_source, undivided
 from memcli.data.spec import DataSpec
+from memcli.data.summary import summary
 from memcli.errors import UsageError
 from memcli.files import memoryfile
 from memcli.files.memoryfile import Artifact
@@ -46,11 +48,12 @@ def open_aligned(
     download: bool = False,
     skip_damaged: int = 0,
     split: str = "test",
+    whole: bool = False,
     progress: Progress | None = None,
 ) -> Source:
-    """`data` in the shape, classes and normalisation of `spec`; what was guessed of it is noted.
+    """`data` in the shape, classes and normalisation of `spec`; what was guessed of it, and what it holds, is noted.
 
-    `split`: "test", or "all" for a source whose test split is all of its images.
+    `split`: "test", or "all" for a source whose test split is all of its images. `whole`: train is read too.
     """
     if split not in ("test", "all"):
         raise UsageError(f"`split` is {printable(split)!r}", do="Choose test or all")
@@ -64,4 +67,8 @@ def open_aligned(
         source = undivided(source)
     elif source.cut:
         progress.note("a fifth of the images is tested on: `split` all takes every image")
-    return aligned(source, spec)
+    found = aligned(source, spec)
+    tested = found if whole else replace(found, load=found.split, splits=("test",))
+    for name, value in summary(tested, seed=0, holdout=0).lines():
+        progress.note(f"{name}: {value}")
+    return found

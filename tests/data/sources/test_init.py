@@ -38,10 +38,17 @@ def test_a_drive_of_windows_is_a_path() -> None:
         open_source("C:\\photos")
 
 
-def test_a_file_that_cannot_be_guessed(tmp_path: Path) -> None:
-    (tmp_path / "set.rar").touch()
-    with pytest.raises(DataError, match="cannot be guessed"):
-        open_source(str(tmp_path / "set.rar"))
+def test_a_home_folder_is_written_as_a_tilde(
+    folder: Callable[..., Path], idx: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = folder({"cat": 2, "dog": 2})
+    monkeypatch.setenv("HOME", str(root.parent))
+    for text in ("imagefolder:~/pets", "~/pets"):
+        assert open_source(text).classes == ("cat", "dog")
+    assert open_source("torchvision:MNIST@~/root").shape == (1, 28, 28)
+    (idx / "MNIST" / "processed").mkdir()
+    with pytest.raises(DataError, match="pickled files of an old torchvision"):
+        open_source("torchvision:MNIST@~/root")
 
 
 def test_bare_paths_are_guessed_and_the_guess_is_noted(
@@ -77,6 +84,10 @@ def test_a_built_in_name_is_no_guess_unless_a_path_has_it(tmp_path: Path, monkey
 def test_a_size_is_refused_where_it_would_do_nothing() -> None:
     with pytest.raises(UsageError, match="images of digits: cannot be resized"):
         open_source("digits", image_size=16)
+    with pytest.raises(UsageError, match="images of digits: cannot be made to fit"):
+        open_source("digits", fit="pad")
+    with pytest.raises(UsageError, match="there is no fit 'zoom'"):
+        open_source("digits", fit="zoom")
 
 
 @pytest.mark.parametrize("scheme", ["", "imagefolder:", "npz:", "parquet:"])

@@ -83,7 +83,7 @@ def test_fine_labels_are_preferred_and_other_names_must_be_alone(shard: Shard) -
         ({"labels": [0, 1, 0, 1], "encoded": [None] * 4}, r"row 0 of all.parquet holds no image, at most a path"),
         (
             {"labels": [0, 1, 0, 1], "encoded": [b"x", b"y", b"z", b"x"]},
-            r"row 0 of all.parquet cannot be read: not an image",
+            r"images cannot be read: row 0 of all.parquet \(not an image",
         ),
         ({"labels": [0, 0], "metadata": b"{"}, "huggingface metadata of all.parquet is damaged"),
         ({"labels": [0, 0], "metadata": b"[" * 100_000}, "huggingface metadata of all.parquet is damaged"),
