@@ -112,6 +112,8 @@ def command(
             progress.note(f"{title}: {value}")
         for run_seed in range(seed, seed + runs):
             stream = open_stream(name, source, run_seed)
+            if stream.is_trivial:
+                progress.note("a task of one class is told with its test images, so every answer is right: give more")
             plan = plan_for(stream.benchmark, network or stream.network)
             if steps is not None:
                 plan = replace(plan, retrain=replace(plan.retrain, steps=steps))

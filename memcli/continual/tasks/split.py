@@ -30,8 +30,10 @@ def by_class(benchmark: str, source: Source, per_task: int, memory: int | None, 
     """
     count = len(source.classes)
     if per_task >= count or count % per_task:
+        divisors = ", ".join(str(size) for size in range(1, count) if count % size == 0)
         raise UsageError(
-            f"{count} classes cannot be cut into tasks of {per_task}", do="Give a smaller divisor of the classes"
+            f"{count} classes cannot be cut into tasks of {per_task}",
+            do=f"Choose the classes of a task from the divisors: {divisors or 'there is none'}",
         )
     order = torch.randperm(count, generator=generator(seed, "class order"))
 

@@ -124,8 +124,14 @@ def test_split_takes_any_source(source: Source) -> None:
 
 def test_split_may_name_its_source() -> None:
     assert parsed("split:torchvision:CIFAR10@a/b:2") == ("split:2", "torchvision:CIFAR10@a/b")
+    assert parsed("split:npz:v2:3.npz:7") == ("split:7", "npz:v2:3.npz")
     assert parsed("split:2") == ("split:2", None)
     assert parsed("many:tasks=3") == ("many:tasks=3", None)
+
+
+@pytest.mark.parametrize(("text", "trivial"), [("split:1", True), ("split:2", False), (f"rotations:{SMALL}", False)])
+def test_tasks_of_one_class_that_is_told_are_trivial(text: str, trivial: bool, source: Source) -> None:
+    assert open_stream(text, source, 0).is_trivial == trivial
 
 
 @pytest.mark.parametrize(
@@ -135,7 +141,7 @@ def test_split_may_name_its_source() -> None:
         ("many:colour=3", UsageError, "no setting 'colour'.*Write many"),
         ("many:tasks=0", UsageError, "tasks is '0'"),
         ("permutations:images=121", DataError, "120 training images, and a task takes 121"),
-        ("split:3", UsageError, "4 classes cannot be cut into tasks of 3"),
+        ("split:3", UsageError, r"4 classes cannot be cut into tasks of 3\. Choose .* from the divisors: 1, 2\."),
         ("split:4", UsageError, "4 classes cannot be cut into tasks of 4"),
         ("split:x", UsageError, "classes per task"),
     ],
