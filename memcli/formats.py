@@ -64,7 +64,6 @@ _FORMATS = (  # where the first bytes fit several, the first
     Format("a gzip archive", "Unpack it by tar -xf or gunzip, and give what comes out", (".gz",), (b"\x1f\x8b",)),
     Format("a 7-Zip archive", "Unpack it by 7z x, and give the folder", (".7z",), (b"7z\xbc\xaf",)),
     Format("a RAR archive", "Unpack it by unrar x, and give the folder", (".rar",), (b"Rar!",)),
-    Format("a tar archive", "Unpack it by tar -xf, and give the folder", (".tar",)),
     Format(
         "a table in text",
         "Where it labels images, give their folder. Where it holds their pixels, read it by pandas, and save them by"
