@@ -8,6 +8,7 @@ from memcli.errors import UsageError
 
 FITS = ("crop", "pad", "stretch")  # how images of another size are made to fit
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
+_MOST_WHITENED = 1 << 24  # channels times numbers of an image: a whitening is a matrix for every frequency
 LEAST_GAIN, MOST_GAIN = 1e-3, 1e3  # of the factors of a whitening: wider than those of any images, and safe to invert
 
 
@@ -51,7 +52,16 @@ class DataSpec:
         if self.zca:
             self._check_whitening()
 
+    def require_whitenable(self) -> None:
+        """Raise UsageError where a whitening of images of this shape would take too much memory."""
+        if self.channels * self.floats_per_image > _MOST_WHITENED:
+            raise UsageError(
+                f"images of {self.channels}x{self.height}x{self.width} are too large to be whitened",
+                do="Leave out `zca`, or give a smaller `image_size`",
+            )
+
     def _check_whitening(self) -> None:
+        self.require_whitenable()
         size = self.channels * (self.channels + 1) // 2  # numbers of a triangle
         if len(self.zca) != self.rings * size:
             raise UsageError(f"zca has {len(self.zca)} numbers", do=f"Give {self.rings * size}, or none")

@@ -39,8 +39,9 @@ def unwhitened(images: Tensor, data: DataSpec) -> Tensor:
 def fitted(batches: Iterable[Tensor], data: DataSpec, regulariser: float = REGULARISER) -> tuple[float, ...]:
     """The numbers of `DataSpec.zca`: the factors of W_r, ring after ring, each by the rows of its lower triangle.
 
-    `batches`: normalised images, (n, C, H, W), in any number of parts.
+    `batches`: normalised images, (n, C, H, W), in any number of parts. Raises UsageError for images that are too large.
     """
+    data.require_whitenable()
     rings = _rings(data.height, data.width, data.rings).flatten()  # (H·W,)
     sums = torch.zeros(data.rings, data.channels, data.channels, dtype=torch.float64)
     count = 0

@@ -16,6 +16,7 @@ from memcli.errors import UsageError
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 
+_SCALES = {1: 4, 2: 4, 4: 4, 8: 8}  # what is tried, and the least side of such bases: an eighth from 64x64 on
 _SHARES_OF_BASES = (0.2, 0.4, 0.6, 0.8, 0.9)  # of the bases that fit together with one row
 
 
@@ -32,14 +33,14 @@ class Tried:
 
 
 def candidates(data: DataSpec, fitted: Callable[..., MemorySpec]) -> tuple[MemorySpec, ...]:
-    """Memories within a budget: bases at full, half and quarter size, with several shares of it.
+    """Memories within a budget: bases of whole, half, quarter and eighth size, with several shares of it.
 
     `fitted(bases=, scale=, rows=)` is `MemorySpec.from_budget` with all else given: it raises UsageError where nothing
     fits.
     """
     specs: list[MemorySpec] = []
-    for scale in (1, 2, 4):
-        if data.height % scale or data.width % scale or min(data.height, data.width) // scale < 4:
+    for scale, least in _SCALES.items():
+        if data.height % scale or data.width % scale or min(data.height, data.width) // scale < least:
             continue
         try:
             most = fitted(scale=scale, rows=1).bases

@@ -15,6 +15,7 @@ from memcli.data.summary import Summary, summary
 from memcli.distillation.recipe import Recipe, load_recipe
 from memcli.distillation.schedule import TUNING_SHARE
 from memcli.distillation.settings import RunSettings
+from memcli.distillation.sizes import fitted
 from memcli.errors import UsageError
 from memcli.jobs.device import resolve
 from memcli.memory.spec import MemorySpec
@@ -131,6 +132,7 @@ def prepared(
         opened = with_whitening(opened)
     if tune:
         size.require_free()
+    plan = fitted(plan, opened.spec)
     spec = size.spec(opened.spec, plan)
     run = RunSettings(seed, place, steps, limit, compile, bfloat16)
     return Plan(opened, held, size, plan, spec, run, began, tune, progress)

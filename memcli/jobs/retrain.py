@@ -19,7 +19,7 @@ from memcli.files.weights import Retrained, checksum, save
 from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.memory.memory import Memory, Query
-from memcli.networks import build
+from memcli.networks import build, sized
 from memcli.progress import Progress
 from memcli.text import printable
 from memcli.training.loop import Batch, accuracy, recalled_batches, train
@@ -187,10 +187,11 @@ def retrain(
     if output is not None:
         atomic.check_apart(output, *artifacts)
     recipe = common_recipe(artifacts)
-    recipe = recipe.for_network(network) if network is not None else recipe
+    common = common_data({name: artifact.memory.spec.data for name, artifact in artifacts.items()})
+    if network is not None and network != recipe.network:
+        recipe = recipe.for_network(sized(network, common))
     given = {"steps": steps, "batch": batch, "lr": lr}
     recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
-    common = common_data({name: artifact.memory.spec.data for name, artifact in artifacts.items()})
     source = None
     if data is not None:
         reading = {"download": download, "skip_damaged": skip_damaged, "split": split}

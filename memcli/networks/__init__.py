@@ -1,16 +1,18 @@
 """Networks by name: `build("convnet:width=64", data, seed=0)`. One file per family, one line each below."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
 from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
-from memcli.networks.base import Classifier, Network
+from memcli.networks.base import AUTO, Classifier, Network
 from memcli.registry import Registry
 from memcli.seeds import isolated
-from memcli.text import printable
+from memcli.text import parse_call, printable
 
-__all__ = ["NETWORKS", "Classifier", "Network", "build", "first_linear", "names", "stateless"]
+__all__ = ["NETWORKS", "Classifier", "Network", "build", "first_linear", "names", "sized", "stateless"]
 
 NETWORKS: Registry[Network] = Registry(
     "network",
@@ -46,6 +48,28 @@ def build(name: str, data: DataSpec, *, seed: int, purpose: str = "network", ste
     settings = network.read(name)
     with isolated(seed, purpose, step):
         return network.make(data, **settings).to(memory_format=torch.channels_last)
+
+
+def sized(name: str, data: DataSpec, **settings: int) -> str:
+    """The description `name` with all that it leaves open to the size of images written out, so that it stays so.
+
+    `settings` are added first where the network has them and `name` does not say. For images below 64x64, and for
+    networks that are the same at every size, that is `name` itself. Raises UsageError for a setting that is wrong.
+    """
+    family = name.partition(":")[0]
+    network = NETWORKS.get(family)
+    if network is None or network.by_size is None:
+        return name
+    given = {key: value for key, value in parse_call(name)[1].items() if value != AUTO}
+    said = {key: str(value) for key, value in settings.items() if key in network.settings and key not in given}
+    by_size = network.by_size(data, **network.read(_written(family, given | said)))
+    added = said | {key: str(value) for key, value in by_size.items()}
+    return _written(family, given | added) if added else name
+
+
+def _written(family: str, settings: Mapping[str, str]) -> str:
+    pairs = ",".join(f"{key}={value}" for key, value in settings.items())
+    return f"{family}:{pairs}" if pairs else family
 
 
 def names() -> list[tuple[str, str, str]]:

@@ -54,6 +54,7 @@ class Network:
     make: Callable[..., nn.Module]
     settings: Mapping[str, Whole | OneOf] = field(default_factory=dict)
     free: str = ""
+    by_size: Callable[..., Mapping[str, int]] | None = None  # as `make`: settings that large images choose where None
 
     @property
     def usage(self) -> str:

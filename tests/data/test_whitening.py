@@ -11,6 +11,7 @@ from memcli.data.images import LabelledImages
 from memcli.data.sources import open_source, with_whitening
 from memcli.data.spec import DataSpec
 from memcli.data.whitening import REGULARISER, fitted, unwhitened, whitened
+from memcli.errors import UsageError
 from memcli.seeds import generator
 
 
@@ -106,3 +107,15 @@ def test_a_source_with_whitening_normalises_so_and_is_otherwise_the_same() -> No
     wanted = whitened(images.normalised(plain.spec), source.spec)
     torch.testing.assert_close(images.normalised(source.spec), wanted)
     assert wanted.square().mean().item() == pytest.approx(1, rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(8, 4096, 4096), (16, 1024, 1024), (3, 4096, 512)])
+def test_a_whitening_of_images_that_are_too_large_is_refused_before_anything_is_allocated(
+    shape: tuple[int, int, int],
+) -> None:
+    large = data(*shape)
+    message = f"images of {'x'.join(map(str, shape))} are too large to be whitened.*Leave out `zca`"
+    with pytest.raises(UsageError, match=message):
+        fitted([], large)
+    with pytest.raises(UsageError, match=message):  # as a file would have it, that asks for a matrix a frequency
+        replace(large, zca=(1.0,))

@@ -25,6 +25,14 @@ def test_candidates_differ_and_spend_the_budget() -> None:
         assert spec.bases <= spec.base_shape[1] * spec.base_shape[2]
 
 
+def test_an_eighth_of_the_size_is_a_candidate_for_large_images() -> None:
+    scales = {}
+    for side in (32, 64):
+        data = open_source(f"fake:n=60,test=10,classes=3,shape=1x{side}x{side}").spec
+        scales[side] = {spec.scale for spec in candidates(data, partial(MemorySpec.from_budget, data, floats=9_000))}
+    assert scales == {32: {1, 2, 4}, 64: {1, 2, 4, 8}}
+
+
 def test_the_better_half_goes_on_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The accuracies are made up here: more bases are better."""
     specs = tuple(MemorySpec(SOURCE.spec, bases=bases, scale=2, rows=2) for bases in range(1, 6))

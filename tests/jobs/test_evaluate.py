@@ -135,6 +135,12 @@ def test_the_paper_s_protocol() -> None:
     assert by_rtp(cifar, own, "vgg11") == TrainRecipe("vgg11", 600, 640, 0.01, 0.9)
     small = MemorySpec(data, bases=16, scale=2, rows=2)
     assert by_rtp(small, own, "mlp") == TrainRecipe("mlp", 300, 20, 0.01, 0.9)
+    large = MemorySpec(open_source("fake:classes=10,shape=3x64x64").spec, bases=16, scale=4, rows=2)
+    assert by_file(large, own, "convnet") == own.for_network("convnet:depth=4")
+    assert by_rtp(large, own, "convnet").network == "convnet:depth=4"
+    first = replace(own, network="convnet")  # a file that was made before depths were written out keeps its own
+    assert by_file(large, first, "convnet") == first
+    assert by_rtp(large, first, "convnet").network == "convnet"
     with pytest.raises(UsageError, match=r"there is no protocol 'best'\. Choose from file, rtp"):
         PROTOCOLS.find("best")
 

@@ -12,7 +12,7 @@ from memcli.files import container
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact
 from memcli.files.weights import checksum, save
-from memcli.jobs.retrain import common_data, common_recipe, recall_all, train_on_memories
+from memcli.jobs.retrain import common_data, common_recipe, recall_all, retrain, train_on_memories
 from memcli.memory.memory import Memory, Query
 from memcli.memory.spec import MemorySpec
 from memcli.networks import build
@@ -142,3 +142,21 @@ def test_a_union_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, a
 def test_the_checksum_of_a_union_depends_on_every_file_and_their_order() -> None:
     assert checksum(["ab"]) == "ab"
     assert len({checksum(["ab", "cd"]), checksum(["cd", "ab"]), checksum(["ab", "ce"])}) == 3
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "trained"),
+    [
+        ("convnet:width=4,depth=2", "convnet:width=5", "convnet:width=5,depth=4"),
+        ("convnet:width=4", "convnet:width=4", "convnet:width=4"),  # a file from before depths were written out
+        ("convnet:width=4", None, "convnet:width=4"),
+    ],
+)
+def test_a_network_that_is_asked_for_is_as_deep_as_large_images_need(
+    own: str, asked: str | None, trained: str, artifact: Artifact
+) -> None:
+    spec = MemorySpec(replace(DATA, height=64, width=64), bases=1, scale=8, rows=1)
+    recipe = TrainRecipe(own, steps=1, batch=2, lr=0.01)
+    manifest = replace(artifact.manifest, spec=spec, retrain=recipe)
+    memory = Memory(spec, **{name: torch.ones(shape) for name, shape in spec.shapes.items()})
+    assert retrain(Artifact(memory, manifest), network=asked).trained.recipe.network == trained

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
-from memcli.networks import Classifier, build, names, stateless
+from memcli.networks import Classifier, build, names, sized, stateless
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
 SMALL = ("convnet:width=8", "convnet:width=8,depth=2,norm=batch", "convnet:width=8,norm=layer", "mlp:width=16")
@@ -105,6 +105,41 @@ def test_stateless_networks_are_twice_differentiable_as_functions(name: str) -> 
     (second,) = torch.autograd.grad(sum((gradient**2).sum() for gradient in gradients), seen)
     assert second.isfinite().all()
     assert second.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    ("side", "name", "found"),
+    [
+        (28, "convnet:width=32", "convnet:width=32"),
+        (63, "convnet", "convnet"),
+        (64, "convnet", "convnet:depth=4"),
+        (128, "convnet:norm=layer", "convnet:norm=layer,depth=5"),
+        (128, "convnet:side=64,width=8", "convnet:side=64,width=8,depth=4"),
+        (128, "convnet:side=40,width=8", "convnet:side=40,width=8"),  # it sees 43 pixels
+        (224, "convnet:depth=auto", "convnet:depth=6"),
+        (224, "convnet:depth=2", "convnet:depth=2"),
+        (224, "resnet18", "resnet18"),
+        (224, "unknown", "unknown"),  # `build` refuses it
+    ],
+)
+def test_large_images_write_the_depth_of_a_convnet_out(side: int, name: str, found: str) -> None:
+    data = spec(3, side)
+    assert sized(name, data) == found
+    assert sized(found, data) == found
+
+
+def test_settings_are_added_where_a_network_has_them_and_does_not_say() -> None:
+    data = spec(3, 128)
+    assert sized("convnet", data, width=64, side=64) == "convnet:width=64,side=64,depth=4"
+    assert sized("convnet:width=32", data, width=64) == "convnet:width=32,depth=5"
+    assert sized("mlp", data, side=64) == "mlp"
+    assert sized("convnet", spec(3, 32), width=64) == "convnet:width=64"
+
+
+@pytest.mark.parametrize("side", [64, 128, 224])
+def test_sized_networks_take_the_images_that_they_were_sized_for(side: int) -> None:
+    data = spec(3, side)
+    assert build(sized("convnet:width=4", data), data, seed=0)(images(data, 1)).shape == (1, 4)
 
 
 def test_own_networks_offer_their_features() -> None:
