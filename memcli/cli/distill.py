@@ -97,7 +97,7 @@ def command(
     ] = None,
     scale: Annotated[
         int | None,
-        option(SIZE, "--scale", metavar="S", help="Store bases smaller by S; default: from the budget, 2 or 1."),
+        option(SIZE, "--scale", metavar="S", help="Store bases smaller by S; default: from the budget, 1, 2, 4 or 8."),
     ] = None,
     cells: Annotated[
         int,

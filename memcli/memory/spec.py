@@ -23,6 +23,9 @@ LABELS = ("fixed", "class", "row")  # the label of an image: of its query; learn
 # Images per class in numbers, from which on bases are best stored at the size of images: from the first on, or from the
 # second where no more bases of half the size are wanted than this share of what spans all such images (docs/log/).
 _FULL_SIZE, _LAST_HALF_SIZE, _SHARE_OF_SPAN = 3, 5, 1 / 3
+# Of images with such a side and more: as many bases as are wanted at least, for which bases are halved again and again,
+# but never to a side below this (docs/log/).
+_LARGE, _LEAST_BASES, _LEAST_SIDE, _LARGEST_SCALE = 64, 24, 8, 8
 _LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
 
@@ -153,8 +156,9 @@ class MemorySpec:
 
         K, s and R are chosen where they are not given. s is 2 for fewer numbers than 3 images per class have, or 5
         where no more bases of that size are wanted than a third of their pixels; if it divides both sides and there
-        are no cells; else 1. Two fifths of the budget go to bases, and more where that
-        would leave over about `most_rows` rows, but never more bases than a basis has pixels. The rest buys rows.
+        are no cells; else 1. For images of 64x64 and more it is 4 or 8 where the budget has fewer than 24 bases
+        otherwise. Two fifths of the budget go to bases, and more where that would leave over about `most_rows` rows,
+        but never more bases than a basis has pixels. The rest buys rows.
         Raises UsageError where not even one basis and one row fit.
         """
         if (floats is None) == (bytes is None):
@@ -163,7 +167,7 @@ class MemorySpec:
         assert budget is not None
         numbers = budget if bytes is None else 8 * budget // STORAGES.get(storage, STORAGES["float32"]).bits
         if scale is None:
-            scale = 2 if not cells and _half_size(data, numbers, most_rows) else 1
+            scale = 1 if cells else _scale(data, numbers, most_rows)
         # One basis and one row where nothing is given; and the checks of all that is given.
         unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage, labels, cells)
 
@@ -193,6 +197,22 @@ def _wanted_bases(numbers: int, per_basis: int, per_row: int, most_rows: int | N
     """K: a share of the numbers, and more where rows beyond `most_rows` would be left over, of `per_row` · K each."""
     by_share = round(_SHARE_OF_BASES * numbers / per_basis)
     return max(by_share, numbers // (per_basis + per_row * most_rows) if most_rows else 0)
+
+
+def _scale(data: DataSpec, numbers: int, most_rows: int | None) -> int:
+    """The factor by which bases are best smaller than images, for a budget of so many numbers."""
+    if not _half_size(data, numbers, most_rows):
+        return 1
+    scale, least = 2, min(data.height, data.width)
+    while (
+        least >= _LARGE
+        and scale < _LARGEST_SCALE
+        and least // (2 * scale) >= _LEAST_SIDE
+        and data.height % (2 * scale) == data.width % (2 * scale) == 0
+        and _wanted_bases(numbers, data.floats_per_image // scale**2, len(data.classes), most_rows) < _LEAST_BASES
+    ):
+        scale *= 2
+    return scale
 
 
 def _half_size(data: DataSpec, numbers: int, most_rows: int | None) -> bool:

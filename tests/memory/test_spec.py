@@ -78,6 +78,24 @@ def test_bases_are_half_as_large_as_images_while_few_are_wanted(
     assert found.scale == scale
 
 
+@pytest.mark.parametrize(
+    ("height", "width", "scales"),
+    [
+        (32, 32, [2, 2, 2, 2]),  # as ever
+        (64, 64, [8, 8, 4, 2]),
+        (128, 64, [8, 8, 4, 2]),
+        (100, 100, [4, 4, 4, 2]),  # 8 does not divide it
+        (224, 224, [8, 8, 4, 2]),
+    ],
+)
+def test_bases_of_large_images_are_smaller_where_few_would_fit(height: int, width: int, scales: list[int]) -> None:
+    data = replace(CIFAR10, height=height, width=width)
+    budgets = [int(ipc * 10 * data.floats_per_image) for ipc in (0.03, 0.1, 0.3, 1)]
+    specs = [MemorySpec.from_budget(data, floats=floats, most_rows=20) for floats in budgets]
+    assert [spec.scale for spec in specs] == scales
+    assert all(spec.scale == 8 or spec.bases >= 24 for spec in specs if min(height, width) == 64)
+
+
 def test_bases_are_as_large_as_images_where_numbers_are_many() -> None:
     assert [MemorySpec.from_budget(CIFAR10, floats=ipc * 30_720).scale for ipc in (4, 5)] == [2, 1]
 
