@@ -23,6 +23,7 @@ _WHERE = {
     "evaluate": "memcli.jobs.evaluate",
     "predict": "memcli.jobs.predict",
     "export": "memcli.jobs.export",
+    "report": "memcli.reports.page",
     "inspect": "memcli.files.inspection",
     "card": "memcli.files.card",
     "push": "memcli.jobs.hub",
@@ -51,6 +52,7 @@ __all__ = [
     "pull",
     "push",
     "recall",
+    "report",
     "retrain",
 ]
 
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
     from memcli.jobs.recall import recall
     from memcli.jobs.retrain import retrain
     from memcli.progress import Callback
+    from memcli.reports.page import report
 
 
 def __getattr__(name: str) -> Any:

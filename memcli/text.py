@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from typing import Any
 
 from memcli.errors import UsageError
 
@@ -53,3 +54,14 @@ def whole_number(value: str, what: str, *, least: int = 1, most: int = 1_000_000
     if not least <= number <= most:
         raise UsageError(f"{what} is {printable(value)!r}", do=f"Give a whole number from {least} to {most}")
     return number
+
+
+def nested_lines(name: str, values: dict[str, Any]) -> list[tuple[str, str]]:
+    """Nested settings as one line each: `recipe.retrain.lr  0.02`; the items of a list of objects are numbered."""
+    lines: list[tuple[str, str]] = []
+    for key, value in values.items():
+        full = f"{name}.{key}" if name else key
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            value = {str(number + 1): item for number, item in enumerate(value)}  # noqa: PLW2901
+        lines += nested_lines(full, value) if isinstance(value, dict) and value else [(full, str(value))]
+    return lines

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "memcli"
 ROOMS = (  # the lowest first
     *("errors", "machine", "progress", "stopping", "text", "units", "checks", "seeds", "formats", "registry"),
     *("engine", "data", "networks", "memory", "training", "files", "exporters", "trackers", "objectives"),
-    *("distillation", "jobs", "continual", "cli"),
+    *("distillation", "jobs", "reports", "continual", "cli"),
 )
 NO_TORCH = {  # what `memcli inspect` and `memcli --help` load
     *(
@@ -27,7 +27,7 @@ NO_TORCH = {  # what `memcli inspect` and `memcli --help` load
         "memory.spec",
     ),
     *("memory.storage", "training.recipe", "files.atomic", "files.container", "files.manifest", "files.validation"),
-    *("files.inspection", "files.card", "jobs.figures", "jobs.hub"),
+    *("files.inspection", "files.card", "files.evalfigures", "jobs.figures", "jobs.hub"),
 }
 Imports = dict[str, set[str]]  # by module, the modules that it imports, dotted names below memcli
 

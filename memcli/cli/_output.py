@@ -53,14 +53,3 @@ def mean_percent(stat: dict[str, float]) -> str:
     """The mean, the standard deviation where there is more than one figure, and the number of them."""
     spread = f" ± {100 * stat['std']:.2f}" if stat["n"] > 1 else ""
     return f"{100 * stat['mean']:.2f}{spread} % (n = {stat['n']})"
-
-
-def nested_lines(name: str, values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Nested settings as one line each: `recipe.retrain.lr  0.02`; the items of a list of objects are numbered."""
-    lines: list[tuple[str, str]] = []
-    for key, value in values.items():
-        full = f"{name}.{key}"
-        if isinstance(value, list) and all(isinstance(item, dict) for item in value):
-            value = {str(number + 1): item for number, item in enumerate(value)}  # noqa: PLW2901
-        lines += nested_lines(full, value) if isinstance(value, dict) else [(full, str(value))]
-    return lines

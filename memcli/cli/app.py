@@ -20,6 +20,7 @@ COMMANDS: Registry[Callable[..., None]] = Registry(
         "retrain": "memcli.cli.retrain:command",
         "eval": "memcli.cli.evaluate:command",
         "continual": "memcli.cli.continual:command",
+        "report": "memcli.cli.report:command",
         "inspect": "memcli.cli.inspect:command",
         "card": "memcli.cli.card:command",
         "push": "memcli.cli.push:command",

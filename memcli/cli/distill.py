@@ -23,9 +23,10 @@ from memcli.cli._options import (
     Verbose,
     option,
 )
-from memcli.cli._output import LABELS_TOLD, emit, nested_lines, percent, size_lines
+from memcli.cli._output import LABELS_TOLD, emit, percent, size_lines
 from memcli.cli._progress import duration, reporting
 from memcli.machine import process_began
+from memcli.text import nested_lines
 
 if TYPE_CHECKING:
     from memcli.jobs.distill import DistilledFile, Estimate

@@ -45,6 +45,7 @@ JSON = {
     "test_images": "how many test images each class has",
     "complete": "false where it was stopped or failed before everything was measured",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
+    "sha256": "the checksum of the memory's tensors",
     "seconds": "the time that everything took",
 }
 
@@ -124,6 +125,7 @@ def command(
 
     def show(report: "Report") -> None:
         figures = {"memory": str(file), "data": data, **to_json(report), "size": memory.spec.size()}
+        figures["sha256"] = memory.sha256
         figures["seconds"] = time.monotonic() - began
         emit(figures, _lines(report, figures, everything=verbose), as_json=json)
 

@@ -1,7 +1,8 @@
 """`memcli inspect`: what a memory file holds. It never imports torch."""
 
 from memcli.cli._options import MAX_IMAGES, MAX_RECALL, Json, MaxImages, MaxRecall, MemoryFile, limits
-from memcli.cli._output import LABELS_TOLD, emit, nested_lines, size_lines
+from memcli.cli._output import LABELS_TOLD, emit, size_lines
+from memcli.text import nested_lines
 
 JSON = {
     "format": "the version of the file's format",

@@ -11,14 +11,12 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from memcli.errors import DataError
+from memcli.files.evalfigures import Measured, read_figures
 from memcli.files.inspection import Inspection, inspect
 from memcli.files.manifest import Manifest
-from memcli.files.resumable import read_json
 from memcli.text import printable
 
 _SHOWN = 100  # class names, at most
-_LONGEST = 10**6  # bytes of a file of figures
 _HUB_LICENCES = (  # the identifiers of huggingface.co/docs/hub/repositories-licenses that data may be under
     " apache-2.0 mit afl-3.0 artistic-2.0 bsl-1.0 bsd bsd-2-clause bsd-3-clause bsd-3-clause-clear c-uda cc cc0-1.0 "
     "cc-by-2.0 cc-by-2.5 cc-by-3.0 cc-by-4.0 cc-by-sa-3.0 cc-by-sa-4.0 cc-by-nc-2.0 cc-by-nc-3.0 cc-by-nc-4.0 "
@@ -28,7 +26,7 @@ _HUB_LICENCES = (  # the identifiers of huggingface.co/docs/hub/repositories-lic
     "ncsa unlicense zlib pddl "
 )
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
-Figures = list[tuple[str, str, float, float, int]]  # trained on, network, mean, deviation, number of networks
+Figures = list[Measured]
 
 
 def card(path: str | Path, *, figures: str | Path | None = None, repository: str | None = None) -> str:
@@ -39,7 +37,7 @@ def card(path: str | Path, *, figures: str | Path | None = None, repository: str
     does, and DataError where the figures cannot be read or are those of another memory.
     """
     path, found = Path(path), inspect(path)
-    measured = [] if figures is None else _measured(Path(figures), found.manifest)
+    measured = [] if figures is None else list(read_figures(figures, found).rows)
     name = path.name
     lines = [*_front(found.manifest, repository or path.stem, measured), *_text(name, found, repository, measured)]
     return "\n".join(lines) + "\n"
@@ -63,15 +61,15 @@ def _front(manifest: Manifest, name: str, measured: Figures) -> list[str]:
     }
     if hub := re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(@.*)?", told["source"]):
         keys["datasets"] = [hub[1]]
-    own = [row for row in measured if row[0] == "memory"]
+    own = [row for row in measured if row.trained_on == "memory"]
     if own:
         results = [
             {
                 "task": {"type": "image-classification"},
                 "dataset": {"type": printable(told["source"]), "name": printable(data.name), "split": "test"},
-                "metrics": [{"type": "accuracy", "value": mean, "name": f"{network} trained on the memory"}],
+                "metrics": [{"type": "accuracy", "value": row.mean, "name": f"{row.network} trained on the memory"}],
             }
-            for _, network, mean, _, _ in own
+            for row in own
         ]
         keys["model-index"] = [{"name": printable(name), "results": results}]
     return ["---", *(f"{key}: {json.dumps(value)}" for key, value in keys.items()), "---", ""]
@@ -158,30 +156,8 @@ def _accuracies(manifest: Manifest, measured: Figures) -> list[str]:
     if measured:
         lines += ["", "On the test part:", "", "| trained on | network | accuracy, % | networks |", "|---|---|---|---|"]
         lines += [
-            f"| {markdown(trained_on)} | {markdown(network)} | {100 * mean:.1f} ± {100 * std:.1f} | {n} |"
-            for trained_on, network, mean, std, n in measured
+            f"| {markdown(row.trained_on)} | {markdown(row.network)} | {100 * row.mean:.1f} ± {100 * row.std:.1f} "
+            f"| {row.n} |"
+            for row in measured
         ]
     return lines or ["It was not measured."]
-
-
-def _measured(path: Path, manifest: Manifest) -> Figures:
-    """The accuracies in what `memcli eval --json` printed."""
-    do, shown = "Give what `memcli eval FILE --json` printed for this memory", printable(str(path))
-    try:
-        if path.stat().st_size > _LONGEST:
-            raise DataError(f"{shown} is too large for a file of figures", do=do)
-        told = read_json(path)
-    except OSError as error:
-        raise DataError(f"{shown} cannot be read: {printable(str(error.strerror))}", do=do) from error
-    try:
-        if told["size"] != manifest.spec.size():
-            raise DataError(f"{shown} tells of a memory of another size", do=do)
-        named = {"memory": told["results"], **told["baselines"]}
-        return [
-            (str(name), str(row["network"]), float(stat["mean"]), float(stat["std"]), int(stat["n"]))
-            for name, rows in named.items()
-            for row in rows
-            for stat in (row["accuracy"],)
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"{shown} holds no figures of `memcli eval`", do=do) from error

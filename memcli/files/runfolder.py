@@ -14,7 +14,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +33,7 @@ TRIALS, TRACKER = "trials.json", "tracker.json"  # of tuning; which tracker foll
 GENERATIONS = 2
 _CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.safetensors")
 _FORMAT = 1
+_LOOKS_BYTES = 2**23
 _FILE_BYTES = 2**40  # a checkpoint of any size that was written can be read again
 
 
@@ -121,6 +122,28 @@ def settings(output: str | Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"there is no run to resume in {printable(str(path.parent))}", do="Leave out `resume`")
     return read_json(path)
+
+
+def looks(output: str | Path, sha256: str) -> list[dict[str, float]]:
+    """The figures of each look at the validation part in the run of `output`, in their order; none where it is gone.
+
+    Nor where the run did not make the tensors whose checksum is `sha256`. A line that is damaged is left out, and what
+    is not a finite number, and all beyond the first MiBs.
+    """
+    folder = folder_of(output)
+    try:
+        if read_json(folder / STATUS).get("sha256") != sha256:
+            return []
+        with open(folder / METRICS, "rb") as file:
+            lines = file.read(_LOOKS_BYTES).splitlines()
+    except (OSError, MemoryFileError):
+        return []
+    found = []
+    for line in lines:
+        with suppress(MemoryFileError, OverflowError):
+            figures = headers.parse_json(line, "a line of figures")
+            found.append({name: float(value) for name, value in figures.items() if type(value) in (int, float)})
+    return [figures for figures in found if "step" in figures]
 
 
 @contextmanager

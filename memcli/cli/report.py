@@ -1,0 +1,89 @@
+"""`memcli report`: an HTML page of what a memory holds and how good it is."""
+
+from pathlib import Path
+from typing import Annotated
+
+from memcli.cli._options import (
+    DATA,
+    MAX_IMAGES,
+    MAX_RECALL,
+    TRAINING,
+    Device,
+    Download,
+    Force,
+    Json,
+    MaxImages,
+    MaxRecall,
+    MemoryFile,
+    Output,
+    Quiet,
+    Seed,
+    Verbose,
+    limits,
+    option,
+)
+from memcli.cli._output import emit, percent
+from memcli.cli._progress import reporting
+
+JSON = {
+    "report": "the path of the page",
+    "bytes": "its size",
+    "accuracy": "the mean test accuracy of the first network that was trained on the memory, a fraction of 1; null "
+    "where none was measured",
+}
+
+
+def command(
+    file: MemoryFile,
+    *,
+    output: Output,
+    force: Force = False,
+    json: Json = False,
+    data: Annotated[
+        str | None,
+        option(DATA, "--data", metavar="SOURCE", help="Show its images, and measure networks on its test split."),
+    ] = None,
+    download: Download = False,
+    figures: Annotated[
+        Path | None,
+        option(
+            DATA, "--figures", metavar="FILE.json", help="Show what memcli eval FILE --json printed; measure nothing."
+        ),
+    ] = None,
+    runs: Annotated[
+        int, option(TRAINING, "--runs", min=1, max=10_000, metavar="N", help="Fresh networks of every kind.")
+    ] = 3,
+    baselines: Annotated[
+        str, option(TRAINING, "--baselines", metavar="NAMES", help="For comparison, train also on these; as eval does.")
+    ] = "random",
+    seed: Seed = 0,
+    device: Device = "auto",
+    max_images: MaxImages = MAX_IMAGES,
+    max_recall: MaxRecall = MAX_RECALL,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write one HTML page of what a memory holds and how good it is: pictures, charts, settings.
+
+    Example: memcli report shoes.safetensors -o shoes.html --data torchvision:FashionMNIST
+    """
+    from memcli.reports.page import report
+
+    with reporting(quiet=quiet, verbose=verbose) as progress:
+        written = report(
+            file,
+            output,
+            data=data,
+            download=download,
+            figures=figures,
+            runs=runs,
+            baselines=tuple(name.strip() for name in baselines.split(",") if name.strip()),
+            seed=seed,
+            device=device,
+            force=force,
+            limits=limits(max_images, max_recall),
+            progress=progress,
+        )
+    reached = None if written.accuracy is None else [("accuracy", percent(written.accuracy))]
+    result = {"report": str(written.path), "bytes": written.bytes, "accuracy": written.accuracy}
+    emit(result, [("report", str(output)), ("size", f"{written.bytes:,} bytes"), *(reached or [])], as_json=json)

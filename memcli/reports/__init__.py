@@ -1,0 +1,1 @@
+"""The report of a memory: one HTML page that holds everything it shows."""
