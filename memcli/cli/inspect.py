@@ -1,7 +1,10 @@
-"""`memcli inspect`: what a memory file holds. It never imports torch."""
+"""`memcli inspect`: what a memory file holds. It imports torch only to draw pictures."""
 
-from memcli.cli._options import MAX_IMAGES, MAX_RECALL, Json, MaxImages, MaxRecall, MemoryFile, limits
+from typing import Annotated
+
+from memcli.cli._options import MAX_IMAGES, MAX_RECALL, OUTPUT, Json, MaxImages, MaxRecall, MemoryFile, limits, option
 from memcli.cli._output import LABELS_TOLD, emit, size_lines
+from memcli.errors import UsageError
 from memcli.text import nested_lines
 
 JSON = {
@@ -20,14 +23,33 @@ JSON = {
 
 
 def command(
-    file: MemoryFile, *, json: Json = False, max_images: MaxImages = MAX_IMAGES, max_recall: MaxRecall = MAX_RECALL
+    file: MemoryFile,
+    *,
+    json: Json = False,
+    pictures: Annotated[
+        bool | None,
+        option(
+            OUTPUT,
+            "--pictures/--no-pictures",
+            help="Draw an image of each class; default: on a terminal that shows colours.",
+        ),
+    ] = None,
+    max_images: MaxImages = MAX_IMAGES,
+    max_recall: MaxRecall = MAX_RECALL,
 ) -> None:
     """Check a memory file and say what it holds.
 
     Example: memcli inspect shoes.safetensors
     """
+    from memcli.cli._pictures import can_draw, draw
     from memcli.files.inspection import inspect
 
+    drawn = pictures is not False and not json and can_draw()
+    if pictures and not drawn:
+        raise UsageError(
+            "pictures are drawn on a terminal that shows colours, and not in JSON",
+            do="Leave out `pictures`, or see `memcli recall --preview` and `memcli report`",
+        )
     found = inspect(file, limits(max_images, max_recall))
     manifest = found.manifest
     stored, spec = manifest.to_json(), manifest.spec
@@ -64,3 +86,7 @@ def command(
         ("sha256", found.sha256),
     ]
     emit(result, lines, as_json=json)
+    if drawn:
+        from memcli.jobs.opening import load
+
+        draw(load(file, limits(max_images, max_recall)).memory)

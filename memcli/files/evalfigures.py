@@ -10,7 +10,7 @@ from memcli.files.inspection import Inspection
 from memcli.files.resumable import read_json
 from memcli.text import printable
 
-_LONGEST = 2**24  # bytes of a file of figures: 200 classes take 200 kB for each network
+_LONGEST = 2**22  # bytes of a file of figures: 200 classes take 200 kB for each network
 
 
 @dataclass(frozen=True)

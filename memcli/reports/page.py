@@ -70,9 +70,10 @@ def report(
     artifact = memoryfile.read(memory, limits)
     source = None if data is None else open_aligned(data, artifact.spec.data, download=download, progress=progress)
     if source is not None and measured is None:
-        how = {"runs": runs, "baselines": baselines, "seed": seed, "device": device, "progress": progress}
-        evaluated = to_json(evaluate(artifact, source, **how))
-        measured = from_json(evaluated, len(artifact.classes))
+        evaluated = evaluate(
+            artifact, source, runs=runs, baselines=baselines, seed=seed, device=device, progress=progress
+        )
+        measured = from_json(to_json(evaluated), len(artifact.classes))
     page = render(memory, found, artifact, source, measured).encode()
     atomic.write_bytes(output, page, force=force)
     reached = [row.mean for row in measured.rows if row.trained_on == "memory"] if measured else []

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy
 import pytest
 
-from memcli.cli import inspect
+from memcli.cli import _pictures, inspect
 from memcli.files import inspection, memoryfile
 
 
@@ -70,3 +72,51 @@ def test_inspect_changes_nothing(run: Callable, memory: Path) -> None:
     before = hashlib.sha256(memory.read_bytes()).hexdigest()
     run("inspect", memory)
     assert hashlib.sha256(memory.read_bytes()).hexdigest() == before
+
+
+def test_pictures_are_drawn_where_the_terminal_can_and_nowhere_else(run: Callable, memory: Path) -> None:
+    assert "▀" not in run("inspect", memory).stdout
+    refused = run("inspect", memory, "--pictures")
+    assert refused.exit_code == 2
+    assert "shows colours, and not in JSON. Leave out --pictures, or see" in refused.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_pictures, "can_draw", lambda: True)
+        drawn = run("inspect", memory).stdout
+        assert drawn.count("▀") == 3 * 8 * 4, "three images of 8x8"
+        assert drawn.splitlines()[-1].split() == ["0", "1", "2"]
+        assert "▀" not in run("inspect", memory, "--no-pictures").stdout
+        assert "▀" not in run("inspect", memory, "--json").stdout
+        assert run("inspect", memory, "--json", "--pictures").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "can"),
+    [
+        ({"COLORTERM": "truecolor", "TERM": "xterm-256color"}, True),
+        ({"TERM": "xterm-256color"}, True),
+        ({"TERM": "dumb"}, False),
+        ({"COLORTERM": "truecolor", "TERM": "xterm-256color", "NO_COLOR": "1"}, False),
+    ],
+)
+def test_a_terminal_can_draw_where_it_shows_colours(
+    environment: dict[str, str], can: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("COLORTERM", "TERM", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    master, slave = os.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        monkeypatch.setattr("sys.stdout", terminal)
+        assert _pictures.can_draw() == can
+        monkeypatch.undo()
+    os.close(master)
+
+
+def test_a_half_block_is_two_pixels_and_large_images_are_made_smaller() -> None:
+    image = numpy.arange(3 * 2 * 3, dtype="uint8").reshape(3, 2, 3)
+    lines = _pictures.half_blocks(image)
+    assert [line.plain for line in lines] == ["▀▀", "▀▀"]
+    assert lines[0].spans[0].style == "rgb(0,1,2) on rgb(6,7,8)"
+    assert lines[1].spans[1].style == "rgb(15,16,17) on rgb(15,16,17)", "the last line of an odd number"
+    assert [len(line) for line in _pictures.half_blocks(numpy.zeros((64, 32, 1), "uint8"))] == [8] * 8

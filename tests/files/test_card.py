@@ -95,6 +95,6 @@ def test_figures_that_are_none(text: str, told: str, tmp_path: Path) -> None:
 def test_figures_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cannot be read: .* Give what"):
         card(GOLDEN, figures=tmp_path / "nowhere.json")
-    (tmp_path / "large.json").write_text(" " * (10**6 + 1))
+    (tmp_path / "large.json").write_text(" " * (2**22 + 1))
     with pytest.raises(DataError, match="too large for a file of figures"):
         card(GOLDEN, figures=tmp_path / "large.json")
