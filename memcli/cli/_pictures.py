@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from numpy import ndarray
+    from rich.console import Console
     from rich.text import Text
 
     from memcli.memory.memory import Memory
@@ -22,10 +23,9 @@ def can_draw() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ and Console().color_system in ("truecolor", "256")
 
 
-def draw(memory: "Memory") -> None:
-    """Print the first recalled image of each of the first classes, as many side by side as the terminal holds."""
+def draw(memory: "Memory", console: "Console") -> None:
+    """Print the first recalled image of each of the first classes, as many side by side as the console holds."""
     import torch
-    from rich.console import Console
 
     from memcli.exporters.drawing import stretched
     from memcli.memory.memory import Query
@@ -36,7 +36,6 @@ def draw(memory: "Memory") -> None:
     numbers = torch.arange(len(names))
     query = Query.of_classes(torch.zeros_like(numbers), numbers, len(memory.spec.data.classes))
     pictures = [half_blocks(image) for image in stretched(pixels(memory, query))]
-    console = Console()
     width = len(pictures[0][0]) + _GAP
     across = max(1, console.width // width)
     for begin in range(0, len(names), across):

@@ -87,6 +87,8 @@ def command(
     ]
     emit(result, lines, as_json=json)
     if drawn:
+        from rich.console import Console
+
         from memcli.jobs.opening import load
 
-        draw(load(file, limits(max_images, max_recall)).memory)
+        draw(load(file, limits(max_images, max_recall)).memory, Console())
