@@ -13,7 +13,7 @@ class MemcliError(Exception):
     exit_code = 1
 
     def __init__(self, what: str, *, do: str) -> None:
-        super().__init__(f"{what.rstrip('.')}. {do.rstrip('.')}.")
+        super().__init__(f"{what.removesuffix('.')}. {do.removesuffix('.')}.")
         self.what, self.do = what, do
 
 

@@ -30,6 +30,11 @@ def test_a_message_is_two_sentences(kind: type[MemcliError]) -> None:
     assert (error.what, error.do) == ("the disk is full.", "Free some space")
 
 
+def test_a_name_of_dots_stays_in_a_message() -> None:
+    assert str(MemcliError("there is no folder ..", do="Create it")) == "there is no folder .. Create it."
+    assert str(MemcliError("there is no class a, ..", do="Do b...")) == "there is no class a, .. Do b..."
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_to_do_cannot_be_forgotten(kind: type[MemcliError]) -> None:
     with pytest.raises(TypeError, match="do"):
