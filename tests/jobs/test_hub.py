@@ -173,6 +173,28 @@ def test_what_is_not_there(hub: Hub, tmp_path: Path) -> None:
         pull("hf:ada/--", tmp_path / "a.safetensors")
 
 
+@pytest.mark.parametrize(
+    ("failure", "told"),
+    [
+        ((403, "GatedRepo"), r"hf:ada/shoes is shared with those who ask for it\. Ask on its page, and set HF_TOKEN"),
+        ((403, "Forbidden"), r"the Hub refused hf:ada/shoes with status 403\. Set HF_TOKEN"),
+        ((400, "BadRequest"), r"the Hub refused hf:ada/shoes with status 400\. Try again later"),
+    ],
+)
+def test_what_the_hub_refuses(hub: Hub, tmp_path: Path, failure: tuple[int, str], told: str) -> None:
+    hub.failure = failure
+    with pytest.raises(UsageError if failure[0] == 403 else DataError, match=told):
+        pull("hf:ada/shoes", tmp_path / "a.safetensors")
+
+
+def test_a_machine_that_is_told_to_stay_offline(hub: Hub, memory: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"HF_ENDPOINT": hub.address, "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "memcli", "push", str(memory), "hf:ada/shoes"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, hub.asked) == (3, [])
+    assert done.stderr == "memcli: error: the Hub is not asked, since HF_HUB_OFFLINE is set. Unset it.\n"
+
+
 def test_a_store_that_fails(hub: Hub, memory: Path) -> None:
     hub.large, hub.address = {"shoes.safetensors"}, "http://127.0.0.1:9"  # where it says that the store is
     with pytest.raises(DataError, match=r"cannot be reached.*Check the network"):

@@ -23,6 +23,7 @@ class Hub:
         self.large: set[str] = set()  # files that are sent to a store of their own, as the Hub does with safetensors
         self.stored: dict[str, bytes] = {}  # what that store was sent, by checksum
         self.token: str | None = None  # that must be given, where there is one
+        self.failure: tuple[int, str] | None = None  # status and code of error that all is answered with
         self.claimed: int | None = None  # the size that is told, where it is a lie
         self.asked: list[str] = []
         self.address = ""
@@ -94,14 +95,17 @@ def serving() -> Iterator[Hub]:
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = urlsplit(self.path).path
-            if hub.token is not None and self.headers.get("Authorization") != f"Bearer {hub.token}":
+            code = {"Repository not found": "RepoNotFound", "Revision not found": "RevisionNotFound"}
+            if hub.failure is not None:
+                status, answer = hub.failure[0], {"error": hub.failure[1]}
+                code[hub.failure[1]] = hub.failure[1]
+            elif hub.token is not None and self.headers.get("Authorization") != f"Bearer {hub.token}":
                 status, answer = 401, {"error": "Invalid credentials"}
             else:
                 status, answer = hub.answer(self.command, path, body)
             sent = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
-            if status == 404:
-                code = {"Repository not found": "RepoNotFound", "Revision not found": "RevisionNotFound"}
+            if status == 404 or hub.failure is not None:
                 self.send_header("X-Error-Code", code.get(answer["error"], "EntryNotFound"))
             if status == 401:
                 self.send_header("X-Error-Message", "Invalid credentials")
