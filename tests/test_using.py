@@ -80,3 +80,12 @@ def test_the_block_for_node_reads_every_value(desk: Path) -> None:
     shape, sum_of_all = told.stdout.splitlines()
     assert shape == f"{'x'.join(map(str, images.shape))} {images.numel()}"
     assert float(sum_of_all) == pytest.approx(images.double().sum().item(), abs=1e-3)
+
+
+def test_the_tables_name_every_format_and_every_source() -> None:
+    from memcli.data.sources import SOURCES
+    from memcli.exporters import EXPORTERS
+
+    assert [name for name in EXPORTERS if f"\n| `{name}` | " not in PAGE] == []
+    sources = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")
+    assert [scheme for scheme in SOURCES if not re.search(rf"^\| `{scheme}[`:]", sources, re.MULTILINE)] == []

@@ -28,6 +28,7 @@ from memcli.engine.allocation import keep_freed_memory
 from memcli.networks import build  # the literature's ConvNet, a plain nn.Module
 
 Images = tuple[Tensor, Tensor]  # (n, C, H, W) pixels in units of [0, 1], and class numbers
+Formats = dict[str, tuple[dict[str, str], Callable[[Path], Images]]]  # by output: the settings of recall, and a reader
 
 
 def read_npz(path: Path) -> Images:
@@ -44,7 +45,7 @@ def read_folder(path: Path) -> Images:
     return torch.stack([image for image, _ in folder]), torch.tensor(labels)
 
 
-FORMATS: dict[str, tuple[dict[str, str], Callable[[Path], Images]]] = {
+FORMATS: Formats = {
     "images.npz": ({}, read_npz),
     "clip/": ({"encode": "clip"}, read_folder),
     "range/": ({"encode": "range"}, read_folder),
@@ -69,7 +70,15 @@ def train(network: nn.Module, images: Tensor, labels: Tensor, recipe: Any, seed:
         optimiser.step()
 
 
-def main(arguments: list[str] | None = None) -> None:
+def _are_equal(one: Images, other: Images) -> bool:
+    return all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def measured(arguments: list[str] | None, formats: Formats) -> dict[str, dict[str, Any]]:
+    """For each of the formats: the accuracies, the bytes on disk, and the share of values outside [0, 1].
+
+    A format that gives the very values of one before it, as `same_as` says, has its accuracies without training again.
+    """
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("memory")
     parser.add_argument("source")
@@ -82,14 +91,19 @@ def main(arguments: list[str] | None = None) -> None:
     recipe = artifact.manifest.retrain.for_network(given.network or artifact.manifest.retrain.network)
     test = aligned(memcli.open_source(given.source, shape=data.shape), data).split("test")
     mean, std = (torch.tensor(numbers).view(-1, 1, 1) for numbers in (data.mean, data.std))
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
+    read_before: dict[str, Images] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, (settings, read) in FORMATS.items():
+        for name, (settings, read) in formats.items():
             written = memcli.recall(artifact, f"{folder}/{name}", **settings)
             files = [path for path in (Path(folder) / name).rglob("*") if path.is_file()] or [Path(folder) / name]
             images, labels = read(Path(folder) / name)
-            images, accuracies = (images - mean) / std, []
-            for seed in range(given.runs):
+            same = next(
+                (other for other, read_then in read_before.items() if _are_equal(read_then, (images, labels))), ""
+            )
+            read_before[name] = images, labels
+            images, accuracies = (images - mean) / std, list(found[same]["accuracies"]) if same else []
+            for seed in range(len(accuracies), given.runs):
                 network = build(recipe.network, data, seed=seed)
                 train(network, images, labels, recipe, seed)
                 network.eval()
@@ -101,8 +115,13 @@ def main(arguments: list[str] | None = None) -> None:
                 "accuracies": accuracies,
                 "bytes": sum(path.stat().st_size for path in files),
                 "outside": written.clipped_share,
+                "same_as": same or None,
             }
-    print(json.dumps(found))
+    return found
+
+
+def main(arguments: list[str] | None = None) -> None:
+    print(json.dumps(measured(arguments, FORMATS)))
 
 
 if __name__ == "__main__":
