@@ -133,14 +133,17 @@ def _read(path: Path) -> _Shard:
     samples: list[_Sample] = []
     classes = None
     try:
+        size = path.stat().st_size
         with tarfile.open(path, "r:") as archive:
             while (member := archive.next()) is not None:
+                if member.size < 0 or member.offset_data + member.size > size:  # the first would have no end
+                    raise ValueError(f"the size of {member.name} is not its size")
                 archive.members.clear()  # type: ignore[attr-defined] # or tarfile keeps them all
                 if member.name == CLASSES:
                     classes = _class_names(_text(archive, member), path)
                 elif member.isreg() and not member.issparse() and not _SKIPPED.match(member.name):
                     _take(archive, member, samples)
-    except (tarfile.TarError, ValueError, EOFError, RecursionError) as error:
+    except (tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
         raise _unreadable(path, str(error)) from error
     with_image = [sample for sample in samples if sample.images]
     if not with_image:

@@ -146,6 +146,17 @@ def test_a_damaged_shard_and_a_damaged_image_are_named(write: Write) -> None:
             open_source(f"webdataset:{file}")
 
 
+@pytest.mark.parametrize(
+    ("kind", "size"), [(tarfile.XHDTYPE, 2**55), (tarfile.GNUTYPE_LONGNAME, 2**62), (b"0", 2**40), (b"0", -512)]
+)
+def test_a_size_that_a_header_makes_up_costs_nothing(kind: bytes, size: int, tmp_path: Path) -> None:
+    entry = tarfile.TarInfo("a.png")
+    entry.type, entry.size = kind, size
+    (tmp_path / "train.tar").write_bytes(entry.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+    with pytest.raises(DataError, match=r"train.tar cannot be read"):
+        open_source(f"webdataset:{tmp_path / 'train.tar'}")
+
+
 def test_what_memcli_exports_is_read_with_its_names(tmp_path: Path) -> None:
     from memcli.data.spec import DataSpec
     from memcli.exporters.base import RecalledChunk
