@@ -143,3 +143,50 @@ def test_cores_are_those_that_a_container_is_given(
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert machine.cores(tmp_path) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "free"),
+    [
+        ({}, None),
+        ({"proc/meminfo": "MemTotal: 9 kB\nMemAvailable: 3 kB"}, 3072),
+        (
+            {
+                "proc/meminfo": "MemAvailable: 3 kB",
+                "sys/fs/cgroup/memory.max": "2000",
+                "sys/fs/cgroup/memory.current": "1500",
+                "sys/fs/cgroup/memory.stat": "anon 900\ninactive_file 300",
+            },
+            800,
+        ),
+        ({"sys/fs/cgroup/memory.max": "max", "sys/fs/cgroup/memory.current": "5"}, None),
+        (
+            {
+                "proc/self/cgroup": "0::/job/step",
+                "sys/fs/cgroup/job/memory.max": "100",
+                "sys/fs/cgroup/job/memory.current": "150",
+            },
+            0,
+        ),
+        (
+            {
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": "1000",
+                "sys/fs/cgroup/memory/memory.usage_in_bytes": "400",
+            },
+            600,
+        ),
+    ],
+)
+def test_free_memory_is_what_the_machine_and_the_container_leave(
+    files: dict[str, str], free: int | None, tmp_path: Path
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert machine.available_memory(tmp_path) == free
+
+
+def test_a_process_began_before_it_imported_memcli(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 < machine._IMPORTED - machine.process_began() <= machine._LONGEST_IMPORT
+    monkeypatch.setattr(machine, "_lines", lambda _: [])
+    assert machine.process_began() == machine._IMPORTED

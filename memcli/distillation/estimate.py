@@ -21,8 +21,8 @@ from memcli.memory.spec import MemorySpec
 from memcli.networks import build
 from memcli.progress import Progress, Silent
 from memcli.training import choose
+from memcli.training.loop import tested_at_once
 
-_TESTED = 500  # images in one pass of a test (memcli.training.loop)
 _KEPT = 3  # copies of an image's activations that a step holds at least: values, gradients, and second derivatives
 
 
@@ -115,23 +115,21 @@ def _within(parts: dict[str, float], budget: float | None) -> dict[str, float]:
 
 
 def require_memory(spec: MemorySpec, recipe: Recipe, device: torch.device) -> None:
-    """Raise LimitError where a step, or a test of 500 images, would need more memory than there is.
+    """Raise LimitError where a step, or a pass of a test, would need more memory than there is.
 
     Counted from the outputs of the layers, and no more than will be needed at least. A GPU's memory is not counted.
     """
     available = machine.available_memory()
     if device.type == "cuda" or available is None:
         return
+    data, trainings = spec.data, (recipe.check, recipe.retrain)
     needed = max(
-        *(_TESTED * _outputs(training.network, spec.data)[1] for training in (recipe.check, recipe.retrain)),
-        *(
-            _KEPT * training.batch * _outputs(training.network, spec.data)[0]
-            for training in (recipe.check, recipe.retrain)
-        ),
+        *(tested_at_once(data) * _outputs(training.network, data)[1] for training in trainings),
+        *(_KEPT * training.batch * _outputs(training.network, data)[0] for training in trainings),
     )
     for stage in recipe.stages:
-        images = getattr(stage.objective, "per_class", 1) * len(spec.data.classes)
-        needed = max(needed, _KEPT * images * _outputs(stage.objective.network, spec.data)[0])
+        images = getattr(stage.objective, "per_class", 1) * len(data.classes)
+        needed = max(needed, _KEPT * images * _outputs(stage.objective.network, data)[0])
     if needed > available:
         raise LimitError(
             f"{needed / 2**20:,.0f} MiB of memory are needed at least, and {available / 2**20:,.0f} MiB are free",

@@ -21,6 +21,7 @@ from memcli.training.recipe import TrainRecipe
 
 Batch = Callable[[int], tuple[Tensor, Tensor]]  # step -> images (n, C, H, W) and soft labels (n, classes)
 
+_TESTED = 500  # images in one pass of a test, at most
 _LOOK_EVERY = 50  # steps: reading the loss stops the device, so it is not read at every step
 
 
@@ -125,9 +126,18 @@ def train(
         network.eval()
 
 
+def tested_at_once(spec: DataSpec) -> int:
+    """Images in one pass of a test: 500 up to 64x64 pixels, and of larger ones as many as have the same pixels."""
+    return min(_TESTED, max(1, _TESTED * 64 * 64 // (spec.height * spec.width)))
+
+
 @torch.no_grad()
-def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int = 500) -> Tensor:
-    """The most likely class of every image, (N,) int64 on the CPU, in evaluation mode, `batch` images at a time."""
+def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int | None = None) -> Tensor:
+    """The most likely class of every image, (N,) int64 on the CPU, in evaluation mode, `batch` images at a time.
+
+    None: as many as memory is likely to suffice for (see `tested_at_once`).
+    """
+    batch = tested_at_once(spec) if batch is None else batch
     device = _device(network)
     training = network.training
     network.eval()
@@ -141,6 +151,6 @@ def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batc
     return torch.cat(parts).cpu()
 
 
-def accuracy(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int = 500) -> float:
+def accuracy(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int | None = None) -> float:
     """The share of `images` that `network` gives its own label, in [0, 1]."""
     return (predictions(network, images, spec, batch) == images.labels).double().mean().item()

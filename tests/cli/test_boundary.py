@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -220,3 +221,31 @@ def test_data_errors_can_be_told_from_others() -> None:
     assert _boundary.as_expected(ValueError("x")) is None
     given = DataError("x", do="y")
     assert _boundary.as_expected(given) is given
+
+
+def test_what_was_stopped_ends_at_once_and_all_else_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    for code in (0, 1, 5, 75, 130, 143):
+        with pytest.raises(SystemExit) as raised:
+            _boundary.leave(code)
+        assert raised.value.code == code
+    assert codes == [75, 130, 143]
+
+
+def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The signal then does what it does by default, which shells report as 130, until commands can be stopped."""
+    from memcli import __main__ as program
+
+    seen: list[object] = []
+    monkeypatch.setattr("memcli.cli.app.main", lambda: seen.append(signal.getsignal(signal.SIGINT)))
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        program.main()
+        assert seen == [signal.SIG_DFL]
+        _boundary.prepare_process()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -66,6 +66,14 @@ def test_a_time_budget_is_kept_by_trials_of_no_step() -> None:
     assert {one.steps for one in found} == {0}
 
 
+def test_candidates_that_time_does_not_suffice_for_are_left_out_evenly() -> None:
+    specs = [MemorySpec(SOURCE.spec, bases=bases, scale=2, rows=2) for bases in range(1, 8)]
+    assert [spec.bases for spec in module._spread(specs, 100.0)] == [1, 2, 3, 4, 5, 6, 7]
+    assert [spec.bases for spec in module._spread(specs, 3.9)] == [1, 4, 7]
+    assert [spec.bases for spec in module._spread(specs, 0.1)] == [1, 7]
+    assert module._spread(specs[:1], 0.1) == specs[:1]
+
+
 def test_no_candidate_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no memory fits the budget\. Give a larger `ipc` or `budget`"):
         tune(SOURCE, candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=5)), RECIPE)

@@ -1,0 +1,37 @@
+"""What dry runs promise beside what runs take, on a run so small that its figures mean nothing."""
+
+import json
+import sys
+from pathlib import Path
+
+import promises
+import pytest
+
+
+def test_a_promise_is_told_beside_what_was_taken(tmp_path: Path) -> None:
+    recipe = tmp_path / "tiny.toml"
+    network = 'network = "mlp:width=8"\nsteps = 3\n'
+    objective = f'[stages.objective]\nkind = "unrolled"\n{network}'
+    recipe.write_text(f"[[stages]]\nsteps = 4\n{objective}[check]\n{network}[retrain]\n{network}")
+    row = promises.promise("tiny", "fake:n=60,test=30,classes=3,shape=1x8x8", f"--recipe {recipe} --steps 4", tmp_path)
+    assert json.loads(json.dumps(row)) == row
+    assert row["promised"] > 0
+    assert row["taken"] > 0
+    assert 0.5 < row["taken_mib"] / row["promised_mib"] < 2
+    assert promises.line(row).startswith("| tiny | ")
+
+
+def test_a_budget_is_told_as_the_share_that_was_used() -> None:
+    row = {"run": "a", "settings": "--tune --time-budget 2m", "promised": 120.0, "taken": 114.0}
+    row |= {"promised_mib": 1000.0, "taken_mib": 900.0}
+    assert promises.line(row) == "| a | 120 | 114 | 0.95 | 1000 | 900 | 0.90 | 2m: 95 % |"
+
+
+def test_a_command_that_fails_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match=r"ended with 3: oh"):
+        promises.measured([sys.executable, "-c", "import sys; sys.stderr.write('oh'); sys.exit(3)"])
+
+
+def test_all_runs_have_names_of_their_own() -> None:
+    names = [name for name, _, _ in promises.RUNS]
+    assert len(names) == len(set(names)) == 10
