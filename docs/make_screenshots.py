@@ -2,8 +2,8 @@
 
 python docs/make_screenshots.py [FOLDER]
 
-FOLDER keeps the memory and its figures, which take some minutes, for a second time. It needs Playwright's Python package
-and Chromium.
+FOLDER keeps the memory and its figures, which take some minutes, for a second time. It needs Playwright's Python
+package and Chromium.
 """
 
 import io

@@ -36,6 +36,7 @@ def test_a_card_of_a_memory_that_was_measured() -> None:
     assert "memcli pull hf:ada/digits/memory.safetensors -o memory.safetensors\n" in text
     assert r"| memory | convnet\:width\=128 | 94.3 ± 0.6 | 3 |" in text
     assert r"| random | convnet\:width\=128 | 64.8 ± 3.6 | 3 |" in text
+    assert "\n\nAll but the memory are real images: " in text
     assert "no claim of privacy" in text
     assert "2,000 bytes as float32" in text
 
@@ -44,6 +45,7 @@ def test_without_figures_or_repository() -> None:
     text = card(GOLDEN)
     assert "model-index" not in front(text)
     assert "memcli pull" not in text
+    assert "real images: " not in text
     assert f"memcli retrain {GOLDEN.name} -o" in text
 
 
