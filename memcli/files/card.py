@@ -161,6 +161,6 @@ def _accuracies(manifest: Manifest, measured: Figures) -> list[str]:
             for row in measured
         ]
         if any(row.trained_on != "memory" for row in measured):
-            told = "`random` as many as its numbers pay for, `bytes` as many as its bytes pay for at one a pixel, `full` all"
+            told = "`random` as many as its numbers pay for, `bytes` as its bytes pay for at one a pixel, `full` all"
             lines += ["", f"All but the memory are real images: {told}."]
     return lines or ["It was not measured."]
