@@ -60,7 +60,7 @@ class ExistsError(MemcliError):
 
 
 class Interrupted(MemcliError):
-    """A run was stopped by a signal after its state was saved; the same command with --resume continues it."""
+    """A signal stopped a run, which saved its state for --resume; or eval, which told what it had measured."""
 
     exit_code = 75
 

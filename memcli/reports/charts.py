@@ -44,7 +44,8 @@ def even(values: Sequence[float], title: str, *, percent: bool = False) -> Axis:
     )
     first, last = math.floor(low / step), math.ceil(high / step)
     if percent:
-        first, last = max(first, 0), min(last, round(1 / step))
+        last = min(max(last, 1), round(1 / step))
+        first = max(min(first, last - 1), 0)
     last = max(last, first + 1)
     marks = (number * step for number in range(first, last + 1))
     return Axis(
