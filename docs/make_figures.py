@@ -38,7 +38,9 @@ def main() -> None:
 def picture(values: Tensor) -> Image.Image:
     """One image (C, h, w), stretched to all grey levels and enlarged."""
     pixels = stretched(values[None])[0]
-    return Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).convert("RGB").resize((SIDE, SIDE), 0)
+    return (
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).convert("RGB").resize((SIDE, SIDE), 0)
+    )
 
 
 def equation(terms: list[tuple[str, Image.Image]]) -> Image.Image:

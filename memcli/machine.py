@@ -8,6 +8,7 @@ import errno
 import math
 import os
 import sys
+from collections.abc import MutableMapping
 import time
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,7 @@ def cores(system: Path = Path("/")) -> int:
     """The processor cores that this process may use: those that it is bound to, or fewer where its container or its
     batch job is given fewer. `system` is the root of the file system, of which Linux tells this in /proc and /sys.
     """
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min([bound, *(max(1, math.ceil(quota)) for quota in _quotas(system))])
+    return min([_bound(), *(max(1, math.ceil(quota)) for quota in _quotas(system))])
 
 
 def process_began() -> float:
@@ -61,6 +61,17 @@ def available_memory(system: Path = Path("/")) -> int | None:
         for most, taken in zip(_numbers(folder / limit), _numbers(folder / used), strict=False):
             free.append(max(most - taken + sum(_named(folder / "memory.stat", cached)), 0))
     return min(free, default=None)
+
+
+def share_cores(environment: MutableMapping[str, str], system: Path = Path("/")) -> None:
+    """Settings of OpenMP for torch, which reads them when it is imported; those that are there stay.
+
+    Threads that wait sleep: by default they spin, and on cores that others want too a step then takes up to a hundred
+    times as long (docs/performance.md). Where a quota is below the cores that torch sees, it is the number of threads.
+    """
+    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if cores(system) < _bound():
+        environment.setdefault("OMP_NUM_THREADS", str(cores(system)))
 
 
 def lock(descriptor: int) -> None:
@@ -107,6 +118,11 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _bound() -> int:
+    """The cores that this process is bound to."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _quotas(system: Path) -> list[float]:
