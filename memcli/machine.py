@@ -8,8 +8,8 @@ import errno
 import math
 import os
 import sys
-from collections.abc import MutableMapping
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
