@@ -69,7 +69,7 @@ def _command(name: str, command: Any) -> list[str]:
     about, _, example = command.help.partition("Example: ")
     usage = " ".join(["memcli", name, *(p.metavar for p in command.params if p.param_type_name == "argument")])
     json_keys = getattr(sys.modules[command.callback.__module__], "JSON", {})
-    parts = [f"## {usage} [OPTIONS]", " ".join(about.split())]
+    parts = [f"## {usage}", " ".join(about.split())]
     if example:
         parts.append(f"```\n{' '.join(example.split())}\n```")
     rows = [_option(param) for param in command.params if param.param_type_name == "option"]
@@ -99,7 +99,13 @@ def _first_line(thing: object) -> str:
 
 def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     cells = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells)
+    return "\n".join("| " + " | ".join(map(_escaped, row)) + " |" for row in cells)
+
+
+def _escaped(cell: str) -> str:
+    """Markdown of a cell: bars would end it, and brackets outside code would begin a link."""
+    parts = cell.replace("|", "\\|").split("`")
+    return "`".join(part if index % 2 else part.replace("[", "\\[") for index, part in enumerate(parts))
 
 
 if __name__ == "__main__":

@@ -75,7 +75,7 @@ def push(
     own_card: str | Path | None = None,
     endpoint: str | None = None,
 ) -> Pushed:
-    """Put a memory file and a card into the model repository `to`, "hf:USER/NAME[@BRANCH][/FILE]", in one commit.
+    """Put a memory file and a card into the model repository `to`, `hf:USER/NAME[@BRANCH][/FILE]`, in one commit.
 
     A repository that is missing is made, private unless `public`; one that is there stays as visible as it is. The card
     is the text of `own_card`, or else made by `memcli.card`, unless the repository has one.
@@ -105,7 +105,7 @@ def push(
 def pull(
     place: str, output: str | Path, *, force: bool = False, limits: Limits = DEFAULT_LIMITS, endpoint: str | None = None
 ) -> Pulled:
-    """Fetch one memory file from "hf:USER/NAME[@REVISION][/FILE]", check it whole, and only then write it to `output`.
+    """Fetch one memory file from `hf:USER/NAME[@REVISION][/FILE]`, check it whole, and only then write it to `output`.
 
     FILE may be left out where the repository has one .safetensors file; nothing else is ever fetched. The size is asked
     for first, and what is sent is counted too.
