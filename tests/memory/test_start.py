@@ -154,10 +154,19 @@ def test_images_are_normalised_some_at_a_time_and_no_more_than_fit(monkeypatch: 
     )
 
 
-def test_a_start_reports_and_can_be_stopped() -> None:
-    seen, stops = Recorded(), iter([False, False, True])
+def test_a_start_reports_and_can_be_stopped_where_it_does() -> None:
+    seen = Recorded()
     from_data(SPEC, TRAIN, seed=0, progress=seen)
     assert seen.titles == ["computing the start"]
     assert seen.done >= 4  # the images, and the rows of three classes
-    with pytest.raises(Interrupted, match=r"the start was computed.*Give the same command with `resume`"):
-        start("data", SPEC, TRAIN, 0, seen, lambda: next(stops))
+
+    class Stopping(Recorded):
+        def update(self, done: float, **_: float) -> None:
+            super().update(done)
+            if done == 3:
+                raise Interrupted("stopped", do="Go on")
+
+    stopping = Stopping()
+    with pytest.raises(Interrupted):
+        start("data", SPEC, TRAIN, 0, stopping)
+    assert stopping.done == 3
