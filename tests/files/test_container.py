@@ -44,6 +44,12 @@ def refused(path: Path, match: str) -> None:
     assert str(path) in str(found.value)
 
 
+def test_a_pointer_of_git_lfs_is_named_with_the_step_that_helps(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0f\nsize 119705255\n")
+    with pytest.raises(MemoryFileError, match=r"a pointer of git-lfs, and not the file itself\. Run git lfs pull"):
+        container.read_header(tmp_path / "f")
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     refused(tmp_path / "f", "no such file")
 

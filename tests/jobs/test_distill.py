@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny
 import torch
 
 import memcli
@@ -70,6 +71,16 @@ def test_the_file_is_the_command_s_and_what_is_returned_is_what_is_read(tmp_path
     with pytest.raises(ExistsError, match="Add `force` to replace it"):
         distill(made.path, recipe)
     assert distill(made.path, recipe, force=True).sha256 == made.sha256
+
+
+def test_images_that_were_left_out_and_how_others_were_made_to_fit_are_in_the_file(tmp_path: Path, recipe: str) -> None:
+    tiny.write_images(tmp_path / "pets")
+    (tmp_path / "pets" / "cat" / "0.png").write_bytes(b"<html>404</html>")
+    settings: dict[str, Any] = {"recipe": recipe, "ipc": 1, "device": "cpu", "image_size": "8x10", "fit": "stretch"}
+    made = memcli.distill(f"imagefolder:{tmp_path / 'pets'}", tmp_path / "m.safetensors", skip_damaged=1, **settings)
+    told = memcli.load(made.path).manifest
+    assert told.provenance["left_out"] == {"images": 1, "first": "cat/0.png"}
+    assert (told.spec.data.shape, told.spec.data.fit) == ((3, 8, 10), "stretch")
 
 
 def test_a_callback_follows_the_run(tmp_path: Path, recipe: str) -> None:

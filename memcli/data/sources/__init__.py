@@ -1,5 +1,6 @@
 """Where real labelled images come from: one module per kind of source, one line each in the registry below."""
 
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -111,11 +112,14 @@ def _parsed(text: str) -> tuple[str, str, tuple[str, ...]]:
 
 
 def _at_home(rest: str) -> str:
-    """`rest` with ~ at the beginning of its path, or of the folder after @, as the home folder."""
+    """`rest` with ~ at the beginning of its path, or of the folder after @, as the home folder.
+
+    An unknown user's stays as it is, where Path.expanduser would raise.
+    """
     before, at, path = rest.rpartition("@~")
     if at:
-        return f"{before}@{Path('~' + path).expanduser()}"
-    return str(Path(rest).expanduser()) if rest.startswith("~") else rest
+        return f"{before}@{os.path.expanduser('~' + path)}"
+    return os.path.expanduser(rest)
 
 
 def _guessed(path: Path) -> str:

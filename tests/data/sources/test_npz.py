@@ -37,6 +37,52 @@ def test_split_arrays_are_found_by_name(npz: Npz, names: tuple[str, ...]) -> Non
     assert source.notes == ("the val images are not read: what validates is cut from train",)
 
 
+@pytest.mark.parametrize("names", [("X_train", "Y_TRAIN"), ("trainImages", "trainTargets"), ("data", "target")])
+def test_names_of_arrays_are_words_in_any_case(npz: Npz, names: tuple[str, str]) -> None:
+    source = open_source(f"npz:{npz(**dict(zip(names, (pixels(10, 8, 8), LABELS), strict=True)))}")
+    assert len(source.split("train")) == 8
+
+
+def test_val_stands_in_for_a_test_split_without_labels(npz: Npz) -> None:
+    arrays = {"x_train": pixels(10, 8, 8), "y_train": LABELS, "x_val": pixels(4, 8, 8), "y_val": LABELS[:4]}
+    source = open_source(f"npz:{npz(**arrays, x_test=pixels(3, 8, 8))}")
+    assert source.notes == (
+        "3 of the 3 test images have no label and are left out",
+        "the val images are the test split",
+    )
+    assert len(source.split("test")) == 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (LABELS + 1, ("1", "2")),
+        (numpy.array(["cat", "dog"])[LABELS], ("cat", "dog")),
+        (numpy.eye(2)[LABELS], ("0", "1")),
+        (LABELS.astype(float) * 2, ("0", "2")),
+    ],
+)
+def test_labels_follow_the_one_rule(npz: Npz, labels: Any, classes: tuple[str, ...]) -> None:
+    source = open_source(f"npz:{npz(images=pixels(10, 8, 8), labels=labels)}")
+    assert source.classes == classes
+    assert source.split("train").labels.bincount().tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("kind", ["i8", "f4", "u2"])
+def test_whole_numbers_up_to_255_are_pixels(npz: Npz, kind: str) -> None:
+    images = pixels(10, 8, 8)
+    both = {"x_train": images.astype(kind), "y_train": LABELS, "x_test": images, "y_test": LABELS}
+    source = open_source(f"npz:{npz(**both)}")
+    assert torch.equal(source.split("train").images, source.split("test").images)
+
+
+def test_sixteen_bits_are_scaled(npz: Npz) -> None:
+    images = pixels(10, 8, 8)
+    both = {"x_train": images.astype("u2") * 257, "y_train": LABELS, "x_test": images, "y_test": LABELS}
+    source = open_source(f"npz:{npz(**both)}")
+    assert torch.equal(source.split("train").images, source.split("test").images)
+
+
 def test_one_split_is_cut_and_noted(npz: Npz) -> None:
     source = open_source(f"npz:{npz(images=pixels(10, 8, 8), labels=LABELS, classes=numpy.array(['cat', 'dog']))}")
     assert source.classes == ("cat", "dog")
@@ -144,13 +190,14 @@ TWO = member({"descr": "<i8", "fortran_order": False, "shape": (2,)}, bytes(8) +
         (member(GOOD, bytes(7)), "declares 136 bytes and has 135"),
         (member(GOOD | {"shape": (-2, -2, 2)}, bytes(8)), "cannot be read|declares"),
         (member(OBJECTS, b"\x80\x04N."), "holds Python objects"),
+        (member(GOOD | {"descr": "<U0", "shape": (2_000_000_000,)}), "holds values of no size"),
         (b"\x93NUMPY\x09\x00", "has format version"),
         (b"\x93NUMPY\x01\x00\xff\xff", "cannot be read"),
         (b"\x93NUMPY\x01\x00\x0c\x00{'descr': ((", "cannot be read"),
         (b"no array", "cannot be read"),
         (b"", "cannot be read"),
     ],
-    ids=["bomb", "short", "negative", "pickle", "version", "cut", "open", "text", "empty"],
+    ids=["bomb", "short", "negative", "pickle", "no size", "version", "cut", "open", "text", "empty"],
 )
 def test_hostile_members_are_refused_before_they_are_read(tmp_path: Path, images: bytes, message: str) -> None:
     with pytest.raises(DataError, match=message):

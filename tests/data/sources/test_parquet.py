@@ -2,16 +2,30 @@
 
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import numpy
+import pyarrow
 import pytest
 import torch
+from PIL import Image
+from pyarrow import parquet
 
 from memcli.data.sources import open_source
-from memcli.errors import DataError
+from memcli.errors import DataError, LimitError
 
 Shard = Callable[..., Path]
 PETS = ("cat", "dog")
+
+
+def png(number: int) -> bytes:
+    """An encoded image that no other number gives."""
+    stream = BytesIO()
+    pixels = numpy.random.default_rng(number).integers(0, 256, (8, 8, 3), numpy.uint8)
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
 
 
 def test_shards_are_joined_in_the_order_of_their_names(shard: Shard) -> None:
@@ -73,6 +87,74 @@ def test_fine_labels_are_preferred_and_other_names_must_be_alone(shard: Shard) -
     root = shard("all", labels, PETS, label_column="kind", extra={"breed": [0, 0, 0, 0]})
     with pytest.raises(DataError, match=r"has 2 columns that could be the label column .*'kind', 'breed'"):
         open_source(f"parquet:{root}")
+
+
+def test_splits_are_words_of_names_and_folders(shard: Shard) -> None:
+    for name in ("pets-train", "pets-test"):
+        root = shard(name, [0, 1, 1], PETS)
+    assert [len(open_source(f"parquet:{root}").split(split)) for split in ("train", "test")] == [3, 3]
+    for split in ("train", "test"):
+        (root / "default" / split).mkdir(parents=True)
+        (root / f"pets-{split}.parquet").rename(root / "default" / split / "0000.parquet")
+    for text in (f"parquet:{root}", f"parquet:{root}/*/t*/*.parquet"):
+        source = open_source(text)
+        assert [len(source.split(split)) for split in ("train", "test")] == [3, 3]
+        assert source.notes == ()
+
+
+def test_an_unlabelled_test_split_is_left_out_and_validation_is_used(shard: Shard) -> None:
+    shard("train", [0, 1, 0, 1], PETS)
+    shard("validation", [0, 1, 1], PETS)
+    source = open_source(f"parquet:{shard('test', [-1, -1], PETS)}")
+    assert source.notes == (
+        "2 of the 2 test images have no label and are left out",
+        "the val images are the test split",
+    )
+    assert source.split("test").labels.tolist() == [0, 1, 1]
+
+
+def test_rows_without_a_label_are_left_out_and_noted(shard: Shard) -> None:
+    source = open_source(f"parquet:{shard('train', [0, None, 1, 0, 1, 1])}")
+    assert "1 of the 6 train images have no label and are left out" in source.notes
+    assert len(source.split("train")) + len(source.split("test")) == 5
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"),
+    [
+        (["cat", "dog", "cat", "dog"], PETS),
+        (pyarrow.array(["cat", "dog", "cat", "dog"]).dictionary_encode(), PETS),
+        ([2.0, 1.0, 2.0, 1.0], ("1", "2")),
+        ([True, False, True, False], ("False", "True")),
+        ([[0, 1], [1, 0], [0, 1], [1, 0]], ("0", "1")),
+    ],
+)
+def test_labels_of_every_type_follow_the_one_rule(tmp_path: Path, labels: Any, classes: tuple[str, ...]) -> None:
+    pictures = [{"bytes": png(number), "path": None} for number in range(4)]
+    parquet.write_table(pyarrow.table({"image": pictures, "label": labels}), tmp_path / "train.parquet")
+    source = open_source(f"parquet:{tmp_path}")
+    assert source.classes == classes
+    assert source.split("train").labels.tolist() in ([0, 1], [1, 0])
+
+
+def test_labels_of_another_type_are_said(tmp_path: Path) -> None:
+    pictures = [{"bytes": png(number), "path": None} for number in range(2)]
+    parquet.write_table(pyarrow.table({"image": pictures, "label": [0.5, 1.0]}), tmp_path / "train.parquet")
+    with pytest.raises(DataError, match=r"column label of train\.parquet holds float64, such as 0\.5"):
+        open_source(f"parquet:{tmp_path}")
+
+
+def test_images_may_be_a_column_of_bytes(tmp_path: Path) -> None:
+    pictures = [png(number) for number in range(4)]
+    parquet.write_table(pyarrow.table({"image": pictures, "label": [0, 1, 0, 1]}), tmp_path / "train.parquet")
+    assert len(open_source(f"parquet:{tmp_path}").split("train")) == 2
+
+
+def test_a_row_group_that_is_too_large_is_refused(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = shard("train", [0, 1, 0, 1], PETS)
+    monkeypatch.setattr("memcli.data.sources.parquet.MAX_BYTES", 100)
+    with pytest.raises(LimitError, match=r"train\.parquet has .* in one row group"):
+        open_source(f"parquet:{root}").split("train")
 
 
 @pytest.mark.parametrize(
