@@ -12,7 +12,7 @@ from memcli.data.sources.base import Source
 from memcli.data.spec import DataSpec
 from memcli.distillation.loop import Distillation
 from memcli.distillation.recipe import Recipe
-from memcli.distillation.schedule import CLOSING, TUNING_SHARE
+from memcli.distillation.schedule import CLOSING, TUNING_SHARE, reserved
 from memcli.distillation.settings import DEFAULTS, RunSettings
 from memcli.distillation.speed import decided
 from memcli.errors import LimitError
@@ -21,7 +21,7 @@ from memcli.memory.spec import MemorySpec
 from memcli.networks import build
 from memcli.progress import Progress, Silent
 from memcli.training import choose
-from memcli.training.loop import tested_at_once
+from memcli.training.loop import images_at_once
 
 _KEPT = 3  # copies of an image's activations that a step holds at least: values, gradients, and second derivatives
 
@@ -82,7 +82,9 @@ def estimate(
     parts |= {
         "learning": per_step * wanted,
         "looks": look * looks if wanted < math.inf else math.inf,
-        "choosing how to retrain": pace.whole_choice(recipe.retrain.steps),
+        "choosing how to retrain": pace.whole_choice(recipe.retrain.steps)
+        if budget is None
+        else reserved(pace, recipe, budget),
         "writing": CLOSING,
     }
     if tune:
@@ -124,7 +126,7 @@ def require_memory(spec: MemorySpec, recipe: Recipe, device: torch.device) -> No
         return
     data, trainings = spec.data, (recipe.check, recipe.retrain)
     needed = max(
-        *(tested_at_once(data) * _outputs(training.network, data)[1] for training in trainings),
+        *(images_at_once(data) * _outputs(training.network, data)[1] for training in trainings),
         *(_KEPT * training.batch * _outputs(training.network, data)[0] for training in trainings),
     )
     for stage in recipe.stages:
@@ -139,7 +141,7 @@ def require_memory(spec: MemorySpec, recipe: Recipe, device: torch.device) -> No
 
 def _outputs(name: str, data: DataSpec) -> tuple[int, int]:
     """Bytes of the outputs of all layers of a network for one image, and those of the largest."""
-    network, sizes = build(name, data, seed=0), [0]
+    network, sizes = build(name, data, seed=0).eval(), [0]
 
     def count(_layer: nn.Module, _given: object, output: object) -> None:
         if isinstance(output, Tensor):

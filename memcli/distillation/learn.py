@@ -11,7 +11,7 @@ from memcli import seeds
 from memcli.data.sources.base import Source
 from memcli.distillation.loop import Distillation, follow
 from memcli.distillation.recipe import Recipe
-from memcli.distillation.schedule import CHOICE_SHARE, CLOSING, Schedule
+from memcli.distillation.schedule import CLOSING, Schedule, reserved
 from memcli.distillation.settings import DEFAULTS, RunSettings
 from memcli.distillation.speed import decided
 from memcli.engine import precision
@@ -24,8 +24,6 @@ from memcli.stopping import resumable
 from memcli.text import printable
 from memcli.training import choose
 from memcli.training.recipe import TrainRecipe
-
-_NOISE = 1.1  # other work on the machine may slow what was measured
 
 _MOST_NAMED = 20  # images that were left out, in a file's provenance
 
@@ -82,7 +80,7 @@ def learn(
     if time_budget is not None:
         pace = choose.pace(stored(work.loop.best.memory), recipe.retrain, work.validation)
         ends = max(time_budget - CLOSING, 0.0)
-    schedule = Schedule.of(recipe, settings.steps, None if ends is None else ends - _reserved(pace, recipe, ends))
+    schedule = Schedule.of(recipe, settings.steps, None if ends is None else ends - reserved(pace, recipe, ends))
     diverged = follow(work, schedule, began, progress, run, callback)
     best = work.loop.best
     with resumable("stopped while choosing how to retrain"):
@@ -115,9 +113,3 @@ def _losses(source: Source) -> dict[str, Any]:
     """For the provenance: how many images could not be read and were left out, and the names of the first."""
     names = [printable(name) for name in source.left_out()]
     return {"left_out": {"images": len(names), "first": ", ".join(names[:_MOST_NAMED])}} if names else {}
-
-
-def _reserved(pace: choose.Pace, recipe: Recipe, seconds: float) -> float:
-    """What of a time budget is kept for the choice of how to retrain: all of it, where that is no large share."""
-    steps = recipe.retrain.steps
-    return max(_NOISE * pace.seconds(steps), min(pace.whole_choice(steps), CHOICE_SHARE * seconds))

@@ -6,9 +6,11 @@ from typing import Self
 
 from memcli.distillation.outer import Counters
 from memcli.distillation.recipe import Recipe
+from memcli.training.choose import Pace
 
 CHOICE_SHARE = 0.1  # of a time budget, for the choice of how to retrain, at most: one retraining is always made
 CLOSING = 1.0  # seconds that a run needs after that: the preview, the file, the end of the process
+_NOISE = 1.2  # other work on the machine may slow what was measured
 TUNING_SHARE = 0.25  # of a time budget, or of the outer steps, for the choice of a memory's size
 
 
@@ -43,6 +45,12 @@ class Schedule:
             done = at.elapsed - at.entered_at + (ahead if len(left) == 1 else 0.0)
             share = max(share, _share(done, length))
         return share
+
+
+def reserved(pace: Pace, recipe: Recipe, seconds: float) -> float:
+    """What of a time budget is kept for the choice of how to retrain: all of it, where that is no large share."""
+    steps = recipe.retrain.steps
+    return max(_NOISE * pace.seconds(steps), min(pace.whole_choice(steps), CHOICE_SHARE * seconds))
 
 
 def _share(done: float, length: float) -> float:

@@ -114,6 +114,7 @@ def distill(
     if track is not None:
         TRACKERS.find(track).require()
     plan = prepared(source, **grouped(settings))
+    require_memory(plan.spec, plan.recipe, plan.run.device)
     told = plan.resolved() | {"fingerprint": plan.source.fingerprint, "licence": licence}
     told |= {"tune": True} if plan.tune else {}
     with (
@@ -125,7 +126,6 @@ def distill(
             plan.progress.note(f"{name}: {value}")
         for name in run.damaged:
             plan.progress.note(f"{name} was damaged and is left out; an older checkpoint is continued")
-        require_memory(plan.spec, plan.recipe, plan.run.device)
         trials, found = _learned(plan, run, licence, both)
         with suppress(Stopped), whole():  # what is left to do is quick, and then there is nothing to stop
             sha256 = memoryfile.write(output, found.artifact, force=force)

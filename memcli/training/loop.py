@@ -126,7 +126,7 @@ def train(
         network.eval()
 
 
-def tested_at_once(spec: DataSpec) -> int:
+def images_at_once(spec: DataSpec) -> int:
     """Images in one pass of a test: 500 up to 64x64 pixels, and of larger ones as many as have the same pixels."""
     return min(_TESTED, max(1, _TESTED * 64 * 64 // (spec.height * spec.width)))
 
@@ -135,9 +135,9 @@ def tested_at_once(spec: DataSpec) -> int:
 def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int | None = None) -> Tensor:
     """The most likely class of every image, (N,) int64 on the CPU, in evaluation mode, `batch` images at a time.
 
-    None: as many as memory is likely to suffice for (see `tested_at_once`).
+    None: as many as memory is likely to suffice for (see `images_at_once`).
     """
-    batch = tested_at_once(spec) if batch is None else batch
+    batch = images_at_once(spec) if batch is None else batch
     device = _device(network)
     training = network.training
     network.eval()

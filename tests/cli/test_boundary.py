@@ -1,5 +1,6 @@
 """Every way to fail has its exit code and one clear line on stderr."""
 
+import atexit
 import errno
 import os
 import signal
@@ -223,14 +224,19 @@ def test_data_errors_can_be_told_from_others() -> None:
     assert _boundary.as_expected(given) is given
 
 
-def test_what_was_stopped_ends_at_once_and_all_else_as_usual(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes: list[int] = []
-    monkeypatch.setattr(os, "_exit", codes.append)
-    for code in (0, 1, 5, 75, 130, 143):
-        with pytest.raises(SystemExit) as raised:
+def test_only_what_was_stopped_leaves_out_the_functions_of_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+
+    def end(code: int) -> None:
+        done.append(code)
+        raise SystemExit(code)
+
+    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(atexit, "_run_exitfuncs", lambda: done.append("functions"))
+    for code in (0, 5, 75, 130, 143):
+        with pytest.raises(SystemExit):
             _boundary.leave(code)
-        assert raised.value.code == code
-    assert codes == [75, 130, 143]
+    assert done == ["functions", 0, "functions", 5, 75, 130, 143]
 
 
 def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from memcli.distillation.outer import Counters
 from memcli.distillation.recipe import Outer, Recipe, Stage, load_recipe
-from memcli.distillation.schedule import Schedule
+from memcli.distillation.schedule import Schedule, reserved
 from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
+from memcli.training.choose import Pace
 
 STAGES = (Stage(Ridge(), Outer(), steps=100, share=1.0), Stage(Unrolled(), Outer(), steps=300, share=4.0))
 
@@ -53,3 +54,10 @@ def test_the_last_stage_ends_where_no_step_and_look_fit_any_more() -> None:
 
 def test_a_stage_without_room_is_over_at_once() -> None:
     assert Schedule((0, 30), None, SHARES).finished(Counters()) == 1.0
+
+
+def test_the_choice_of_how_to_retrain_is_kept_a_tenth_of_the_time_and_one_retraining_at_least(recipe: Recipe) -> None:
+    steps = recipe.retrain.steps
+    assert reserved(Pace(0.1, 1.0), recipe, 10.0) == pytest.approx(1.2 * (0.1 * steps + 1.0))
+    assert reserved(Pace(0.1, 1.0), recipe, 500.0) == pytest.approx(50.0)
+    assert reserved(Pace(0.1, 1.0), recipe, 10_000.0) == pytest.approx(12 * 0.1 * steps + 7)

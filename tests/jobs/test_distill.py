@@ -11,7 +11,7 @@ import tiny
 import torch
 
 import memcli
-from memcli.errors import ExistsError, Interrupted, MemoryFileError, UsageError
+from memcli.errors import ExistsError, Interrupted, LimitError, MemoryFileError, UsageError
 from memcli.jobs.distill import DistilledFile, GivenUpError
 from memcli.objectives import Outcome, UnrolledObjective
 from memcli.progress import Callback, Silent
@@ -194,3 +194,12 @@ def test_settings_that_are_impossible_are_named_as_python_names_them(
         distill(tmp_path / "a.safetensors", recipe, **settings)
     assert message in str(raised.value)
     assert not (tmp_path / "a.run").exists()
+
+
+def test_a_run_that_memory_will_not_suffice_for_leaves_nothing(
+    tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memcli.machine.available_memory", lambda: 1000)
+    with pytest.raises(LimitError, match="of memory are needed at least"):
+        distill(tmp_path / "a.safetensors", recipe)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.toml"]

@@ -19,11 +19,11 @@ from memcli.progress import Silent
 from memcli.seeds import generator
 from memcli.training.loop import (
     accuracy,
+    images_at_once,
     predictions,
     real_batches,
     recalled_batches,
     share_of_rate,
-    tested_at_once,
     train,
 )
 from memcli.training.recipe import TrainRecipe
@@ -253,4 +253,4 @@ def test_accuracy_is_the_share_that_a_slow_count_finds() -> None:
 
 @pytest.mark.parametrize(("side", "images"), [(8, 500), (64, 500), (128, 125), (224, 40), (4096, 1)])
 def test_a_test_takes_fewer_images_at_once_where_they_are_large(side: int, images: int) -> None:
-    assert tested_at_once(DataSpec("large", 3, side, side, ("a", "b"), (0.5,) * 3, (0.25,) * 3)) == images
+    assert images_at_once(DataSpec("large", 3, side, side, ("a", "b"), (0.5,) * 3, (0.25,) * 3)) == images
