@@ -1,5 +1,6 @@
 """The application: one line registers one command."""
 
+import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -20,15 +21,15 @@ COMMANDS: Registry[Callable[..., None]] = Registry(
         "retrain": "memcli.cli.retrain:command",
         "eval": "memcli.cli.evaluate:command",
         "continual": "memcli.cli.continual:command",
-        "report": "memcli.cli.report:command",
+        "predict": "memcli.cli.predict:command",
+        "export": "memcli.cli.export:command",
         "inspect": "memcli.cli.inspect:command",
+        "report": "memcli.cli.report:command",
         "card": "memcli.cli.card:command",
         "push": "memcli.cli.push:command",
         "pull": "memcli.cli.pull:command",
         "recipes": "memcli.cli.recipes:command",
         "checks": "memcli.cli.checks:command",
-        "predict": "memcli.cli.predict:command",
-        "export": "memcli.cli.export:command",
     },
     "collections.abc:Callable",
 )
@@ -46,7 +47,8 @@ app = typer.Typer(
     epilog=EPILOG,
 )
 for _name, _command in COMMANDS.working().items():
-    app.command(_name, cls=Command)(completed(_command))
+    _panel = getattr(sys.modules[_command.__module__], "PANEL", None)
+    app.command(_name, cls=Command, rich_help_panel=_panel)(completed(_command))
 
 
 def _show_version(wanted: bool) -> None:

@@ -6,6 +6,8 @@ from typing import Annotated
 from memcli.cli._options import DATA, Force, MemoryFile, Output, option
 from memcli.cli._output import emit
 
+PANEL = "Share a memory"  # of memcli --help
+
 
 def command(
     file: MemoryFile,

@@ -9,6 +9,7 @@ from memcli.cli._output import emit
 if TYPE_CHECKING:
     from memcli.jobs.installation import Installation
 
+PANEL = "What there is"  # of memcli --help
 JSON = {
     "versions": "of memcli, python, torch, torchvision and the system, as texts by name",
     "extras": "by name, whether all that an extra wants is installed",

@@ -3,6 +3,7 @@
 from memcli.cli._options import Force, Json, NetworkFile, Output
 from memcli.cli._output import emit
 
+PANEL = "Use a network"  # of memcli --help
 JSON = {
     "output": "the path that was written",
     "format": "`pt2` or `onnx`",

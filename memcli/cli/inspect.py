@@ -1,12 +1,24 @@
 """`memcli inspect`: what a memory file holds. It imports torch only to draw pictures."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from memcli.cli._options import MAX_IMAGES, MAX_RECALL, OUTPUT, Json, MaxImages, MaxRecall, MemoryFile, limits, option
+from memcli.cli._options import (
+    MAX_IMAGES,
+    MAX_RECALL,
+    MESSAGES,
+    OUTPUT,
+    Json,
+    MaxImages,
+    MaxRecall,
+    MemoryFile,
+    limits,
+    option,
+)
 from memcli.cli._output import LABELS_TOLD, emit, size_lines
 from memcli.errors import UsageError
-from memcli.text import nested_lines
+from memcli.text import nested_lines, printable
 
+PANEL = "Look at a memory"  # of memcli --help
 JSON = {
     "format": "the version of the file's format",
     "data": "the data set: name, channels, height, width, classes, mean, std; and zca where images are whitened",
@@ -36,6 +48,7 @@ def command(
     ] = None,
     max_images: MaxImages = MAX_IMAGES,
     max_recall: MaxRecall = MAX_RECALL,
+    verbose: Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Also every setting of its recipe.")] = False,
 ) -> None:
     """Check a memory file and say what it holds.
 
@@ -53,7 +66,7 @@ def command(
     found = inspect(file, limits(max_images, max_recall))
     manifest = found.manifest
     stored, spec = manifest.to_json(), manifest.spec
-    data = spec.data
+    data, retrain = spec.data, manifest.retrain
     result = {
         "format": stored["format"],
         "data": stored["data"],
@@ -78,12 +91,13 @@ def command(
         ("memory", f"{spec.bases} bases {on}, {spec.rows} rows, stored as {spec.storage}"),
         ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
-        *nested_lines("recipe", manifest.recipe),
-        ("seed", str(manifest.seed)),
-        *nested_lines("retrain", stored["retrain"]),
+        ("recipe", f"{_recipe(manifest.recipe)}, seed {manifest.seed}{'' if verbose else '; --verbose prints it'}"),
+        ("retrain", f"{retrain.network}, {retrain.steps} steps of {retrain.batch} images, rate {retrain.lr:.3g}"),
         *nested_lines("results", manifest.results),
         *nested_lines("provenance", manifest.provenance),
         ("sha256", found.sha256),
+        *(nested_lines("recipe", manifest.recipe) if verbose else ()),
+        *(nested_lines("retrain", stored["retrain"]) if verbose else ()),
     ]
     emit(result, lines, as_json=json)
     if drawn:
@@ -92,3 +106,10 @@ def command(
         from memcli.jobs.opening import load
 
         draw(load(file, limits(max_images, max_recall)).memory, Console())
+
+
+def _recipe(recipe: dict[str, Any]) -> str:
+    """The name of a recipe and its outer steps, as far as the file has them; it may have been written by anything."""
+    name, steps = recipe.get("name"), recipe.get("steps")
+    named = printable(name) if isinstance(name, str) else "without a name"
+    return f"{named}, {steps:,} outer steps" if isinstance(steps, int) else named

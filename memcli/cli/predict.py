@@ -8,6 +8,7 @@ import typer
 from memcli.cli._options import Device, Json, NetworkFile
 from memcli.cli._output import emit, percent
 
+PANEL = "Use a network"  # of memcli --help
 JSON = {
     "network": "the file of weights",
     "images": "for each image that can be read: `{file, class, probability, probabilities}`, the last by class",

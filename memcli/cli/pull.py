@@ -19,6 +19,7 @@ from memcli.cli._options import (
 )
 from memcli.cli._output import emit
 
+PANEL = "Share a memory"  # of memcli --help
 JSON = {
     "output": "the path that was written",
     "repository": "USER/NAME",

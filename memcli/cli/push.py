@@ -9,6 +9,7 @@ import typer
 from memcli.cli._options import OUTPUT, Json, MemoryFile, option
 from memcli.cli._output import emit
 
+PANEL = "Share a memory"  # of memcli --help
 JSON = {
     "url": "of the commit",
     "file": "the name of the memory in the repository",

@@ -7,6 +7,7 @@ import typer
 from memcli.cli._options import Json
 from memcli.cli._output import emit
 
+PANEL = "What there is"  # of memcli --help
 JSON = {
     "recipes": "without NAME: by name, `{version, stages}`; version is null for a plug-in's, and a stage is "
     "`{objective, steps}`",

@@ -25,6 +25,7 @@ from memcli.cli._options import (
 from memcli.cli._output import emit, percent
 from memcli.cli._progress import reporting
 
+PANEL = "Look at a memory"  # of memcli --help
 JSON = {
     "report": "the path of the page",
     "bytes": "its size",

@@ -37,9 +37,17 @@ def test_lines_for_people(run: Callable, memory: Path) -> None:
     assert lines["memory"] == "3 bases at scale 2, 4 rows, stored as float32"
     assert lines["data"] == "fake, 1x8x8, 3 classes: 0, 1, 2"
     assert lines["labels"] == "of the classes"
-    assert lines["recipe.outer.lr"] == "0.02"
+    assert lines["recipe"] == "quick, seed 7; --verbose prints it"
+    assert lines["retrain"] == "mlp:width=8, 3 steps of 6 images, rate 0.05"
+    assert "recipe.outer.lr" not in lines
     assert lines["size"] == "336 bytes, 84 floats, 896 bits per class"
     assert lines["recalls"] == "4 images per class, from the floats of 0.438 images per class"
+
+
+def test_verbose_lines_have_every_setting_of_the_recipe(run: Callable, memory: Path) -> None:
+    lines = dict(line.split(maxsplit=1) for line in run("inspect", memory, "-v").stdout.splitlines())
+    assert lines["recipe.outer.lr"] == "0.02"
+    assert lines["retrain.batch"] == str(memoryfile.read(memory).manifest.retrain.batch)
 
 
 def test_storage_labels_and_scales_are_told_and_counted(run: Callable, make_memory: Callable) -> None:
