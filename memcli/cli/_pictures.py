@@ -26,6 +26,7 @@ def can_draw() -> bool:
 def draw(memory: "Memory", console: "Console") -> None:
     """Print the first recalled image of each of the first classes, as many side by side as the console holds."""
     import torch
+    from rich.cells import set_cell_size
 
     from memcli.exporters.drawing import stretched
     from memcli.memory.memory import Query
@@ -44,7 +45,7 @@ def draw(memory: "Memory", console: "Console") -> None:
             for part in parts:
                 console.print(part, end=" " * _GAP, no_wrap=True, crop=False, soft_wrap=True)
             console.print()
-        line = "".join(name[: width - _GAP].ljust(width) for name in names[begin : begin + across])
+        line = (" " * _GAP).join(set_cell_size(name, width - _GAP) for name in names[begin : begin + across])
         console.print(line.rstrip(), markup=False, highlight=False, no_wrap=True)
     if len(memory.spec.data.classes) > _MOST:
         console.print(f"and {len(memory.spec.data.classes) - _MOST} classes more", highlight=False)
