@@ -1,5 +1,6 @@
 """What a file is, by its first bytes and by its name, and the step that makes it one that memcli reads. No torch."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +85,9 @@ _FORMATS = (  # where the first bytes fit several, the first
 
 
 def by_first_bytes(path: Path) -> Format | None:
-    """What the file at `path` is by its first bytes; None where they do not tell, or cannot be read."""
+    """What the file at `path` is by its first bytes; None where they do not tell, or it is no regular file."""
+    if not os.path.isfile(path):  # reading a pipe would wait for ever
+        return None
     try:
         with path.open("rb") as file:
             first = file.read(_LOOKED_AT)
