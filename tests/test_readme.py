@@ -41,7 +41,8 @@ def test_every_command_parses(command: str) -> None:
 
 
 def test_there_are_commands_to_parse() -> None:
-    assert {shlex.split(command)[1] for command in COMMANDS} == {"distill", "recall", "retrain", "eval", "inspect"}
+    named = {shlex.split(command)[1] for command in COMMANDS}
+    assert named == {"distill", "recall", "retrain", "predict", "eval", "inspect"}
 
 
 def test_every_link_leads_somewhere() -> None:
