@@ -69,7 +69,7 @@ def test_the_seed_decides_the_weights(run: Callable, memory: Path, tmp_path: Pat
 
 def test_several_files_are_trained_on_together(run: Callable, make_memory: Callable, tmp_path: Path) -> None:
     first = make_memory().rename(tmp_path / "first.safetensors")
-    second = make_memory(("2", "3")).rename(tmp_path / "second.safetensors")
+    second = make_memory(classes=("2", "3")).rename(tmp_path / "second.safetensors")
     result = run("retrain", first, second, "-o", tmp_path / "net", "--json")
     assert result.exit_code == 0, result.stderr
     manifest = container.read_header(tmp_path / "net").manifest
