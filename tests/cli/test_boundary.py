@@ -125,7 +125,7 @@ def test_a_command_that_is_typed_wrongly(args: list[str], message: str, run: Cal
         (5, ["recall", "MEMORY", "-o", "out", "--max-recall", "0.000001"], "bytes is over the limit of 1073"),
         (5, ["retrain", "MEMORY", "-o", "out", "--max-images", "11"], "over the limit"),
         (5, ["eval", "MEMORY", "--data", FAKE, "--max-images", "11"], "over the limit"),
-        (2, ["recall", "MEMORY", "-o", "out", "--format", "jpg"], "unknown format 'jpg'"),
+        (2, ["recall", "MEMORY", "-o", "out", "--format", "jpg"], "there is no format 'jpg'"),
         (2, ["recall", "MEMORY", "-o", "out", "--query", "zebra"], "there is no class 'zebra'"),
         (2, ["recall", "MEMORY", "-o", "out", "--per-class", "5"], "Give --per-class 1 to 4"),
         (2, ["recall", "MEMORY", "-o", "out", "--device", "tpu"], "unknown device 'tpu'"),
