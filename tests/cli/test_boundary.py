@@ -244,6 +244,7 @@ def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(monkeypatch: pyte
     from memcli import __main__ as program
 
     seen: list[object] = []
+    monkeypatch.setattr("memcli.machine.share_cores", lambda _: None)
     monkeypatch.setattr("memcli.cli.app.main", lambda: seen.append(signal.getsignal(signal.SIGINT)))
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
