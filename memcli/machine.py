@@ -66,10 +66,11 @@ def available_memory(system: Path = Path("/")) -> int | None:
 def share_cores(environment: MutableMapping[str, str], system: Path = Path("/")) -> None:
     """Settings of OpenMP for torch, which reads them when it is imported; those that are there stay.
 
-    Threads that wait sleep: by default they spin, and on cores that others want too a step then takes up to a hundred
-    times as long (docs/performance.md). Where a quota is below the cores that torch sees, it is the number of threads.
+    Threads that wait for the others spin for a moment and then sleep: by default they spin for milliseconds, and on
+    cores that other programs want too a step then takes up to a hundred times as long (docs/performance.md). Where a
+    quota is below the cores that torch sees, it is the number of threads.
     """
-    environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    environment.setdefault("GOMP_SPINCOUNT", "1000")  # what libgomp itself takes for more threads than cores
     if cores(system) < _bound():
         environment.setdefault("OMP_NUM_THREADS", str(cores(system)))
 

@@ -192,30 +192,30 @@ def test_a_process_began_before_it_imported_memcli(monkeypatch: pytest.MonkeyPat
     assert machine.process_began() == machine._IMPORTED
 
 
-def test_threads_sleep_while_they_wait_and_are_as_many_as_a_quota_allows(
+def test_threads_do_not_spin_for_long_and_are_as_many_as_a_quota_allows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(16), raising=False)
     settings: dict[str, str] = {}
     machine.share_cores(settings, tmp_path)
-    assert settings == {"OMP_WAIT_POLICY": "PASSIVE"}  # torch knows how many threads suit the cores it sees
+    assert settings == {"GOMP_SPINCOUNT": "1000"}  # torch knows how many threads suit the cores it sees
     (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
     (tmp_path / "sys/fs/cgroup/cpu.max").write_text("300000 100000\n")
     machine.share_cores(settings, tmp_path)
     assert settings["OMP_NUM_THREADS"] == "3"
-    own = {"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": "7"}
+    own = {"GOMP_SPINCOUNT": "5", "OMP_NUM_THREADS": "7"}
     machine.share_cores(chosen := dict(own), tmp_path)
     assert chosen == own
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="OpenMP of another maker shows its settings in other words")
 def test_the_command_line_sets_that_before_torch_reads_it() -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    environment = {name: value for name, value in os.environ.items() if name != "GOMP_SPINCOUNT"}
     shown = subprocess.run(
         [sys.executable, "-m", "memcli", "checks"],
-        env=environment | {"OMP_DISPLAY_ENV": "TRUE"},
+        env=environment | {"OMP_DISPLAY_ENV": "VERBOSE"},
         capture_output=True,
         text=True,
         check=True,
     ).stderr
-    assert "OMP_WAIT_POLICY = 'PASSIVE'" in shown
+    assert "GOMP_SPINCOUNT = '1000'" in shown
