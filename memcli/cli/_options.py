@@ -55,8 +55,14 @@ SkipDamaged = Annotated[
 Split = Annotated[
     str, option(DATA, "--split", metavar="NAME", help="What to measure on: test, or all of the data's images.")
 ]
+Runs = Annotated[int, option(TRAINING, "--runs", min=1, max=10_000, metavar="N", help="Fresh networks of every kind.")]
 
 OTHER_FAMILY = "Another family but resnet18 trains twice as long, at a quarter of the rate."
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names in a list with commas between."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def limits(max_images: int, max_recall: float) -> "Limits":

@@ -17,11 +17,13 @@ from memcli.cli._options import (
     MaxRecall,
     MemoryFile,
     Quiet,
+    Runs,
     Seed,
     SkipDamaged,
     Split,
     Verbose,
     limits,
+    names_in,
     option,
 )
 from memcli.cli._output import emit, mean_percent, percent, size_lines
@@ -66,9 +68,7 @@ def command(
             help=f"What to train, repeatable; default: as the file says. {OTHER_FAMILY}",
         ),
     ] = None,
-    runs: Annotated[
-        int, option(TRAINING, "--runs", min=1, max=10_000, metavar="N", help="Fresh networks of every kind.")
-    ] = 3,
+    runs: Runs = 3,
     baselines: Annotated[
         str,
         option(
@@ -137,7 +137,7 @@ def command(
                 data,
                 networks=network or (),
                 runs=runs,
-                baselines=[name.strip() for name in baselines.split(",") if name.strip()],
+                baselines=names_in(baselines),
                 protocol=protocol,
                 full_epochs=full_epochs,
                 seed=seed,

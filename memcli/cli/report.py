@@ -17,9 +17,11 @@ from memcli.cli._options import (
     MemoryFile,
     Output,
     Quiet,
+    Runs,
     Seed,
     Verbose,
     limits,
+    names_in,
     option,
 )
 from memcli.cli._output import emit, percent
@@ -51,9 +53,7 @@ def command(
             DATA, "--figures", metavar="FILE.json", help="Show what memcli eval FILE --json printed; measure nothing."
         ),
     ] = None,
-    runs: Annotated[
-        int, option(TRAINING, "--runs", min=1, max=10_000, metavar="N", help="Fresh networks of every kind.")
-    ] = 3,
+    runs: Runs = 3,
     baselines: Annotated[
         str, option(TRAINING, "--baselines", metavar="NAMES", help="For comparison, train also on these; as eval does.")
     ] = "random",
@@ -78,7 +78,7 @@ def command(
             download=download,
             figures=figures,
             runs=runs,
-            baselines=tuple(name.strip() for name in baselines.split(",") if name.strip()),
+            baselines=names_in(baselines),
             seed=seed,
             device=device,
             force=force,

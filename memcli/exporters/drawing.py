@@ -28,14 +28,23 @@ def stretched(images: Tensor, percent: float = 2.0) -> numpy.ndarray:
     `percent` of an image's values, all channels together, become black, as many become white, and the rest lies evenly
     between. Images of other than 1 or 3 channels become grey. An image of one value is a middle grey.
     """
-    if images.shape[1] not in (1, 3):
-        images = images.mean(1, keepdim=True)
+    images = _grey_or_coloured(images)
     ends = torch.quantile(images.flatten(1), torch.tensor([percent / 100, 1 - percent / 100]), dim=1)
     low, high = (end.view(-1, 1, 1, 1) for end in ends)
     flat = high - low < 1e-6  # units of [0, 1]: far below what 8 bits show
     return Encoding.clip(images.shape[1]).to_bytes(
         torch.where(flat, 0.5, (images - low) / (high - low).clamp(min=1e-6))
     )
+
+
+def unstretched(images: Tensor) -> numpy.ndarray:
+    """Images (n, C, H, W) in units of [0, 1] as uint8 (n, H, W, C), clipped. Of other than 1 or 3 channels: grey."""
+    images = _grey_or_coloured(images)
+    return Encoding.clip(images.shape[1]).to_bytes(images)
+
+
+def _grey_or_coloured(images: Tensor) -> Tensor:
+    return images if images.shape[1] in (1, 3) else images.mean(1, keepdim=True)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO
 
 import numpy
@@ -31,18 +30,16 @@ class Npz(Exporter):
     def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
         target = atomic.check_output(path, force)
         with (
-            atomic.explained(target),
+            atomic.new_file(path, force=force) as file,
             spooled(target.parent, data, chunks, total) as parts,
-            TemporaryFile(dir=target.parent) as file,
+            zipfile.ZipFile(file, "w") as archive,
         ):
-            with zipfile.ZipFile(file, "w") as archive:
-                for name, part in parts.items():
-                    with _array(archive, name, part.kind, part.shape) as entry:
-                        shutil.copyfileobj(part.file, entry)
-                names = numpy.array(data.classes)
-                with _array(archive, "classes", names.dtype.str, names.shape) as entry:
-                    entry.write(names.tobytes())
-            atomic.write_bytes(path, atomic.mapped(file), force=force)
+            for name, part in parts.items():
+                with _array(archive, name, part.kind, part.shape) as entry:
+                    shutil.copyfileobj(part.file, entry)
+            names = numpy.array(data.classes)
+            with _array(archive, "classes", names.dtype.str, names.shape) as entry:
+                entry.write(names.tobytes())
 
 
 @contextmanager

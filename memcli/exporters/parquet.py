@@ -12,7 +12,6 @@ A path that ends in .parquet is a file. Another is a folder that holds `train-00
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 import numpy
@@ -37,9 +36,8 @@ class Parquet(Exporter):
         check_channels(data)
         if path.suffix.lower() == self.suffix:
             target = atomic.check_output(path, force)
-            with atomic.explained(target), TemporaryFile(dir=target.parent) as file:
+            with atomic.new_file(path, force=force) as file:
                 _write(file, target.parent, data, chunks, total)
-                atomic.write_bytes(path, atomic.mapped(file), force=force)
             return
         with atomic.new_folder(path, force=force) as folder:
             with (folder / _SHARD).open("wb") as file:

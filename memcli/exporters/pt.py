@@ -6,7 +6,6 @@ unpickles tensors and plain values only. memcli writes such files and never read
 
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy
 import torch
@@ -24,17 +23,12 @@ class Pt(Exporter):
 
     def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
         target = atomic.check_output(path, force)
-        with (
-            atomic.explained(target),
-            spooled(target.parent, data, chunks, total) as parts,
-            TemporaryFile(dir=target.parent) as file,
-        ):
+        with atomic.new_file(path, force=force) as file, spooled(target.parent, data, chunks, total) as parts:
             tensors = {
                 name: torch.from_numpy(numpy.memmap(part.file, part.kind, "r+", shape=part.shape))
                 for name, part in parts.items()
             }
             torch.save({**tensors, "classes": list(data.classes)}, file)
-            atomic.write_bytes(path, atomic.mapped(file), force=force)
 
 
 EXPORTER = Pt()

@@ -14,7 +14,6 @@ import json
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import BinaryIO
 
 import numpy
@@ -34,8 +33,7 @@ class WebDataset(Exporter):
 
     def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:  # noqa: ARG002
         check_channels(data)
-        target = atomic.check_output(path, force)
-        with atomic.explained(target), TemporaryFile(dir=target.parent) as shard:
+        with atomic.new_file(path, force=force) as shard:
             _add(shard, CLASSES, json.dumps(data.classes).encode())
             number = 0
             for chunk in chunks:
@@ -44,7 +42,6 @@ class WebDataset(Exporter):
                         _add(shard, f"{number:08d}.{suffix}", content)
                     number += 1
             shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end
-            atomic.write_bytes(path, atomic.mapped(shard), force=force)
 
 
 def _samples(chunk: RecalledChunk, data: DataSpec) -> Iterator[dict[str, bytes]]:

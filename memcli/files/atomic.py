@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from memcli import machine
@@ -98,6 +99,18 @@ def write_bytes(path: str | Path, data: bytes | mmap, *, force: bool) -> None:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(target.parent)
+
+
+@contextmanager
+def new_file(path: str | Path, *, force: bool) -> Iterator[BinaryIO]:
+    """Yield an empty file without a name, in the folder of `path`, whose content is written to `path` in the end.
+
+    Raises as `check_output` and `write_bytes` do, and LimitError where the disk fills up, also inside the block.
+    """
+    target = check_output(path, force)
+    with explained(target), TemporaryFile(dir=target.parent) as file:
+        yield file
+        write_bytes(path, mapped(file), force=force)
 
 
 @contextmanager

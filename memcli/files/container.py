@@ -14,7 +14,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from memcli.errors import LimitError, MemoryFileError, UsageError
@@ -113,11 +112,10 @@ def write_files(
     raw = canonical(header).encode()
     raw += b" " * (-len(raw) % 8)
     checked_header(raw, 8 + len(raw) + at)  # a file that no reader would accept is not written
-    with TemporaryFile(dir=atomic.check_output(path, force).parent) as file:
+    with atomic.new_file(path, force=force) as file:
         file.write(len(raw).to_bytes(8, "little") + raw)
         for name in order:
             shutil.copyfileobj(parts[name][2], file)
-        atomic.write_bytes(path, atomic.mapped(file), force=force)
     return sha256
 
 

@@ -1,6 +1,6 @@
 """How good a memory is: networks trained on it, and on real images for comparison, measured on the test split.
 
-The test split is read here and nowhere else.
+Nothing else measures on the test split.
 """
 
 import time

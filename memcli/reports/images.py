@@ -9,7 +9,7 @@ import numpy
 from PIL import Image
 from torch import Tensor
 
-from memcli.exporters.drawing import stretched
+from memcli.exporters.drawing import stretched, unstretched
 from memcli.exporters.encoding import to_picture
 
 _CELL = 48  # pixels: the least side of an image in a strip
@@ -33,7 +33,7 @@ def strip(images: Tensor, alt: str, *, columns: int = 8, stretch: bool = True) -
 
     Each is stretched to the range of grey on its own, or, without `stretch`, shown as pixels in units of [0, 1].
     """
-    pixels = stretched(images) if stretch else _plain(images)
+    pixels = stretched(images) if stretch else unstretched(images)
     height, width = _shown_size(*pixels.shape[1:3])
     shrinks = height < pixels.shape[1]
     lines = math.ceil(len(pixels) / columns)
@@ -54,14 +54,6 @@ def signed_map(values: Tensor, alt: str) -> Picture:
     colours = numpy.where(numbers[..., None] >= 0, _MORE, _LESS)
     opacity = numpy.round(255 * strength)[..., None]
     return _picture(Image.fromarray(numpy.concatenate([colours, opacity], 2).astype("uint8"), "RGBA"), alt)
-
-
-def _plain(images: Tensor) -> numpy.ndarray:
-    """Pixels in units of [0, 1] as uint8 (n, H, W, C): grey where they are neither grey nor coloured."""
-    if images.shape[1] not in (1, 3):
-        images = images.mean(1, keepdim=True)
-    found: numpy.ndarray = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
-    return found
 
 
 def _shown_size(height: int, width: int) -> tuple[int, int]:
