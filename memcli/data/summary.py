@@ -36,20 +36,20 @@ class Summary:
     def lines(self) -> list[tuple[str, str]]:
         """The figures for people, as (name, value)."""
         shape = f"{'x'.join(map(str, self.shape))} (channels, height, width)"
-        told = [
+        lines = [
             ("classes", f"{len(self.classes)}: {listed(self.classes, _MOST_NAMES)}"),
             ("images", ", ".join(f"{split} {_counted(counts)}" for split, counts in self.images.items())),
             ("size", f"{shape}; {self.sizes}" if self.sizes else shape),
         ]
         if self.imbalance >= _UNEVEN:
-            told.append(("uneven", self._uneven()))
+            lines.append(("uneven", self._uneven()))
         if self.duplicates:
-            told.append(("duplicates", f"{self.duplicates:,} test images are in train too, pixel by pixel"))
+            lines.append(("duplicates", f"{self.duplicates:,} test images are in train too, pixel by pixel"))
         if self.damaged:
-            told.append(("left out", f"{len(self.damaged):,} damaged images: {listed(self.damaged)}"))
+            lines.append(("left out", f"{len(self.damaged):,} damaged images: {listed(self.damaged)}"))
         if self.unreadable:
-            told.append(("test", f"cannot be read: {self.unreadable}"))
-        return told
+            lines.append(("test", f"cannot be read: {self.unreadable}"))
+        return lines
 
     def _uneven(self) -> str:
         counts = next(iter(self.images.values()))
@@ -72,16 +72,16 @@ def summary(source: Source, seed: int, holdout: float = 0.1) -> Summary:
         if name not in source.splits:
             continue
         try:
-            found = source.split(name)
+            split = source.split(name)
         except DataError as error:
             if name == "train":
                 raise
             unreadable = error.what
             continue
-        pixels[name] = found.images
-        images |= _cut(found.labels, len(source.classes), seed, holdout) if name == "train" else {}
+        pixels[name] = split.images
+        images |= _cut(split.labels, len(source.classes), seed, holdout) if name == "train" else {}
         if name == "test":
-            images[name] = _of_each(found.labels, len(source.classes))
+            images[name] = _of_each(split.labels, len(source.classes))
     duplicates = len(_twins(pixels["train"], pixels["test"])) if len(pixels) == len(SPLITS) else None
     return Summary(
         source.name, source.shape, source.classes, images, source.sizes, duplicates, source.left_out(), unreadable

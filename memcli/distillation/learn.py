@@ -93,19 +93,19 @@ def learn(
             ends=None if ends is None else began + ends,
             test_seconds=pace.test,
         )
-    told = provenance(source.spec.name, source.fingerprint, licence, torch=torch.__version__, numpy=numpy.__version__)
-    told |= _losses(source)
-    artifact = _artifact(work, retrain, reached, told)
+    origin = provenance(source.spec.name, source.fingerprint, licence, torch=torch.__version__, numpy=numpy.__version__)
+    origin |= _losses(source)
+    artifact = _artifact(work, retrain, reached, origin)
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
 
 
-def _artifact(work: Distillation, retrain: TrainRecipe, reached: float, told: dict[str, Any]) -> Artifact:
+def _artifact(work: Distillation, retrain: TrainRecipe, reached: float, origin: dict[str, Any]) -> Artifact:
     """The best memory of `work`, rounded as it is stored, with the recipe and the accuracy of its retraining."""
     settings = work.settings
-    told = {**told, "precision": precision(settings.device, bool(settings.bfloat16))}
+    origin = {**origin, "precision": precision(settings.device, bool(settings.bfloat16))}
     results = {"validation": {"accuracy": reached, "images": len(work.validation)}}
     how = {**work.recipe.to_json(), "steps": work.loop.step}
-    manifest = Manifest(work.spec, how, settings.seed, retrain, told, results)
+    manifest = Manifest(work.spec, how, settings.seed, retrain, origin, results)
     return Artifact(stored(work.loop.best.memory).to(torch.device("cpu")), manifest)
 
 

@@ -109,13 +109,13 @@ class Distillation:
         """
         memory = stored(self.loop.average.memory)
         training = self.recipe.followed(self.recipe.check, self.loop.average.lr)
-        found = [
+        accuracies = [
             choose.retrained_accuracy(
                 memory, training, self.validation, seeds.derive(self.settings.seed, "check", rank)
             )
             for rank in range(self.recipe.check_networks)
         ]
-        return sum(found) / len(found)
+        return sum(accuracies) / len(accuracies)
 
 
 def follow(

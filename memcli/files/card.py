@@ -36,10 +36,13 @@ def card(path: str | Path, *, figures: str | Path | None = None, repository: str
     `repository`: "USER/NAME", where the file can be pulled from. Raises MemoryFileError and LimitError as `inspect`
     does, and DataError where the figures cannot be read or are those of another memory.
     """
-    path, found = Path(path), inspect(path)
-    measured = [] if figures is None else list(read_figures(figures, found).rows)
+    path, inspection = Path(path), inspect(path)
+    measured = [] if figures is None else list(read_figures(figures, inspection).rows)
     name = path.name
-    lines = [*_front(found.manifest, repository or path.stem, measured), *_text(name, found, repository, measured)]
+    lines = [
+        *_front(inspection.manifest, repository or path.stem, measured),
+        *_text(name, inspection, repository, measured),
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -50,23 +53,23 @@ def markdown(text: str) -> str:
 
 def _front(manifest: Manifest, name: str, measured: Figures) -> list[str]:
     """The front matter, a JSON value to a line."""
-    data, told = manifest.spec.data, manifest.provenance
+    data, provenance = manifest.spec.data, manifest.provenance
     keys: dict[str, Any] = {
-        **_licence(told["licence"]),
+        **_licence(provenance["licence"]),
         "library_name": "memcli",
         "pipeline_tag": "image-classification",
         "task_categories": ["image-classification"],
         "size_categories": [next((size for most, size in _SIZES if manifest.spec.recalled < most), "n>10M")],
         "tags": ["memcli", "dataset-distillation", "image-classification"],
     }
-    if hub := re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(@.*)?", told["source"]):
+    if hub := re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(@.*)?", provenance["source"]):
         keys["datasets"] = [hub[1]]
     own = [row for row in measured if row.trained_on == "memory"]
     if own:
         results = [
             {
                 "task": {"type": "image-classification"},
-                "dataset": {"type": printable(told["source"]), "name": printable(data.name), "split": "test"},
+                "dataset": {"type": printable(provenance["source"]), "name": printable(data.name), "split": "test"},
                 "metrics": [{"type": "accuracy", "value": row.mean, "name": f"{row.network} trained on the memory"}],
             }
             for row in own
@@ -86,17 +89,18 @@ def _licence(licence: str | None) -> dict[str, str]:
     return {"license": "other", "license_name": name or "other"}
 
 
-def _text(name: str, found: Inspection, repository: str | None, measured: Figures) -> list[str]:
-    manifest = found.manifest
-    spec, data, told = manifest.spec, manifest.spec.data, manifest.provenance
+def _text(name: str, inspection: Inspection, repository: str | None, measured: Figures) -> list[str]:
+    manifest = inspection.manifest
+    spec, data, provenance = manifest.spec, manifest.spec.data, manifest.provenance
+    source, fingerprint = markdown(provenance["source"]), printable(provenance["fingerprint"])[:16]
     shape = " x ".join(map(str, data.shape[1:])) + (" pixels, colour" if data.channels == 3 else " pixels")
-    licence = "not told" if told["licence"] is None else markdown(told["licence"])
+    licence = "not told" if provenance["licence"] is None else markdown(provenance["licence"])
     shown = ", ".join(markdown(each) for each in data.classes[:_SHOWN])
     more = f", and {len(data.classes) - _SHOWN} more" if len(data.classes) > _SHOWN else ""
     return [
         f"# {markdown(data.name)} as a memory",
         "",
-        f"A *memory*: {found.file_bytes:,} bytes from which memcli recalls {spec.recalled:,} training images "
+        f"A *memory*: {inspection.file_bytes:,} bytes from which memcli recalls {spec.recalled:,} training images "
         f"({shape}) of {len(data.classes)} classes. It holds {spec.bases} base images, shared by all classes, and "
         "learned addresses that combine them ([Deng & Russakovsky, NeurIPS 2022](https://arxiv.org/abs/2206.02916)). "
         "It is data: a safetensors file without code.",
@@ -111,12 +115,12 @@ def _text(name: str, found: Inspection, repository: str | None, measured: Figure
         "",
         "| | |",
         "|---|---|",
-        f"| learned from | {markdown(told['source'])}, fingerprint `{printable(told['fingerprint'])[:16]}` |",
+        f"| learned from | {source}, fingerprint `{fingerprint}` |",
         f"| licence of that data | {licence} |",
         f"| classes | {shown}{more} |",
         f"| size | {spec.bytes:,} bytes as {spec.storage}, {spec.size()['floats']:,} numbers |",
-        f"| checksum of its tensors | `{found.sha256}` |",
-        f"| made by | {markdown(', '.join(f'{key} {value}' for key, value in told['versions'].items()))} |",
+        f"| checksum of its tensors | `{inspection.sha256}` |",
+        f"| made by | {markdown(', '.join(f'{key} {value}' for key, value in provenance['versions'].items()))} |",
         "",
         "## How good it is",
         "",
@@ -161,6 +165,8 @@ def _accuracies(manifest: Manifest, measured: Figures) -> list[str]:
             for row in measured
         ]
         if any(row.trained_on != "memory" for row in measured):
-            told = "`random` as many as its numbers pay for, `bytes` as its bytes pay for at one a pixel, `full` all"
-            lines += ["", f"All but the memory are real images: {told}."]
+            baselines = (
+                "`random` as many as its numbers pay for, `bytes` as its bytes pay for at one a pixel, `full` all"
+            )
+            lines += ["", f"All but the memory are real images: {baselines}."]
     return lines or ["It was not measured."]

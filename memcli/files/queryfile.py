@@ -64,8 +64,8 @@ def read(path: Path, spec: MemorySpec) -> Tensor:
             raise LimitError(f"{shown} is larger than {_MOST_BYTES >> 20} MiB", do="Split it")
         return label_vectors(reader(path, spec), spec)
     except (OSError, ValueError, TypeError, RuntimeError, OverflowError, csv.Error) as error:
-        told = printable(str(error))
-        raise DataError(f"{shown} holds no vectors: {told}", do="docs/pictures.md says what it may hold") from error
+        reason = printable(str(error))
+        raise DataError(f"{shown} holds no vectors: {reason}", do="docs/pictures.md says what it may hold") from error
 
 
 def _names_file(text: str, spec: MemorySpec) -> bool:

@@ -80,7 +80,7 @@ def _readable(files: list[str], data: DataSpec) -> tuple[list[str], Tensor, list
     pixels, damage = empty(len(files), data.shape), Damage()
     good = decode([Picture(file, Path(file)) for file in files], pixels, damage, data.fit)  # (n,) bool
     names = [file for file, is_read in zip(files, good, strict=True) if is_read]
-    return names, torch.from_numpy(pixels[good]), damage.told()
+    return names, torch.from_numpy(pixels[good]), damage.lines()
 
 
 @torch.no_grad()

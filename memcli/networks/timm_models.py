@@ -37,9 +37,9 @@ def make(data: DataSpec, *, name: str) -> nn.Module:
     try:
         body = timm.create_model(name, pretrained=False, num_classes=len(data.classes), **settings)
     except Exception as error:  # whatever a foreign model may raise on a size that it cannot be made for
-        told = printable(str(error) or type(error).__name__)
+        reason = printable(str(error) or type(error).__name__)
         raise UsageError(
-            f"timm:{name} cannot be made for {'x'.join(map(str, data.shape))} images: {told}", do=_TRY
+            f"timm:{name} cannot be made for {'x'.join(map(str, data.shape))} images: {reason}", do=_TRY
         ) from error
     for module in body.modules():
         if hasattr(module, "fused_attn"):

@@ -47,7 +47,7 @@ def arranged(labels: Mapping[str, Sequence[Label]], names: tuple[str, ...] | Non
     if not ordered:
         raise DataError("there are no images", do="Check what the source holds")
     classes, numbers = numbered(ordered, names)
-    known = {part: found != UNLABELLED for part, found in numbers.items()}
+    known = {part: assigned != UNLABELLED for part, assigned in numbers.items()}
     usable = [part for part in numbers if known[part].any()]
     notes = [
         f"{int((~mask).sum()):,} of the {len(mask):,} {part} images have no label and are left out"
@@ -106,7 +106,7 @@ def of_pictures(
     notes: Sequence[str] = (),
 ) -> Source:
     """The source that encoded images make, with the classes `names` where they are known."""
-    plan = arranged({part: found.labels for part, found in parts.items()}, names)
+    plan = arranged({split: part.labels for split, part in parts.items()}, names)
     damage = Damage(request.skip_damaged)
     first, wanted = plan.chosen.get("train", plan.chosen["test"])
     sizes = choose_sizes(parts[first].pictures(wanted), request, damage)
@@ -116,12 +116,12 @@ def of_pictures(
         return _decoded(parts[part].pictures(mask), plan.labels[part][mask], sizes, request.fit, damage)
 
     def load(split: str) -> LabelledImages:
-        found = decoded(split)
+        images = decoded(split)
         if damage.too_much:
             for other in plan.chosen.keys() - {split}:
                 decoded(other)  # so that all damaged images are told at once
             raise damage.error()
-        return found
+        return images
 
     return Source(
         name,
@@ -132,7 +132,7 @@ def of_pictures(
         fit=request.fit,
         splits=tuple(plan.chosen),
         cut=plan.cut,
-        sizes=sizes.told,
+        sizes=sizes.summary,
         left_out=damage.names,
     )
 

@@ -97,12 +97,12 @@ def _features(path: Path, metadata: dict[bytes, bytes]) -> dict[str, dict[str, A
         ) from error
 
 
-def _one_of(what: str, found: list[str], preferred: tuple[str, ...], path: Path) -> str:
+def _one_of(what: str, fitting: list[str], preferred: tuple[str, ...], path: Path) -> str:
     """The only column, or the first that has a usual name."""
-    usual = [name for name in preferred if name in found]
-    if len(found) != 1 and not usual:
+    usual = [name for name in preferred if name in fitting]
+    if len(fitting) != 1 and not usual:
         raise DataError(
-            f"{printable(path.name)} has {len(found)} columns that could be the {what}: {listed(found) or 'none'}",
+            f"{printable(path.name)} has {len(fitting)} columns that could be the {what}: {listed(fitting) or 'none'}",
             do=f"Name it {preferred[0]}",
         )
-    return usual[0] if usual else found[0]
+    return usual[0] if usual else fitting[0]

@@ -69,20 +69,20 @@ class Damage:
     def too_much(self) -> bool:
         return len(self.reasons) > self.allowed
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """What is wrong with each image."""
         return [f"{printable(name)} cannot be read: {printable(reason)}" for name, reason in self.reasons.items()]
 
     def error(self) -> DataError:
         """All of it at once."""
-        told = [f"{printable(name)} ({printable(reason)})" for name, reason in self.reasons.items()]
-        if len(told) == 1:
-            return DataError(self.told()[0], do="Repair or remove it, or leave it out by `skip_damaged` 1")
-        more = f" and {len(told) - _MOST_NAMED} more" if len(told) > _MOST_NAMED else ""
+        named = [f"{printable(name)} ({printable(reason)})" for name, reason in self.reasons.items()]
+        if len(named) == 1:
+            return DataError(self.lines()[0], do="Repair or remove it, or leave it out by `skip_damaged` 1")
+        more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
         limit = f", and `skip_damaged` allows {self.allowed}" if self.allowed else ""
         return DataError(
-            f"{len(told)} images cannot be read{limit}: {', '.join(told[:_MOST_NAMED])}{more}",
-            do=f"Repair or remove them, or leave them out by `skip_damaged` {len(told)}",
+            f"{len(named)} images cannot be read{limit}: {', '.join(named[:_MOST_NAMED])}{more}",
+            do=f"Repair or remove them, or leave them out by `skip_damaged` {len(named)}",
         )
 
 

@@ -80,9 +80,9 @@ def _split_folders(folder: Folder) -> list[tuple[Folder, str]]:
     They are splits where all folders with images are, or where one of them holds folders of images in turn.
     """
     inner = folder.with_images()
-    found = [(each, split) for each in inner if (split := split_of_folder(each.name))]
-    sure = len(found) == len(inner) or any(each.with_images() for each, _ in found)
-    return sorted(found, key=lambda each: ("train", "val", "test").index(each[1])) if sure else []
+    splits = [(each, split) for each in inner if (split := split_of_folder(each.name))]
+    sure = len(splits) == len(inner) or any(each.with_images() for each, _ in splits)
+    return sorted(splits, key=lambda each: ("train", "val", "test").index(each[1])) if sure else []
 
 
 def _read(folder: Folder, above: list[Folder], split: str | None, layout: Layout) -> None:

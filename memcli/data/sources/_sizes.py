@@ -20,7 +20,7 @@ class Sizes:
     """What all images are given, and what is done to them for it."""
 
     shape: Shape
-    told: str = ""  # the sizes that were found, and what is done; "" where they are kept
+    summary: str = ""  # the sizes that were found, and what is done; "" where they are kept
     notes: tuple[str, ...] = ()  # what was guessed, and what is lost
 
 
@@ -34,9 +34,9 @@ def choose_sizes(blocks: Iterable[Sequence[Picture]], request: Request, damage: 
         if request.shape[0] not in (1, 3):
             raise DataError(f"image files have 1 or 3 channels, not {request.shape[0]}", do="Choose another source")
         return Sizes(request.shape)
-    found, grey = _looked_at(blocks, request, damage)
+    counts, grey = _looked_at(blocks, request, damage)
     channels = 1 if grey else 3
-    only = next(iter(found)) if len(found) == 1 else None
+    only = next(iter(counts)) if len(counts) == 1 else None
     if request.image_size is not None:
         height, width = request.image_size
     elif only is not None and max(only) <= _KEPT_SIDE:
@@ -50,38 +50,38 @@ def choose_sizes(blocks: Iterable[Sequence[Picture]], request: Request, damage: 
     notes = []
     if request.image_size is None:
         notes.append(f"images {shown} are resized to {_by((height, width))}: `image_size` N chooses another size")
-    removed = _removed(found, (height, width)) if request.fit == "crop" else 0
+    removed = _removed(counts, (height, width)) if request.fit == "crop" else 0
     if removed >= _LEAST_SHARE:
         better = f", and so does `image_size` {_by(_like(only, min(height, width)))}" if only else ""
         notes.append(
             f"cropping to the centre removes {removed:.0%} of the pixels: `fit` pad or stretch keeps them{better}"
         )
-    told = f"images {shown}{_span(found)} are resized to {_by((height, width))}, {_DONE[request.fit]}"
-    return Sizes(shape, told, tuple(notes))
+    summary = f"images {shown}{_span(counts)} are resized to {_by((height, width))}, {_DONE[request.fit]}"
+    return Sizes(shape, summary, tuple(notes))
 
 
 def _looked_at(blocks: Iterable[Sequence[Picture]], request: Request, damage: Damage) -> tuple[Counter[Size], bool]:
     """How many images have each size, and whether all are grey: of as many images as the outcome depends on."""
-    found: Counter[Size] = Counter()
+    counts: Counter[Size] = Counter()
     grey = True
     for block in blocks:
         looks = in_threads(lambda index, block=block: with_image(block[index], look, damage), len(block))  # type: ignore[misc]
-        found.update(seen[0] for seen in looks if seen)
+        counts.update(seen[0] for seen in looks if seen)
         grey = grey and all(seen[1] for seen in looks if seen)
-        if not grey and (request.image_size is not None or len(found) > 1):
+        if not grey and (request.image_size is not None or len(counts) > 1):
             break  # no later picture can change the outcome
-    if not found:
+    if not counts:
         raise damage.error() if damage.reasons else DataError("there are no images", do="Check what the source holds")
-    return found, grey
+    return counts, grey
 
 
-def _removed(found: Counter[Size], size: Size) -> float:
+def _removed(counts: Counter[Size], size: Size) -> float:
     """The share of all images' pixels that is lost where each is cropped to `size`, of [0, 1]."""
     kept = 0.0
-    for (height, width), count in found.items():
+    for (height, width), count in counts.items():
         wider = (width * size[0]) / (height * size[1])  # above 1: the image is wider than what is wanted
         kept += count * min(wider, 1 / wider)
-    return 1 - kept / found.total()
+    return 1 - kept / counts.total()
 
 
 def _like(size: Size, side: int) -> Size:
@@ -91,8 +91,8 @@ def _like(size: Size, side: int) -> Size:
     return height, width
 
 
-def _span(found: Counter[Size]) -> str:
-    return f", {_by(min(found))} to {_by(max(found))}," if len(found) > 1 else ""
+def _span(counts: Counter[Size]) -> str:
+    return f", {_by(min(counts))} to {_by(max(counts))}," if len(counts) > 1 else ""
 
 
 def _by(size: Size) -> str:

@@ -30,8 +30,7 @@ def split_of(*names: str) -> str | None:
 
 def split_of_folder(name: str) -> str | None:
     """As `split_of`, where the whole name says nothing else: `seg_train` is a split, `steam train` may be a class."""
-    found = words(name)
-    return split_of(name) if all(word in _SPLITS or word in _COMPANIONS for word in found) else None
+    return split_of(name) if all(word in _SPLITS or word in _COMPANIONS for word in words(name)) else None
 
 
 def split_of_image(name: str) -> str | None:

@@ -44,11 +44,11 @@ def labels_from(table: Path, images: Sequence[Path]) -> list[Label] | None:
     files = matches.index(max(matches))
     headed = rows[0][files] not in keys if len(rows[0]) > files else True
     column = _label_column(table, rows[0] if headed else None, width, files)
-    found: dict[int, str] = {}
+    labels: dict[int, str] = {}
     for row in rows[headed:]:
         if len(row) > max(files, column) and row[files] in keys:
-            found[keys[row[files]]] = row[column].strip()
-    return plain([found.get(place) for place in range(len(images))], printable(table.name)) if found else None
+            labels[keys[row[files]]] = row[column].strip()
+    return plain([labels.get(place) for place in range(len(images))], printable(table.name)) if labels else None
 
 
 def _keys(root: Path, images: Sequence[Path]) -> dict[str, int]:

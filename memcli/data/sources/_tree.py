@@ -40,8 +40,8 @@ class Folder:
 
     def files(self) -> list[Path]:
         """All its images, in the order of their paths."""
-        found = [folder.path / name for folder in self.walk() for name in folder.images]
-        return sorted(found, key=lambda path: path.parts)
+        paths = [folder.path / name for folder in self.walk() for name in folder.images]
+        return sorted(paths, key=lambda path: path.parts)
 
 
 def scanned(root: Path) -> tuple[Folder, list[str]]:

@@ -128,10 +128,10 @@ class Source:
             raise DataError(
                 f"the {name} split cannot be read: {printable(str(error))}", do="Check the files"
             ) from error
-        found = tuple(images.images.shape[1:])
-        if found != self.shape:
+        shape = tuple(images.images.shape[1:])
+        if shape != self.shape:
             raise DataError(
-                f"images of the {name} split have shape {found}, others {self.shape}", do="Give all images one shape"
+                f"images of the {name} split have shape {shape}, others {self.shape}", do="Give all images one shape"
             )
         low, high = int(images.labels.min()), int(images.labels.max())
         if low < 0 or high >= len(self.classes):
@@ -258,8 +258,8 @@ def aligned(source: Source, spec: DataSpec) -> Source:
     missing = [name for name in spec.classes if name not in set(source.classes)]
     extra = [name for name in source.classes if name not in set(spec.classes)]
     if missing or extra:
-        found = [f"lacks the classes {listed(missing)}"] * bool(missing) + [f"adds {listed(extra)}"] * bool(extra)
-        raise DataError(f"the source {' and '.join(found)}", do="Give a source with the classes of the memory")
+        differences = [f"lacks the classes {listed(missing)}"] * bool(missing) + [f"adds {listed(extra)}"] * bool(extra)
+        raise DataError(f"the source {' and '.join(differences)}", do="Give a source with the classes of the memory")
     position = {name: label for label, name in enumerate(spec.classes)}
     mapped = torch.tensor([position[name] for name in source.classes])  # (classes,): own label -> the memory's
 

@@ -14,11 +14,11 @@ def open_digits(rest: str, _: Request) -> Source:
         raise UsageError(f"digits takes no setting, not {printable(rest)!r}", do="Write digits")
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    pixels = torch.from_numpy(found.images).mul(255 / 16).round().to(torch.uint8)  # (1797, 8, 8)
-    everything = LabelledImages(pixels.unsqueeze(1), torch.from_numpy(found.target).long())
+    bunch = load_digits()
+    pixels = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)  # (1797, 8, 8)
+    everything = LabelledImages(pixels.unsqueeze(1), torch.from_numpy(bunch.target).long())
     cut = fixed_fifth(everything.labels)
-    classes = tuple(str(name) for name in found.target_names)
+    classes = tuple(str(name) for name in bunch.target_names)
     return Source("digits", classes, (1, 8, 8), lambda split: everything.subset(cut[split]), cut=True)
 
 

@@ -65,7 +65,7 @@ def _snapshot(name: str, revision: str | None, folder: str, download: bool) -> P
     inside = f"{folder}/" if folder else ""
     patterns = [f"{inside}*{suffix}" for suffix in (*(suffix for suffix, _ in _KINDS), *_TABLES, *sorted(SUFFIXES))]
     with _explained(hub, name, revision, download):
-        found = hub.snapshot_download(
+        downloaded = hub.snapshot_download(
             name,
             repo_type="dataset",
             revision=revision,
@@ -73,7 +73,7 @@ def _snapshot(name: str, revision: str | None, folder: str, download: bool) -> P
             local_files_only=not download,
             library_name="memcli",
         )
-    snapshot = Path(found)
+    snapshot = Path(downloaded)
     if any((snapshot.parents[1] / "blobs").glob("*.incomplete")):
         raise DataError(f"the download of hf:{name} was interrupted", do="Go on with it: add `download`")
     return snapshot

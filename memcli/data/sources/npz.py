@@ -118,7 +118,7 @@ def _pairs(archive: _Archive) -> dict[str, _Pair]:
         for role, known in (("images", _IMAGES), ("labels", _LABELS)):
             if place := [known.index(word) for word in said if word in known]:
                 roles.setdefault((split_of(name), role), []).append((place[0], name))
-    chosen = {key: min(found)[1] for key, found in roles.items()}
+    chosen = {key: min(ranked)[1] for key, ranked in roles.items()}
     pairs = {
         split or "train": _Pair(chosen[split, "images"], chosen.get((split, "labels")))
         for split in (None, "train", "val", "test")  # what names no split is not read where another is called train
@@ -144,10 +144,10 @@ def _opened(path: Path) -> Source:
         name = pairs[part].images
         try:
             _shape(archive, name)
-            found = LabelledImages(_pixels(archive.array(name), name), plan.labels[part])
+            images = LabelledImages(_pixels(archive.array(name), name), plan.labels[part])
         except _UNREADABLE as error:
             raise _unreadable(path, error) from error
-        return found if mask.all() else found.subset(mask)
+        return images if mask.all() else images.subset(mask)
 
     notes += plan.notes
     return Source(

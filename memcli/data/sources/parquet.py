@@ -28,9 +28,9 @@ class _Shards:
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
-        found = [columns_of(path) for path in paths]
-        self.columns = found[0]
-        different = [path.name for path, columns in zip(paths, found, strict=True) if columns != self.columns]
+        columns = [columns_of(path) for path in paths]
+        self.columns = columns[0]
+        different = [path.name for path, other in zip(paths, columns, strict=True) if other != self.columns]
         if different:
             raise DataError(
                 f"{listed(different)} has other columns or classes than {listed([paths[0].name])}",
@@ -48,10 +48,10 @@ class _Shards:
 
     def labels(self) -> list[Label]:
         """As they are stored, one of each row."""
-        found: list[Label] = []
+        labels: list[Label] = []
         for name, _, values in self.batches(self.columns.label):
-            found += _labels(values, f"column {self.columns.label} of {name}")
-        return found
+            labels += _labels(values, f"column {self.columns.label} of {name}")
+        return labels
 
     def pictures(self, wanted: torch.Tensor) -> Iterator[list[Picture]]:
         """The images where `wanted`, (N,) bool, is true, some at a time."""
@@ -98,8 +98,8 @@ def _labels(values: Any, where: str) -> list[Label]:
         stored = values.fill_null(0 if types.is_integer(kind) else False).to_numpy(zero_copy_only=False)
     else:
         stored = values.to_numpy(zero_copy_only=False)
-    found = plain(stored, where) if len(values) else []
-    return [None if absent else label for label, absent in zip(found, missing, strict=True)]
+    labels = plain(stored, where) if len(values) else []
+    return [None if absent else label for label, absent in zip(labels, missing, strict=True)]
 
 
 def _is_even(lists: Any) -> bool:
@@ -134,11 +134,11 @@ def _source(rest: str, request: Request) -> Source:
     import pyarrow
 
     paths, notes = _splits(rest)
-    shards = {split: _Shards(found) for split, found in paths.items()}
+    shards = {split: _Shards(files) for split, files in paths.items()}
     first, *others = shards.values()
-    if any(found.columns.classes != first.columns.classes for found in others):
+    if any(other.columns.classes != first.columns.classes for other in others):
         raise DataError("the files of one split name other classes than those of another", do="Give one data set")
-    parts = {split: Part(found.labels(), found.pictures) for split, found in shards.items()}
+    parts = {split: Part(shard.labels(), shard.pictures) for split, shard in shards.items()}
     if not any(part.labels for part in parts.values()):
         raise DataError(f"{listed(path.name for path in first.paths)} has no rows", do="Check the files")
     folder = first.paths[0].resolve().parent.name
@@ -161,8 +161,8 @@ def _splits(rest: str) -> tuple[dict[str, list[Path]], list[str]]:
     """The files of each split, and notes. Without any split's name, all files are "train"."""
     path = Path(rest)
     root = path if path.is_dir() else _fixed_part(path)
-    found = list(path.rglob("*.parquet")) if path.is_dir() else [Path(name) for name in glob.glob(rest, recursive=True)]
-    files = sorted(path for path in found if path.is_file() and not _is_hidden(path, root))
+    paths = list(path.rglob("*.parquet")) if path.is_dir() else [Path(name) for name in glob.glob(rest, recursive=True)]
+    files = sorted(path for path in paths if path.is_file() and not _is_hidden(path, root))
     if not rest or not files:
         raise DataError(f"there are no parquet files at {printable(rest)!r}", do="Check the path after parquet:")
     named: dict[str | None, list[Path]] = {}

@@ -38,9 +38,9 @@ def open_torchvision(rest: str, request: Request) -> Source:
     channels, height, width = pixels.shape[1:]
 
     def load(split: str) -> LabelledImages:
-        found = test if split == "test" else _opened(name, folder, split, download=False)
-        labels = found.labels if name == "SVHN" else found.targets
-        return LabelledImages(_pixels(found.data), torch.as_tensor(labels, dtype=torch.int64))
+        dataset = test if split == "test" else _opened(name, folder, split, download=False)
+        labels = dataset.labels if name == "SVHN" else dataset.targets
+        return LabelledImages(_pixels(dataset.data), torch.as_tensor(labels, dtype=torch.int64))
 
     classes = tuple(getattr(test, "classes", map(str, range(10))))  # SVHN has digits, and no names for them
     return Source(name, classes, (channels, height, width), load)

@@ -191,13 +191,13 @@ def _label(text: str) -> Label:
     return int(text) if number else unicodedata.normalize("NFC", text) or None
 
 
-def _label_of_json(told: Any, name: str) -> Label:
-    if isinstance(told, dict):
-        told = next((told[key] for key in _LABEL_KEYS if key in told), None)
-    if isinstance(told, str):
-        return _label(told)
-    if told is None or (isinstance(told, int) and not isinstance(told, bool)):
-        return told
+def _label_of_json(value: Any, name: str) -> Label:
+    if isinstance(value, dict):
+        value = next((value[key] for key in _LABEL_KEYS if key in value), None)
+    if isinstance(value, str):
+        return _label(value)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
     raise ValueError(f"the label of {name} is neither a name nor a whole number")
 
 

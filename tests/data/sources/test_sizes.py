@@ -34,11 +34,11 @@ def test_a_note_says_what_share_a_crop_removes_and_what_keeps_it() -> None:
         "cropping to the centre removes 72% of the pixels: `fit` pad or stretch keeps them,"
         " and so does `image_size` 32x114",
     )
-    assert sizes.told == "images of 28x100 are resized to 32x32, cropped to the centre"
+    assert sizes.summary == "images of 28x100 are resized to 32x32, cropped to the centre"
     for fit, done in (("pad", "padded"), ("stretch", "stretched")):
         kept = choose_sizes([[encoded(WIDE)]], Request(fit=fit), Damage())
         assert len(kept.notes) == 1
-        assert kept.told.endswith(done)
+        assert kept.summary.endswith(done)
 
 
 def test_the_share_is_that_of_all_images_and_a_square_loses_nothing() -> None:
@@ -46,7 +46,7 @@ def test_the_share_is_that_of_all_images_and_a_square_loses_nothing() -> None:
     assert len(choose_sizes([[square]], Request(), Damage()).notes) == 1
     both = choose_sizes([[square, encoded(WIDE)]], Request(image_size=(32, 32)), Damage())
     assert both.notes == ("cropping to the centre removes 36% of the pixels: `fit` pad or stretch keeps them",)
-    assert both.told == "images of several sizes, 28x100 to 80x80, are resized to 32x32, cropped to the centre"
+    assert both.summary == "images of several sizes, 28x100 to 80x80, are resized to 32x32, cropped to the centre"
 
 
 def test_a_size_of_the_images_own_proportions_loses_nothing() -> None:
