@@ -2,6 +2,7 @@
 
 import atexit
 import errno
+import io
 import os
 import platform
 import signal
@@ -95,7 +96,8 @@ def prepare_process() -> None:
     """What a process needs once: SIGTERM and streams that no command has to think of.
 
     SIGTERM ends the process as an exception does, so that unfinished files are removed. Text that the terminal's
-    encoding lacks is escaped, and a stream that was closed (`>&-`) takes everything and keeps nothing.
+    encoding lacks is escaped, and a stream that was closed (`>&-`) takes everything and keeps nothing. Messages that
+    nobody takes, as of a full disk, are dropped: no run ends for its words.
     """
 
     def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -110,6 +112,19 @@ def prepare_process() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  open to the end
         else:
             stream.reconfigure(errors="backslashreplace")
+    if sys.__stderr__ is not None and sys.__stderr__ is sys.stderr:
+        messages = io.BufferedWriter(_Messages(sys.stderr.fileno(), "w", closefd=False))
+        sys.stderr = io.TextIOWrapper(messages, sys.__stderr__.encoding, "backslashreplace", line_buffering=True)
+
+
+class _Messages(io.FileIO):
+    """A stream that never fails: what its reader or its disk does not take is dropped."""
+
+    def write(self, data: Any, /) -> int:
+        written = None
+        with suppress(OSError):
+            written = super().write(data)
+        return len(data) if written is None else written
 
 
 def leave(code: int) -> NoReturn:

@@ -1,17 +1,14 @@
 """A small memory file, and two ways to run the command line: inside this process and as a process of its own."""
 
-import os
 import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import commands
 import pytest
 from tiny import write_memory
-from typer.testing import CliRunner, Result
-
-from memcli.cli.app import app
+from typer.testing import Result
 
 
 @pytest.fixture
@@ -30,24 +27,10 @@ def memory(make_memory: Callable[..., Path]) -> Path:
 @pytest.fixture
 def run() -> Callable[..., Result]:
     """`run("recall", path, env={...})` inside this process."""
-
-    def invoke(*args: object, env: dict[str, str] | None = None) -> Result:
-        return CliRunner().invoke(app, [str(arg) for arg in args], env=env)
-
-    return invoke
+    return commands.inside
 
 
 @pytest.fixture
 def memcli(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """The same in a process of its own, without what the environment here may set."""
-
-    def start(*args: object, shell: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("MEMCLI_", "FORCE_COLOR"))}
-        command = [sys.executable, "-m", "memcli", *map(str, args)]
-        if shell:
-            command = ["bash", "-c", f'"$@" {shell}', "bash", *command]
-        return subprocess.run(
-            command, capture_output=True, text=True, cwd=tmp_path, env=clean | environment, timeout=60, check=False
-        )
-
-    return start
+    return partial(commands.outside, tmp_path)
