@@ -65,6 +65,10 @@ class Interrupted(MemcliError):
     exit_code = 75
 
 
+class MemcliWarning(UserWarning):
+    """What one should know of a request that is done all the same."""
+
+
 def out_of_memory(error: BaseException) -> str | None:
     """What ran out of memory by `error`, "device" or "machine"; None for other errors."""
     torch = sys.modules.get("torch")

@@ -12,13 +12,13 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
-from memcli.errors import UsageError
+from memcli.errors import MemcliWarning, UsageError
 from memcli.text import printable
 
 T = TypeVar("T")
 
 
-class PluginWarning(UserWarning):
+class PluginWarning(MemcliWarning):
     """A plug-in is left out because it is broken."""
 
 

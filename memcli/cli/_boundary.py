@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from memcli import __version__
 from memcli.cli._flags import BareFlags, has_flag, now_runs, with_flags
+from memcli.cli._warnings import telling
 from memcli.errors import Interrupted, LimitError, MemcliError, out_of_memory
 from memcli.text import printable
 
@@ -38,7 +39,8 @@ class Boundary(BareFlags, TyperGroup):
         now_runs(None)
         # Not standalone: Typer then raises its errors instead of drawing a box around them. Ctrl-C it turns into 130.
         try:
-            code = super().main(*args, **{"prog_name": "memcli", **extra, "standalone_mode": False})
+            with telling():
+                code = super().main(*args, **{"prog_name": "memcli", **extra, "standalone_mode": False})
             sys.stdout.flush()  # here and not at the interpreter's end, where a closed pipe would be reported
         except SystemExit as leaving:
             # Typer answers a closed pipe with exit 1, without a word.

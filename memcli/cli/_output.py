@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from memcli.cli._warnings import told
 from memcli.text import printable
 
 LABELS_TOLD = {"fixed": "of the classes", "class": "learned, one for each class", "row": "learned, one for each image"}
@@ -17,13 +18,14 @@ _LEAST_WIDTH = 40  # columns that values get even on a very narrow terminal
 
 
 def emit(result: dict[str, Any], lines: Sequence[tuple[str, str]], *, as_json: bool) -> None:
-    """Print `result` as one JSON object, or else `lines` of (name, value), aligned.
+    """Print `result`, and what was warned of, as one JSON object, or else `lines` of (name, value), aligned.
 
     On a terminal a long value is continued below itself; elsewhere each is one line. Values may come from a file:
     they are escaped here, and never read as markup.
     """
     if as_json:
-        typer.echo(json.dumps(result, allow_nan=False))
+        warned = {"warnings": told()} if told() else {}
+        typer.echo(json.dumps({**result, **warned}, allow_nan=False))
         return
     shown = [(printable(name), printable(value, 1000)) for name, value in lines]
     indent = max(len(name) for name, _ in shown)

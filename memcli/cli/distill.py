@@ -38,7 +38,7 @@ _TOLD = 0.05  # seconds that a part of the time takes at least, to be told
 
 JSON = {
     "memory": "the path of the memory file",
-    "sha256": "the checksum of its tensors",
+    "sha256": "the checksum of the memory",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
     "validation": "`{accuracy}`: of a network retrained from the file, on the validation part, a fraction of 1",
     "steps": "outer steps that were made",

@@ -47,7 +47,7 @@ JSON = {
     "test_images": "how many test images each class has",
     "complete": "false where it was stopped or failed before everything was measured",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
-    "sha256": "the checksum of the memory's tensors",
+    "sha256": "the checksum of the memory",
     "seconds": "the time that everything took",
 }
 

@@ -29,7 +29,7 @@ JSON = {
     "retrain": "how networks are trained on it",
     "results": "what was measured when it was made",
     "provenance": "source, fingerprint, licence and versions",
-    "sha256": "the checksum of its tensors",
+    "sha256": "its checksum: it names the memory and all that its file says (docs/format.md)",
     "file_bytes": "the size of the file",
 }
 
@@ -68,7 +68,7 @@ def command(
     stored, spec = manifest.to_json(), manifest.spec
     data, retrain = spec.data, manifest.retrain
     result = {
-        "format": stored["format"],
+        "format": found.format,
         "data": stored["data"],
         "memory": stored["memory"],
         "size": spec.size(),
@@ -82,7 +82,7 @@ def command(
     }
     on = f"on {spec.cells} cells" if spec.cells else f"at scale {spec.scale}"
     lines = [
-        ("file", f"{file}, {found.file_bytes:,} bytes, format {stored['format']}, valid"),
+        ("file", f"{file}, {found.file_bytes:,} bytes, format {found.format}, valid"),
         (
             "data",
             f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}"
@@ -95,7 +95,7 @@ def command(
         ("retrain", f"{retrain.network}, {retrain.steps} steps of {retrain.batch} images, rate {retrain.lr:.3g}"),
         *nested_lines("results", manifest.results),
         *nested_lines("provenance", manifest.provenance),
-        ("sha256", found.sha256),
+        (found.checksum, found.sha256),
         *(nested_lines("recipe", manifest.recipe) if verbose else ()),
         *(nested_lines("retrain", stored["retrain"]) if verbose else ()),
     ]

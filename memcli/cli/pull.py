@@ -26,7 +26,7 @@ JSON = {
     "commit": "the commit that it is from: pull hf:USER/NAME@COMMIT to get the same again",
     "file": "its name in the repository",
     "file_bytes": "its size",
-    "sha256": "the checksum of its tensors",
+    "sha256": "the checksum of the memory",
 }
 
 

@@ -13,7 +13,7 @@ PANEL = "Share a memory"  # of memcli --help
 JSON = {
     "url": "of the commit",
     "file": "the name of the memory in the repository",
-    "sha256": "the checksum of its tensors",
+    "sha256": "the checksum of the memory",
     "card": "written, or kept where the repository had one",
 }
 

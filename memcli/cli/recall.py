@@ -32,6 +32,7 @@ JSON = {
     "images": "the number of images",
     "shape": "`[channels, height, width]` of each",
     "clipped_share": "the share of values outside [0, 1], which pictures clip unless `--encode range`",
+    "memory_sha256": "the checksum of the memory",
     "encoding": "of a format of pictures, `{name, low, high}`: what 0 and 255 stand for in each channel; else null",
 }
 _FEW = 0.01  # the share of clipped values below which they are not worth a word
@@ -126,6 +127,7 @@ def command(
         "images": recalled.images,
         "shape": list(recalled.shape),
         "clipped_share": recalled.clipped_share,
+        "memory_sha256": artifact.sha256,
         "encoding": encoding,
     }
     lines = [

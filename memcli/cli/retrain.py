@@ -33,6 +33,7 @@ JSON = {
     "steps": "the steps of SGD",
     "seconds": "the time that training took",
     "sha256": "the checksum of the weights",
+    "memory_sha256": "the checksum of the memory; of several, that of theirs one after the other",
     "accuracy": "with --data: the accuracy on the test split, a fraction of 1",
 }
 
@@ -113,5 +114,5 @@ def command(
     if made.accuracy is not None:
         result["accuracy"] = made.accuracy
         lines.append(("accuracy", f"{percent(made.accuracy)} of the test split"))
-    result["sha256"] = made.sha256
+    result |= {"sha256": made.sha256, "memory_sha256": made.memory_sha256}
     emit(result, lines, as_json=json)

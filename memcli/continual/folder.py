@@ -21,11 +21,11 @@ from memcli.errors import MemoryFileError
 from memcli.files import atomic, memoryfile
 from memcli.files.memoryfile import Artifact
 from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
-from memcli.files.weights import Retrained, load_network, save
+from memcli.files.weights import Retrained, checksum, load_network, save
 from memcli.text import printable
 
 INDEX, FIGURES = "index.json", "figures.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass
@@ -49,24 +49,22 @@ class Folder:
         artifacts = {}
         for number, entry in enumerate(self.entries):
             name = memory_name(number)
-            artifacts[name] = memoryfile.read(self.path / name)
-            if artifacts[name].sha256 != entry["memory_sha256"]:
-                raise MemoryFileError(
-                    f"{printable(str(self.path / name))} is not the file that {INDEX} names",
-                    do="Start afresh with `force`",
-                )
+            artifacts[name] = memoryfile.read(self.path / name, expect_sha256=entry["memory_sha256"])
         return artifacts
 
     def network(self, number: int) -> nn.Module:
-        """The network after task `number`, in evaluation mode."""
-        return load_network(self.path / network_name(number))
+        """The network after task `number`, in evaluation mode. Raises as `memories` does."""
+        return load_network(self.path / network_name(number), expect_sha256=self.entries[number]["network_sha256"])
 
     def add(self, task: str, artifact: Artifact, retrained: Retrained) -> None:
         """Write the memory of the next task, the network after it, and then the index that names both."""
         memory, network = memory_name(self.finished), network_name(self.finished)
-        sha256 = memoryfile.write(self.path / memory, artifact, force=True)
-        save(self.path / network, retrained, memory_sha256=sha256, force=True)
-        self.entries.append({"task": task, "memory": memory, "memory_sha256": sha256, "network": network})
+        sums = [entry["memory_sha256"] for entry in self.entries]
+        sums.append(memoryfile.write(self.path / memory, artifact, force=True))
+        trained = save(self.path / network, retrained, memory_sha256=checksum(sums), force=True)
+        self.entries.append(
+            {"task": task, "memory": memory, "memory_sha256": sums[-1], "network": network, "network_sha256": trained}
+        )
         write_json(self.path / INDEX, {"format": _FORMAT, **self.settings, "tasks": self.entries})
 
     def figures(self) -> dict[str, Any] | None:
@@ -121,7 +119,10 @@ def _opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
 
 def _entries(tasks: Any, shown: str) -> list[dict[str, str]]:
     """The entries of the index; MemoryFileError where `Folder.add` cannot have written them."""
-    keys = {"task", "memory", "memory_sha256", "network"}
-    if not isinstance(tasks, list) or not all(isinstance(each, dict) and set(each) == keys for each in tasks):
+    keys = {"task", "memory", "memory_sha256", "network", "network_sha256"}
+    if not isinstance(tasks, list) or not all(
+        isinstance(each, dict) and set(each) == keys and all(isinstance(value, str) for value in each.values())
+        for each in tasks
+    ):
         raise MemoryFileError(f"the index in {shown} is damaged", do="Start afresh with `force`")
     return list(tasks)

@@ -43,8 +43,20 @@ class Exporter(ABC):
     suffix: ClassVar[str] = ""  # of a path that means this format, such as ".npz"; "": none does
 
     @abstractmethod
-    def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
-        """Write the `total` images of `chunks` to `path`. Raises ExistsError where it exists and `force` is False."""
+    def export(
+        self,
+        path: Path,
+        data: DataSpec,
+        chunks: Iterator[RecalledChunk],
+        total: int,
+        *,
+        force: bool,
+        memory_sha256: str = "",
+    ) -> None:
+        """Write the `total` images of `chunks` to `path`. Raises ExistsError where it exists and `force` is False.
+
+        `memory_sha256`: the checksum of the memory that recalled them, to be told where the format has a place for it.
+        """
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,16 @@ class Npz(Exporter):
 
     suffix = ".npz"
 
-    def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
+    def export(
+        self,
+        path: Path,
+        data: DataSpec,
+        chunks: Iterator[RecalledChunk],
+        total: int,
+        *,
+        force: bool,
+        memory_sha256: str = "",  # noqa: ARG002
+    ) -> None:
         target = atomic.check_output(path, force)
         with (
             atomic.new_file(path, force=force) as file,

@@ -32,7 +32,16 @@ class Parquet(Exporter):
 
     suffix = ".parquet"
 
-    def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
+    def export(
+        self,
+        path: Path,
+        data: DataSpec,
+        chunks: Iterator[RecalledChunk],
+        total: int,
+        *,
+        force: bool,
+        memory_sha256: str = "",
+    ) -> None:
         check_channels(data)
         if path.suffix.lower() == self.suffix:
             target = atomic.check_output(path, force)
@@ -42,7 +51,8 @@ class Parquet(Exporter):
         with atomic.new_folder(path, force=force) as folder:
             with (folder / _SHARD).open("wb") as file:
                 _write(file, folder, data, chunks, total)
-            atomic.mark(folder, {"kind": "recalled", "images": total, "data": data.to_json()})
+            told = {"kind": "recalled", "images": total, "memory_sha256": memory_sha256, "data": data.to_json()}
+            atomic.mark(folder, told)
 
 
 def _write(file: BinaryIO, folder: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int) -> None:

@@ -84,7 +84,16 @@ class Folders:
 class Png(PictureExporter):
     """A folder of PNG pictures, one folder a class, beside the exact labels as JSON."""
 
-    def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
+    def export(
+        self,
+        path: Path,
+        data: DataSpec,
+        chunks: Iterator[RecalledChunk],
+        total: int,
+        *,
+        force: bool,
+        memory_sha256: str = "",
+    ) -> None:
         if data.channels not in _CHANNELS:
             raise UsageError(
                 f"PNG holds images of 1 or 3 channels, and these have {data.channels}",
@@ -96,6 +105,7 @@ class Png(PictureExporter):
             manifest = {
                 "kind": "recalled",
                 "images": total,
+                "memory_sha256": memory_sha256,
                 "data": data.to_json(),
                 "folders": dict(zip(data.classes, folders.of_classes, strict=True)),
                 "encoding": encoding.to_json(),

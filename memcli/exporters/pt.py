@@ -21,7 +21,16 @@ class Pt(Exporter):
 
     suffix = ".pt"
 
-    def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
+    def export(
+        self,
+        path: Path,
+        data: DataSpec,
+        chunks: Iterator[RecalledChunk],
+        total: int,
+        *,
+        force: bool,
+        memory_sha256: str = "",  # noqa: ARG002
+    ) -> None:
         target = atomic.check_output(path, force)
         with atomic.new_file(path, force=force) as file, spooled(target.parent, data, chunks, total) as parts:
             tensors = {

@@ -19,11 +19,21 @@ class Safetensors(Exporter):
 
     suffix = ".safetensors"
 
-    def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:
+    def export(
+        self,
+        path: Path,
+        data: DataSpec,
+        chunks: Iterator[RecalledChunk],
+        total: int,
+        *,
+        force: bool,
+        memory_sha256: str = "",
+    ) -> None:
         target = atomic.check_output(path, force)
         with atomic.explained(target), spooled(target.parent, data, chunks, total) as parts:
             stored = {name: (_DTYPES[part.kind], part.shape, part.file) for name, part in parts.items()}
-            container.write_files(path, stored, {"kind": "recalled", "data": data.to_json()}, force=force)
+            manifest = {"kind": "recalled", "data": data.to_json(), "memory_sha256": memory_sha256}
+            container.write_files(path, stored, manifest, force=force)
 
 
 EXPORTER = Safetensors()

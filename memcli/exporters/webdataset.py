@@ -31,7 +31,16 @@ class WebDataset(Exporter):
 
     suffix = ".tar"
 
-    def export(self, path: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, *, force: bool) -> None:  # noqa: ARG002
+    def export(
+        self,
+        path: Path,
+        data: DataSpec,
+        chunks: Iterator[RecalledChunk],
+        total: int,  # noqa: ARG002
+        *,
+        force: bool,
+        memory_sha256: str = "",  # noqa: ARG002
+    ) -> None:
         check_channels(data)
         with atomic.new_file(path, force=force) as shard:
             _add(shard, CLASSES, json.dumps(data.classes).encode())

@@ -119,7 +119,7 @@ def _text(name: str, inspection: Inspection, repository: str | None, measured: F
         f"| licence of that data | {licence} |",
         f"| classes | {shown}{more} |",
         f"| size | {spec.bytes:,} bytes as {spec.storage}, {spec.size()['floats']:,} numbers |",
-        f"| checksum of its tensors | `{inspection.sha256}` |",
+        f"| {inspection.checksum} | `{inspection.sha256}` |",
         f"| made by | {markdown(', '.join(f'{key} {value}' for key, value in provenance['versions'].items()))} |",
         "",
         "## How good it is",

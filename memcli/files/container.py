@@ -5,19 +5,17 @@ tensors are then cut from the same bytes that were checked. Reading a header nee
 file holds: a JSON object that is the value of the only metadata key, `memcli`: `{"kind": "memory" | ...}`.
 """
 
-import hashlib
-import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from memcli.errors import LimitError, MemoryFileError, UsageError
-from memcli.files import atomic
+from memcli.files import atomic, identity
 from memcli.files.headers import KEY, Header, canonical, checked_header, damaged
 from memcli.formats import POINTER, by_first_bytes
 from memcli.machine import BINARY, NO_WAIT
@@ -27,7 +25,6 @@ from memcli.text import printable
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHECKSUM, SEAL = "sha256", "manifest_sha256"  # in every manifest: of the tensors, and of the rest of the manifest
 FILE_BYTES, HEADER_BYTES = 2**30, 10**6  # a reader's limits where it gives none
 _TORCH = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "U8": "uint8", "I8": "int8"}
 
@@ -37,7 +34,9 @@ class OpenFile:
     """A file whose header was checked and whose payload was not read yet."""
 
     header: Header
+    raw_header: bytes
     file: BinaryIO
+    shown: str  # its name, for messages
 
     def payload(self) -> bytes:
         """The bytes of all tensors. Raises MemoryFileError where the file has changed since its header was read."""
@@ -47,6 +46,20 @@ class OpenFile:
         if len(payload) != size or os.fstat(self.file.fileno()).st_size != self.header.file_bytes:
             raise damaged("the file changed while it was read")
         return payload
+
+    def content(self, payload: bytes) -> bytes:
+        """The whole file, from the very bytes that were read."""
+        return len(self.raw_header).to_bytes(8, "little") + self.raw_header + payload
+
+    def verify(self, payload: bytes, expected: str | None = None) -> str:
+        """The checksum of the file, once it was found to be that of the payload and the manifest.
+
+        Warns where it is of an old format and covers less. Raises MemoryFileError where it does not match, or is not
+        the one that was `expected`.
+        """
+        sha256 = identity.verify(self.header, payload)
+        identity.accept(self.header, self.shown, expected)
+        return sha256
 
 
 @contextmanager
@@ -60,13 +73,15 @@ def opened(
     """
     try:
         with _regular(path) as file:
-            header = _read_header(file, file_bytes, header_bytes)
+            raw, size = _read_header(file, file_bytes, header_bytes)
+            header = checked_header(raw, size)
             of_file = header.manifest.get("kind")
             if kind is not None and of_file != kind:
                 raise MemoryFileError(
                     f"this is not a {kind} file, but one of kind {printable(str(of_file))!r}", do=f"Give a {kind} file"
                 )
-            yield OpenFile(header, file)
+            identity.format_of(header.manifest)
+            yield OpenFile(header, raw, file, printable(str(path)))
     except (MemoryFileError, LimitError) as error:
         if by_first_bytes(Path(path)) is POINTER:
             raise MemoryFileError(f"{printable(str(path))} is {POINTER.what}", do=POINTER.do) from error
@@ -79,19 +94,21 @@ def read_header(path: str | Path, *, file_bytes: int = FILE_BYTES, header_bytes:
         return file.header
 
 
-def read(path: str | Path, *, kind: str, file_bytes: int = FILE_BYTES) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
-    """The manifest and the tensors (on the CPU) of a file of that kind. Raises as `opened` and `verify` do."""
+def read(
+    path: str | Path, *, kind: str, file_bytes: int = FILE_BYTES, expected: str | None = None
+) -> tuple[dict[str, Any], dict[str, "Tensor"]]:
+    """The manifest and the tensors (on the CPU) of a file of that kind. Raises as `opened` and `OpenFile.verify` do."""
     with opened(path, kind=kind, file_bytes=file_bytes) as file:
         payload = file.payload()
-        verify(file.header, payload)
+        file.verify(payload, expected)
         return file.header.manifest, load(file.header, payload)
 
 
 def write(path: str | Path, tensors: dict[str, "Tensor"], manifest: dict[str, Any], *, force: bool) -> str:
-    """Write `dumps(tensors, manifest)` as `atomic.write_bytes` does, and return the checksum of its tensors."""
+    """Write `dumps(tensors, manifest)` as `atomic.write_bytes` does, and return its checksum."""
     data = dumps(tensors, manifest)
     atomic.write_bytes(path, data, force=force)
-    return _parsed(data).manifest[CHECKSUM]
+    return str(_parsed(data).manifest[identity.CHECKSUM])
 
 
 def write_files(
@@ -102,8 +119,10 @@ def write_files(
     A second copy of all is made beside `path` while it is written. Returns the checksum.
     """
     raws = {name: atomic.mapped(file) for name, (_, _, file) in parts.items()}
-    sha256 = _checksum((name, dtype, shape, raws[name]) for name, (dtype, shape, _) in parts.items())
-    header: dict[str, Any] = {"__metadata__": {KEY: _sealed(manifest, sha256)}}
+    text, sha256 = identity.sealed(
+        manifest, ((name, dtype, shape, raws[name]) for name, (dtype, shape, _) in parts.items())
+    )
+    header: dict[str, Any] = {"__metadata__": {KEY: text}}
     order = sorted(parts, key=lambda name: (-BYTES[parts[name][0]], name))  # the widest first: all stay aligned
     at = 0
     for name in order:
@@ -120,7 +139,7 @@ def write_files(
 
 
 def dumps(tensors: dict[str, "Tensor"], manifest: dict[str, Any]) -> bytes:
-    """The file as bytes, the same for the same values; `manifest` is stored with its two checksums.
+    """The file as bytes, the same for the same values; `manifest` is stored with format and checksum.
 
     Raises UsageError for a file that no reader would accept: other dtypes, an empty tensor, a header over 1 MB.
     """
@@ -135,11 +154,11 @@ def dumps(tensors: dict[str, "Tensor"], manifest: dict[str, Any]) -> bytes:
                 f"tensor {name!r} of {tensor.dtype} cannot be stored",
                 do=f"Convert it to one of {', '.join(_TORCH.values())}",
             )
-    sha256 = _checksum(
+    parts = (
         (name, names[tensor.dtype], tuple(tensor.shape), tensor.reshape(-1).view(torch.uint8).numpy())
         for name, tensor in ready.items()
     )
-    data: bytes = save(ready, {KEY: _sealed(manifest, sha256)})
+    data: bytes = save(ready, {KEY: identity.sealed(manifest, parts)[0]})
     try:
         _parsed(data)
     except MemoryFileError as error:
@@ -159,40 +178,6 @@ def load(header: Header, payload: bytes) -> dict[str, "Tensor"]:
     }
 
 
-def verify(header: Header, payload: bytes) -> None:
-    """Raise MemoryFileError where the payload or the manifest itself has another checksum than the manifest says.
-
-    The first files had no checksum of the manifest, so it is checked where there is one.
-    """
-    actual = _checksum((name, e.dtype, e.shape, payload[e.begin : e.end]) for name, e in header.tensors.items())
-    if header.manifest.get(CHECKSUM) != actual:
-        raise damaged("the checksum does not match: the tensors are not those that were written")
-    if SEAL in header.manifest and header.manifest[SEAL] != _seal(header.manifest):
-        raise damaged(f"{SEAL} does not match: the manifest is not the one that was written")
-
-
-def _sealed(manifest: dict[str, Any], sha256: str) -> str:
-    """The manifest as it is stored: with the checksum of the tensors, and a checksum of both."""
-    whole = {**manifest, CHECKSUM: sha256}
-    return canonical({**whole, SEAL: _seal(whole)})
-
-
-def _seal(manifest: dict[str, Any]) -> str:
-    """SHA-256 in hex, over the canonical JSON of the manifest without its seal."""
-    return hashlib.sha256(
-        canonical({key: value for key, value in manifest.items() if key != SEAL}).encode()
-    ).hexdigest()
-
-
-def _checksum(parts: Iterable[tuple[str, str, tuple[int, ...], Any]]) -> str:
-    """SHA-256 in hex, over name, dtype, shape and raw bytes of every tensor in the order of their names."""
-    digest = hashlib.sha256()
-    for name, dtype, shape, raw in sorted(parts, key=lambda part: part[0]):
-        digest.update(json.dumps([name, dtype, shape], separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
-        digest.update(raw)
-    return digest.hexdigest()
-
-
 @contextmanager
 def _regular(path: str | Path) -> Iterator[BinaryIO]:
     try:
@@ -210,7 +195,8 @@ def _regular(path: str | Path) -> Iterator[BinaryIO]:
         raise MemoryFileError(f"the file cannot be read ({error.strerror})", do="Check the path") from error
 
 
-def _read_header(file: BinaryIO, file_bytes: int, header_bytes: int) -> Header:
+def _read_header(file: BinaryIO, file_bytes: int, header_bytes: int) -> tuple[bytes, int]:
+    """The bytes of the header, and the size of the file."""
     size = os.fstat(file.fileno()).st_size
     if size > file_bytes:
         raise LimitError(
@@ -224,7 +210,7 @@ def _read_header(file: BinaryIO, file_bytes: int, header_bytes: int) -> Header:
         raise damaged(f"its header of {length} bytes would go beyond the end of the file")
     if length > header_bytes:
         raise damaged(f"its header of {length} bytes is too long: at most {header_bytes} are read")
-    return checked_header(file.read(length), size)
+    return file.read(length), size
 
 
 def _parsed(data: bytes) -> Header:

@@ -29,6 +29,7 @@ class Header:
 
     tensors: dict[str, Entry]
     manifest: dict[str, Any]
+    text: str  # the manifest as it stands in the file
     header_bytes: int
     file_bytes: int
 
@@ -82,7 +83,7 @@ def checked_header(raw: bytes, file_bytes: int) -> Header:
         at = entry.end
     if at != file_bytes - 8 - len(raw):
         raise damaged(f"its tensors need {at} bytes, and {file_bytes - 8 - len(raw)} follow the header")
-    return Header(tensors, manifest, len(raw), file_bytes)
+    return Header(tensors, manifest, metadata[KEY], len(raw), file_bytes)
 
 
 def _entry(name: str, data: Any) -> Entry:

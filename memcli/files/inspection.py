@@ -3,22 +3,43 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from memcli.files import container
+from memcli.files import container, identity
 from memcli.files.manifest import Manifest
 from memcli.files.validation import DEFAULT_LIMITS, Limits, accept, verify
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A valid file: its manifest, the checksum of its tensors (verified), its size on disk in bytes."""
+    """A valid file: its manifest, its checksum (verified), its size on disk in bytes, the number of its format.
+
+    The checksum of a file of format 1 is that of its tensors alone.
+    """
 
     manifest: Manifest
     sha256: str
     file_bytes: int
+    format: int
+
+    @property
+    def checksum(self) -> str:
+        """What its checksum is called."""
+        return "sha256" if self.format > 1 else "sha256 of its tensors"
 
 
-def inspect(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Inspection:
-    """Check the whole file. Raises MemoryFileError or LimitError, as `memcli.load` does."""
+def inspect(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, expect_sha256: str | None = None) -> Inspection:
+    """Check the whole file. Raises MemoryFileError or LimitError, as `memcli.load` does.
+
+    `expect_sha256`: the checksum that it must have. Warns (MemoryFileWarning) where the file is of an old format, and
+    its checksum covers less than all.
+    """
     with container.opened(path, file_bytes=limits.file_bytes, header_bytes=limits.header_bytes) as file:
-        manifest = accept(file.header, limits)
-        return Inspection(manifest, verify(file.header, manifest, file.payload()), file.header.file_bytes)
+        return inspected(file, limits, expect_sha256)[0]
+
+
+def inspected(file: container.OpenFile, limits: Limits, expect_sha256: str | None) -> tuple[Inspection, bytes]:
+    """The same of a file that is open, and the bytes of its tensors, which were checked."""
+    manifest = accept(file.header, limits)
+    payload = file.payload()
+    sha256 = verify(file, manifest, payload, expect_sha256)
+    number = identity.format_of(file.header.manifest)
+    return Inspection(manifest, sha256, file.header.file_bytes, number), payload

@@ -11,11 +11,12 @@ from memcli import __version__
 from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError, UsageError
 from memcli.files.headers import canonical, damaged
+from memcli.files.identity import FORMAT, format_of
 from memcli.memory.spec import MemorySpec
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
 
-FORMAT, KIND = 1, "memory"
+KIND = "memory"
 T = TypeVar("T", DataSpec, MemorySpec, TrainRecipe)
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false", dict: "an object"}
 
@@ -52,7 +53,7 @@ class Manifest:
         canonical(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
-        """The manifest as stored, without the checksums, which `container` adds."""
+        """The manifest as it is stored, without its checksum."""
         return {
             "format": FORMAT,
             "kind": KIND,
@@ -73,11 +74,8 @@ class Manifest:
         """
         if data.get("kind") != KIND:
             raise damaged(f"this is not a memory file, but one of kind {printable(str(data.get('kind')))!r}")
-        number = _value(data.get("format"), int, "format")
-        if number > FORMAT:
-            raise MemoryFileError(f"this file was written by a newer memcli (format {number})", do="Upgrade memcli")
-        if number < 1:
-            raise damaged(f"there is no format {number}")
+        _value(data.get("format"), int, "format")
+        format_of(data)
         plain = {key: _value(data.get(key), dict, key) for key in ("recipe", "provenance", "results")}
         try:
             spec = _build(MemorySpec, data.get("memory"), "memory", data=_build(DataSpec, data.get("data"), "data"))

@@ -9,9 +9,10 @@ from torch.utils.data import TensorDataset
 
 from memcli.errors import DivergedError, UsageError
 from memcli.files import container
+from memcli.files.inspection import Inspection, inspected
 from memcli.files.manifest import Manifest
 from memcli.files.queryfile import Asked, label_vectors
-from memcli.files.validation import DEFAULT_LIMITS, Limits, accept, verify
+from memcli.files.validation import DEFAULT_LIMITS, Limits
 from memcli.memory import quantise
 from memcli.memory.memory import Memory, Query
 from memcli.memory.query import pixels
@@ -26,7 +27,7 @@ class Artifact:
 
     memory: Memory
     manifest: Manifest
-    sha256: str = ""  # the checksum of its tensors in the file, as verified; "" where it comes from no file
+    sha256: str = ""  # the checksum of its file, as verified; "" where it comes from no file
 
     def __post_init__(self) -> None:
         if self.memory.spec != self.manifest.spec:
@@ -91,24 +92,28 @@ def stored(memory: Memory) -> Memory:
     return rounded
 
 
-def read(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
+def read(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, expect_sha256: str | None = None) -> Artifact:
     """The memory file at `path`, its tensors float32 on the CPU.
 
-    Raises MemoryFileError for the refusals of docs/format.md in their order, LimitError where the file or its recall
-    is over `limits`.
+    Raises MemoryFileError for the refusals of docs/format.md in their order, and where its checksum is not
+    `expect_sha256`; LimitError where the file or its recall is over `limits`. Warns as `inspect` does.
     """
+    return read_inspected(path, limits, expect_sha256)[1]
+
+
+def read_inspected(path: str | Path, limits: Limits, expect_sha256: str | None) -> tuple[Inspection, Artifact]:
+    """What `inspect` tells, and the memory, from one reading of the file."""
     with container.opened(path, file_bytes=limits.file_bytes, header_bytes=limits.header_bytes) as file:
-        manifest = accept(file.header, limits)
-        payload = file.payload()
-        sha256 = verify(file.header, manifest, payload)
-    spec = manifest.spec
+        found, payload = inspected(file, limits, expect_sha256)
+    spec = found.manifest.spec
     stored_tensors = container.load(file.header, payload)
     tensors = quantise.from_payload(stored_tensors, spec.shapes, spec.storage)
-    return Artifact(Memory(spec, **tensors, cells=stored_tensors.get(CELLS)), manifest, sha256)
+    memory = Memory(spec, **tensors, cells=stored_tensors.get(CELLS))
+    return found, Artifact(memory, found.manifest, found.sha256)
 
 
 def write(path: str | Path, artifact: Artifact, *, force: bool) -> str:
-    """Write `artifact` and return the checksum of its tensors; the same artifact gives the same bytes.
+    """Write `artifact` and return its checksum; the same artifact gives the same bytes.
 
     Raises as `stored` and `atomic.write_bytes` do.
     """

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memcli.errors import MemoryFileError, UsageError
 from memcli.files import atomic, container, headers
+from memcli.files.identity import NewerFormatError
 from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
 from memcli.text import printable
 
@@ -32,7 +33,6 @@ SETTINGS, METRICS, STATUS = "settings.json", "metrics.jsonl", "status.json"
 TRIALS, TRACKER = "trials.json", "tracker.json"  # of tuning; which tracker follows the run, and where
 GENERATIONS = 2
 _CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.safetensors")
-_FORMAT = 1
 _LOOKS_BYTES = 2**23
 _FILE_BYTES = 2**40  # a checkpoint of any size that was written can be read again
 
@@ -97,7 +97,7 @@ class RunFolder:
 
         Raises LimitError where the disk is full; the older checkpoints are then as they were.
         """
-        manifest = {"format": _FORMAT, "kind": "checkpoint", "step": step, "counters": dict(counters)}
+        manifest = {"kind": "checkpoint", "step": step, "counters": dict(counters)}
         container.write(self.path / f"checkpoint-{step:08d}.safetensors", tensors, manifest, force=True)
         for _, path in _checkpoints(self.path)[GENERATIONS:]:
             path.unlink()
@@ -127,7 +127,7 @@ def settings(output: str | Path) -> dict[str, Any]:
 def looks(output: str | Path, sha256: str) -> list[dict[str, float]]:
     """The figures of each look at the validation part in the run of `output`, in their order; none where it is gone.
 
-    Nor where the run did not make the tensors whose checksum is `sha256`. A line that is damaged is left out, and what
+    Nor where the run did not make the file whose checksum is `sha256`. A line that is damaged is left out, and what
     is not a finite number, and all beyond the first MiBs.
     """
     folder = folder_of(output)
@@ -216,13 +216,11 @@ def _load(path: Path) -> Checkpoint | None:
     """The checkpoint at `path`, or None where it is damaged: a run then continues from an older one."""
     try:
         manifest, tensors = container.read(path, kind="checkpoint", file_bytes=_FILE_BYTES)
+    except NewerFormatError:  # it is not damaged, so it is neither removed nor ignored
+        raise
     except MemoryFileError:
         return None
-    number, step, counters = (manifest.get(key) for key in ("format", "step", "counters"))
-    if type(number) is not int:
-        return None
-    if number > _FORMAT:  # it is not damaged, so it is neither removed nor ignored
-        raise MemoryFileError(f"{printable(str(path))} was written by a newer memcli", do="Upgrade memcli")
+    step, counters = (manifest.get(key) for key in ("step", "counters"))
     named = _CHECKPOINT.fullmatch(path.name)
     if type(step) is not int or named is None or int(named[1]) != step or not isinstance(counters, dict):
         return None

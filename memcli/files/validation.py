@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy
 
 from memcli.errors import LimitError
-from memcli.files import container
-from memcli.files.container import FILE_BYTES, HEADER_BYTES
+from memcli.files import identity
+from memcli.files.container import FILE_BYTES, HEADER_BYTES, OpenFile
 from memcli.files.headers import Header, damaged
 from memcli.files.manifest import Manifest
 from memcli.memory.storage import CELLS, SCALE_SUFFIX, STORAGES
@@ -62,11 +62,12 @@ def accept(header: Header, limits: Limits) -> Manifest:
     return manifest
 
 
-def verify(header: Header, manifest: Manifest, payload: bytes) -> str:
-    """The checksum of the payload, once all numbers were checked, which a writer must have written, and all checksums.
+def verify(file: OpenFile, manifest: Manifest, payload: bytes, expected: str | None = None) -> str:
+    """The checksum of the file, once all numbers were checked, which a writer must have written, and all checksums.
 
-    Raises MemoryFileError.
+    Raises MemoryFileError, and as `OpenFile.verify` does.
     """
+    header = file.header
     shapes, storage = manifest.spec.shapes, STORAGES[manifest.spec.storage]
     for name, entry in header.tensors.items():
         numbers = numpy.frombuffer(payload[entry.begin : entry.end], _NUMPY[entry.dtype])
@@ -79,8 +80,7 @@ def verify(header: Header, manifest: Manifest, payload: bytes) -> str:
                 raise damaged(f"{name} holds numbers of cells that do not exist")
         elif name in shapes and (fault := storage.fault(numbers, math.prod(shapes[name]))):
             raise damaged(f"{name} holds {fault}, which no writer writes")
-    container.verify(header, payload)
-    if "labels" in header.manifest["memory"] and container.SEAL not in header.manifest:
-        raise damaged(f"the manifest has no {container.SEAL}, which a file with a setting of labels must have")
-    sha256: str = header.manifest["sha256"]
-    return sha256
+    told = header.manifest
+    if identity.format_of(told) == 1 and "labels" in told["memory"] and identity.SEAL not in told:
+        raise damaged(f"the manifest has no {identity.SEAL}, which a file with a setting of labels must have")
+    return file.verify(payload, expected)

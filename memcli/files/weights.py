@@ -15,7 +15,7 @@ from memcli.networks import build
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
 
-FORMAT, KIND = 1, "network"
+KIND = "network"
 
 
 @dataclass(frozen=True)
@@ -33,21 +33,21 @@ class Retrained:
         return self.recipe.steps
 
 
-def load_network(path: str | Path) -> nn.Module:
+def load_network(path: str | Path, *, expect_sha256: str | None = None) -> nn.Module:
     """The network whose weights `retrain` wrote to `path`: normalised images (n, C, H, W) -> logits (n, classes).
 
-    On the CPU, in evaluation mode. Raises as `read` does.
+    On the CPU, in evaluation mode. `expect_sha256`: the checksum that the file must have. Raises as `read` does.
     """
-    return read(path)[0]
+    return read(path, expect_sha256=expect_sha256)[0]
 
 
-def read(path: str | Path) -> tuple[nn.Module, DataSpec]:
+def read(path: str | Path, *, expect_sha256: str | None = None) -> tuple[nn.Module, DataSpec]:
     """That network, and what the images are that it takes.
 
-    Raises MemoryFileError where the file is damaged, or names a network that is not known here, cannot be built here or
-    does not have those weights.
+    Raises MemoryFileError where the file is damaged, or its checksum is not `expect_sha256`, or it names a network that
+    is not known here, cannot be built here or does not have those weights.
     """
-    manifest, tensors = container.read(path, kind=KIND)
+    manifest, tensors = container.read(path, kind=KIND, expected=expect_sha256)
     try:
         data = DataSpec.from_json(manifest["data"])
         network = build(str(manifest["network"]), data, seed=0)
@@ -71,7 +71,6 @@ def checksum(sums: Sequence[str]) -> str:
 def network_manifest(retrained: Retrained, memory_sha256: str) -> dict[str, Any]:
     """The manifest of a file of weights: enough to build the network and to prepare images for it."""
     return {
-        "format": FORMAT,
         "kind": KIND,
         "network": retrained.recipe.network,
         "data": retrained.data.to_json(),
@@ -82,7 +81,7 @@ def network_manifest(retrained: Retrained, memory_sha256: str) -> dict[str, Any]
 
 
 def save(path: str | Path, retrained: Retrained, *, memory_sha256: str, force: bool) -> str:
-    """Write the weights and buffers of the network to a safetensors file, and return the checksum of its tensors.
+    """Write the weights and buffers of the network to a safetensors file, and return its checksum.
 
     `memory_sha256`: the checksum of the memory that it was trained on. Raises as `container.write` does.
     """

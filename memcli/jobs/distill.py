@@ -52,7 +52,7 @@ class DistilledFile:
 
     @property
     def sha256(self) -> str:
-        """The checksum of the file's tensors."""
+        """The checksum of the file."""
         return self.artifact.sha256
 
 

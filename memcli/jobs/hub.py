@@ -51,7 +51,7 @@ class Pushed:
 
     url: str  # of the commit
     file: str
-    sha256: str  # the checksum of its tensors
+    sha256: str  # the checksum of the memory
     card: str  # "written", or "kept": there was one, which may have been written by hand
 
 
@@ -64,7 +64,7 @@ class Pulled:
     commit: str
     file: str
     file_bytes: int
-    sha256: str  # the checksum of its tensors
+    sha256: str  # the checksum of the memory
 
 
 def push(

@@ -82,7 +82,7 @@ def recall(
             outside += int(((images < 0) | (images > 1)).sum())
             yield RecalledChunk(images, query.rows, query.labels, whole.memory.targets(query).float().cpu())
 
-    exporter.export(Path(path), spec.data, chunks(), whole.total, force=force)
+    exporter.export(Path(path), spec.data, chunks(), whole.total, force=force, memory_sha256=artifact.sha256)
     share = outside / (whole.total * spec.data.floats_per_image)
     return Recalled(format, whole.total, spec.data.shape, share, encoding)
 

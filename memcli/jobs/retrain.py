@@ -145,6 +145,7 @@ class TrainedNetwork:
     trained: Retrained
     accuracy: float | None  # of the test split of the data that was given, in [0, 1]
     sha256: str | None  # the checksum of the weights, where they were written
+    memory_sha256: str  # that of the memory, or of several together
 
     @property
     def network(self) -> nn.Module:
@@ -200,7 +201,7 @@ def retrain(
     trained = train_on_memories(artifacts, recipe=recipe, seed=seed, device=place, progress=progress)
     reached = None if source is None else accuracy(trained.network, source.split("test"), trained.data)
     sha256 = None
+    union = checksum([artifact.sha256 for artifact in artifacts.values()])
     if output is not None:
-        union = checksum([artifact.sha256 for artifact in artifacts.values()])
         sha256 = save(output, trained, memory_sha256=union, force=force)
-    return TrainedNetwork(trained, reached, sha256)
+    return TrainedNetwork(trained, reached, sha256, union)

@@ -37,7 +37,7 @@ def test_help_starts_without_torch(args: tuple[str, ...]) -> None:
 
 
 def test_inspect_starts_without_torch(memory: Path) -> None:
-    assert json.loads(without_torch("inspect", str(memory), "--json"))["format"] == 1
+    assert json.loads(without_torch("inspect", str(memory), "--json"))["format"] == 2
 
 
 def test_the_version(memcli: Callable) -> None:

@@ -27,7 +27,7 @@ def test_json_holds_the_promised_keys(run: Callable, memory: Path) -> None:
     assert found["provenance"] == read.manifest.provenance
     assert found["sha256"] == inspection.inspect(memory).sha256
     assert found["file_bytes"] == memory.stat().st_size
-    assert (found["seed"], found["format"], found["results"]) == (7, 1, {"validation": 0.5})
+    assert (found["seed"], found["format"], found["results"]) == (7, 2, {"validation": 0.5})
 
 
 def test_lines_for_people(run: Callable, memory: Path) -> None:

@@ -83,8 +83,15 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
     ):
         pytest.fail("the block must not run")
     (tmp_path / "out" / "task-001.safetensors").write_bytes((tmp_path / "out" / "task-000.safetensors").read_bytes())
-    with pytest.raises(MemoryFileError, match=r"task-001.safetensors is not the file"):
+    with pytest.raises(
+        MemoryFileError, match=r"task-001.safetensors: its sha256 is .* was expected\. Get the file that is meant"
+    ):
         folder_at(tmp_path / "out", stream, plan, resume=True).memories()
+    (tmp_path / "out" / "network-001.safetensors").write_bytes(
+        (tmp_path / "out" / "network-000.safetensors").read_bytes()
+    )
+    with pytest.raises(MemoryFileError, match=r"network-001.safetensors: its sha256 is .* was expected"):
+        folder_at(tmp_path / "out", stream, plan, resume=True).network(1)
     index = json.loads((tmp_path / "out" / "index.json").read_text())
     (tmp_path / "out" / "index.json").write_text(json.dumps({**index, "tasks": [{"memory": "../x"}]}))
     with pytest.raises(MemoryFileError, match=r"index.*is damaged.*`force`"):

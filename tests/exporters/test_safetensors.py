@@ -17,7 +17,7 @@ def test_the_checksum_and_the_tensors_are_what_both_readers_find(tmp_path: Path)
     images = torch.rand(3, 1, 3, 3, generator=generator(0, "images"))
     asked = torch.tensor([[1.0, 0], [0.3, 0.7], [0, 1]])
     chunk = RecalledChunk(images, torch.arange(3), asked, asked)
-    Safetensors().export(tmp_path / "out", data, iter([chunk]), 3, force=False)
+    Safetensors().export(tmp_path / "out", data, iter([chunk]), 3, force=False, memory_sha256="ab")
     manifest, ours = container.read(tmp_path / "out", kind="recalled")  # it verifies the checksum
     theirs = load_file(tmp_path / "out")
     assert ours.keys() == theirs.keys()
@@ -25,4 +25,5 @@ def test_the_checksum_and_the_tensors_are_what_both_readers_find(tmp_path: Path)
         assert torch.equal(tensor, theirs[name])
     assert torch.equal(ours["images"], images)
     assert ours["labels"].tolist() == [0, -1, 1]
-    assert container.write(tmp_path / "again", ours, {"kind": "recalled"}, force=False) == manifest["sha256"]
+    told = {"kind": "recalled", "data": data.to_json(), "memory_sha256": "ab"}
+    assert container.write(tmp_path / "again", ours, told, force=False) == manifest["sha256"]

@@ -1,12 +1,12 @@
 """A tiny artifact that never changes, the golden files made from it, and a hand for making bad files."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from sealing import put_together, taken_apart
 
 from memcli.data.spec import DataSpec
 from memcli.files.manifest import Manifest
@@ -18,14 +18,17 @@ from memcli.training.recipe import TrainRecipe
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
+KINDS = (("float32", "fixed"), ("float16", "class"), ("int8", "row"), ("int4", "class"))
 FIRST = {  # of the first writer, whose manifests had no checksum of their own and told of no labels: read for ever
     "memory-v1.safetensors": ("float32", "fixed"),
     "memory-v1-float16.safetensors": ("float16", "fixed"),
 }
+SEALED = {f"memory-v1-{storage}-{labels}.safetensors": (storage, labels) for storage, labels in KINDS}  # of format 1
 WRITTEN = {  # what is written today, byte for byte
-    f"memory-v1-{storage}-{labels}.safetensors": (storage, labels)
-    for storage, labels in (("float32", "fixed"), ("float16", "class"), ("int8", "row"), ("int4", "class"))
+    f"memory-v2-{storage}-{labels}.safetensors": (storage, labels) for storage, labels in KINDS
 }
+GOLDENS = {**FIRST, **SEALED, **WRITTEN}
+UNSEALED = pytest.mark.filterwarnings("ignore:.* is of format 1, and no checksum covers what it says")
 ZCA = tuple(  # a whitening of the golden file: five rings of frequencies, two channels
     value for ring in range(5) for value in (0.5 + ring / 4, -0.125, 0.75 + ring / 8)
 )
@@ -57,16 +60,16 @@ def tiny_artifact(storage: str = "float32", labels: str = "fixed", cells: int = 
     return Artifact(Memory(spec, **tensors).rounded(), manifest)
 
 
-@pytest.fixture
-def celled() -> tuple[Path, Artifact]:
-    """The golden file of a memory on cells, and what was written into it."""
-    return GOLDEN / "memory-v1-int4-fixed-cells.safetensors", tiny_artifact("int4", cells=7)
+@pytest.fixture(params=[1, 2])
+def celled(request: pytest.FixtureRequest) -> tuple[Path, Artifact]:
+    """A golden file of a memory on cells, and what was written into it."""
+    return GOLDEN / f"memory-v{request.param}-int4-fixed-cells.safetensors", tiny_artifact("int4", cells=7)
 
 
-@pytest.fixture
-def white() -> tuple[Path, Artifact]:
-    """The golden file of a memory of whitened images, and what was written into it."""
-    return GOLDEN / "memory-v1-float16-fixed-zca.safetensors", tiny_artifact("float16", zca=True)
+@pytest.fixture(params=[1, 2])
+def white(request: pytest.FixtureRequest) -> tuple[Path, Artifact]:
+    """A golden file of a memory of whitened images, and what was written into it."""
+    return GOLDEN / f"memory-v{request.param}-float16-fixed-zca.safetensors", tiny_artifact("float16", zca=True)
 
 
 @pytest.fixture
@@ -74,10 +77,10 @@ def make() -> Callable[..., Artifact]:
     return tiny_artifact
 
 
-@pytest.fixture(params=[*FIRST, *WRITTEN])
+@pytest.fixture(params=[pytest.param(name, marks=UNSEALED if name in FIRST else ()) for name in GOLDENS])
 def golden(request: pytest.FixtureRequest) -> tuple[Path, Artifact]:
     """A golden file and what was written into it."""
-    return GOLDEN / request.param, tiny_artifact(*{**FIRST, **WRITTEN}[request.param])
+    return GOLDEN / request.param, tiny_artifact(*GOLDENS[request.param])
 
 
 @pytest.fixture(params=WRITTEN)
@@ -86,32 +89,26 @@ def written(request: pytest.FixtureRequest) -> tuple[Path, Artifact]:
     return GOLDEN / request.param, tiny_artifact(*WRITTEN[request.param])
 
 
-def taken_apart(data: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
-    """Header without metadata, manifest, payload."""
-    length = int.from_bytes(data[:8], "little")
-    header = json.loads(data[8 : 8 + length])
-    manifest = json.loads(header.pop("__metadata__")["memcli"])
-    return header, manifest, data[8 + length :]
-
-
 @pytest.fixture
 def rebuilt(tmp_path: Path) -> Callable[..., Path]:
     """Write a golden file again after `change(header, manifest)`, with another payload where one is given.
 
-    A payload that depends on the changed header is given as a function of header and old payload.
+    A payload that depends on the changed header is given as a function of header and old payload. With `seal` the
+    checksums are made anew, so that they hide nothing.
     """
 
     def rebuild(
         change: Callable[[dict[str, Any], dict[str, Any]], object],
         payload: bytes | Callable[[dict[str, Any], bytes], bytes] | None = None,
-        golden: str = "memory-v1.safetensors",
+        golden: str = "memory-v2-float32-fixed.safetensors",
+        *,
+        seal: bool = True,
     ) -> Path:
         header, manifest, old = taken_apart((GOLDEN / golden).read_bytes())
         change(header, manifest)
         new = old if payload is None else payload if isinstance(payload, bytes) else payload(header, old)
-        raw = json.dumps({"__metadata__": {"memcli": json.dumps(manifest)}, **header}).encode()
         path = tmp_path / "bad.safetensors"
-        path.write_bytes(len(raw).to_bytes(8, "little") + raw + new)
+        path.write_bytes(put_together(header, manifest, new, seal=seal))
         return path
 
     return rebuild

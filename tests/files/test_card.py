@@ -10,7 +10,7 @@ from tiny import write_memory
 from memcli.errors import DataError
 from memcli.files.card import card, markdown
 
-GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "memory-v1.safetensors"
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "memory-v2-float32-fixed.safetensors"
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "digits-1"
 
 

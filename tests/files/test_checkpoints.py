@@ -10,7 +10,7 @@ import torch
 from run_folders import SETTINGS, checkpoints, run, state, steps_in
 
 from memcli.errors import LimitError, MemoryFileError, UsageError
-from memcli.files import container
+from memcli.files import container, identity
 from memcli.files.runfolder import opened
 
 
@@ -92,11 +92,12 @@ def test_no_checkpoint_that_can_be_read(output: Path) -> None:
     assert checkpoints(output.with_name("shoes.run"))
 
 
-def test_a_checkpoint_of_a_newer_memcli_is_kept(output: Path) -> None:
+def test_a_checkpoint_of_a_newer_memcli_is_kept(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run(output, 5)
     path = output.with_name("shoes.run") / "checkpoint-00000006.safetensors"
-    manifest = {"kind": "checkpoint", "format": 2, "step": 6, "counters": {}}
-    container.write(path, state(6), manifest, force=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(identity, "FORMAT", 3)
+        container.write(path, state(6), {"kind": "checkpoint", "step": 6, "counters": {}}, force=False)
     with pytest.raises(MemoryFileError, match="was written by a newer memcli"):
         run(output, resume=True)
     assert path.exists()

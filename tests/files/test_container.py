@@ -222,9 +222,9 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 def test_what_is_written_is_read_bit_for_bit(tmp_path: Path) -> None:
     sha256 = container.write(tmp_path / "f", EXAMPLES, {"kind": "test", "é": [1]}, force=False)
     manifest, tensors = container.read(tmp_path / "f", kind="test")
-    text = '{"kind":"test","sha256":"' + sha256 + '","é":[1]}'  # as docs/format.md says
-    seal = hashlib.sha256(text.encode()).hexdigest()
-    assert manifest == {"kind": "test", "é": [1], "sha256": sha256, "manifest_sha256": seal}
+    assert manifest == {"format": 2, "kind": "test", "é": [1], "sha256": sha256}
+    text = '{"format":2,"kind":"test","é":[1],"sha256":"' + sha256 + '"}'  # as docs/format.md says
+    assert json.dumps(text, ensure_ascii=False).encode() in (tmp_path / "f").read_bytes()
     assert same(tensors, EXAMPLES)
     assert same(safetensors.torch.load_file(tmp_path / "f"), EXAMPLES)
 
@@ -248,8 +248,9 @@ def test_tensors_that_share_memory_are_written_each(tmp_path: Path) -> None:
 
 def test_the_checksum_is_what_the_page_says() -> None:
     tensors = {"b": torch.tensor([[1, 2]], dtype=torch.uint8), "a": torch.tensor([1.0])}
-    expected = hashlib.sha256(b'["a","F32",[1]]\n\x00\x00\x80\x3f["b","U8",[1,2]]\n\x01\x02').hexdigest()
-    assert f'\\"sha256\\":\\"{expected}\\"'.encode() in container.dumps(tensors, {"kind": "test"})
+    covered = b'{"format":2,"kind":"test"}\n["a","F32",[1]]\n\x00\x00\x80\x3f["b","U8",[1,2]]\n\x01\x02'
+    expected = hashlib.sha256(covered).hexdigest()
+    assert f'\\"sha256\\":\\"{expected}\\"}}'.encode() in container.dumps(tensors, {"kind": "test"})
 
 
 def test_another_kind(tmp_path: Path) -> None:
@@ -274,7 +275,7 @@ def test_a_changed_manifest_is_found(tmp_path: Path, change: tuple[bytes, bytes]
     data = container.dumps({"a": torch.ones(1)}, {"kind": "test", "inner": {"rate": 0.25}})
     assert change[0] in data
     (tmp_path / "f").write_bytes(data.replace(*change))
-    with pytest.raises(MemoryFileError, match="f: manifest_sha256 does not match: the manifest is not the one"):
+    with pytest.raises(MemoryFileError, match="f: the checksum does not match: this is not what was written"):
         container.read(tmp_path / "f", kind="test")
 
 

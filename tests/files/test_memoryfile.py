@@ -1,6 +1,8 @@
 """Memory files: golden bytes, exact round trips, and what is not written."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
@@ -27,7 +29,7 @@ from memcli.memory.storage import STORAGES
 from memcli.training.recipe import TrainRecipe
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE, GOLDEN = ROOT / "docs" / "format.md", ROOT / "tests" / "golden" / "memory-v1.safetensors"
+PAGE, GOLDEN = ROOT / "docs" / "format.md", ROOT / "tests" / "golden" / "memory-v2-float32-fixed.safetensors"
 
 
 def equal(one: Memory, other: Memory) -> bool:
@@ -35,6 +37,16 @@ def equal(one: Memory, other: Memory) -> bool:
     return one.spec == other.spec and all(
         torch.equal(*pair) and pair[0].dtype == pair[1].dtype for pair in zip(*tensors, strict=True)
     )
+
+
+def blocks() -> list[str]:
+    """The two programs of the page: one checks a file, one reads it."""
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def today(golden: Path) -> bytes:
+    """The golden file of today's format with the same content."""
+    return golden.with_name(golden.name.replace("-v1-", "-v2-")).read_bytes()
 
 
 def test_writing_today_gives_the_golden_bytes(written: tuple[Path, Artifact], tmp_path: Path) -> None:
@@ -74,7 +86,7 @@ def test_the_page_tells_how_to_read_a_file_with_numpy(
     path, artifact = golden
     (tmp_path / "memory.safetensors").write_bytes(path.read_bytes())
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    _, block = blocks()
     names: dict[str, Any] = {}
     exec(block, names)
     assert names["manifest"]["seed"] == artifact.manifest.seed
@@ -86,18 +98,34 @@ def test_the_page_tells_how_to_read_a_file_with_numpy(
     numpy.testing.assert_allclose(names["images"].reshape(small.shape), small, rtol=2e-3)
 
 
+@pytest.mark.parametrize("name", [path.name for path in GOLDEN.parent.glob("memory-v2*")])
+def test_the_page_tells_how_to_check_a_file_without_memcli(name: str, tmp_path: Path) -> None:
+    check, _ = blocks()
+    assert len(check.strip().splitlines()) <= 15
+    data = (GOLDEN.parent / name).read_bytes()
+    other = data.replace(b"cat", b"dog")
+    assert other != data
+    for content, verdict in ((data, "valid"), (other, "NOT VALID"), (data[:-1] + b"\x7f", "NOT VALID")):
+        (tmp_path / "f").write_bytes(content)
+        command = [sys.executable, "-I", "-c", check, tmp_path / "f"]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(maxsplit=1)
+        assert printed[1].strip() == verdict
+        assert (printed[0] == inspect(GOLDEN.parent / name).sha256) == (verdict == "valid")
+
+
 def test_a_memory_on_cells_is_read_and_written_as_the_golden_file_is(
     celled: tuple[Path, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, artifact = celled
-    memoryfile.write(tmp_path / "memory.safetensors", artifact, force=False)
-    assert (tmp_path / "memory.safetensors").read_bytes() == path.read_bytes()
+    (tmp_path / "memory.safetensors").write_bytes(path.read_bytes())
+    memoryfile.write(tmp_path / "again", artifact, force=False)
+    assert (tmp_path / "again").read_bytes() == today(path)
     read = memoryfile.read(path)
     assert read.manifest == artifact.manifest
     assert equal(read.memory, artifact.memory)
     assert torch.equal(read.memory.cells, artifact.memory.cells)
     monkeypatch.chdir(tmp_path)
-    (block,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    _, block = blocks()
     names: dict[str, Any] = {}
     exec(block, names)
     images = read.memory.recall(Query.everything(read.memory.spec))
@@ -125,8 +153,9 @@ def test_a_memory_of_whitened_images_is_read_and_written_as_the_golden_file_is(
     white: tuple[Path, Artifact], tmp_path: Path
 ) -> None:
     path, artifact = white
-    memoryfile.write(tmp_path / "memory.safetensors", artifact, force=False)
-    assert (tmp_path / "memory.safetensors").read_bytes() == path.read_bytes()
+    (tmp_path / "memory.safetensors").write_bytes(path.read_bytes())
+    memoryfile.write(tmp_path / "again", artifact, force=False)
+    assert (tmp_path / "again").read_bytes() == today(path)
     read = memoryfile.read(path)
     assert read.manifest == artifact.manifest
     query = Query.everything(read.memory.spec)
@@ -239,8 +268,9 @@ def test_a_damaged_file_is_read_or_refused_and_nothing_else(folder: Path, damage
     assert read.memory.bases.isfinite().all()
 
 
-def test_every_byte_that_is_changed_is_found(folder: Path) -> None:
-    data = (GOLDEN.parent / "memory-v1-int4-class.safetensors").read_bytes()
+@pytest.mark.parametrize("version", [1, 2])
+def test_every_byte_that_is_changed_is_found(folder: Path, version: int) -> None:
+    data = (GOLDEN.parent / f"memory-v{version}-int4-class.safetensors").read_bytes()
     for at in range(len(data)):
         changed = bytearray(data)
         changed[at] ^= 1 << at % 8
@@ -252,7 +282,6 @@ def test_every_byte_that_is_changed_is_found(folder: Path) -> None:
 def test_a_manifest_without_a_checksum_is_read_only_where_it_tells_of_no_labels(folder: Path) -> None:
     """So that nothing is left unchecked by a changed letter in the name of the checksum."""
     data = (GOLDEN.parent / "memory-v1-float32-fixed.safetensors").read_bytes()
-    assert b"manifest_sha256" not in GOLDEN.read_bytes()
     (folder / "changed").write_bytes(data.replace(b"manifest_sha256", b"manifest_sha257"))
     with pytest.raises(MemoryFileError, match="the manifest has no manifest_sha256, which"):
         inspect(folder / "changed")

@@ -62,7 +62,7 @@ def test_a_file_of_weights_rebuilds_the_network(artifact: Artifact, tmp_path: Pa
     sha256 = save(path, retrained, memory_sha256="ab" * 32, force=False)
     manifest, tensors = container.read(path, kind="network")
     assert manifest["sha256"] == sha256
-    assert (manifest["format"], manifest["seed"], manifest["memory_sha256"]) == (1, 3, "ab" * 32)
+    assert (manifest["format"], manifest["seed"], manifest["memory_sha256"]) == (2, 3, "ab" * 32)
     assert TrainRecipe.from_json(manifest["retrain"]) == RECIPE
     network = build(manifest["network"], DataSpec.from_json(manifest["data"]), seed=0).eval()
     network.load_state_dict(tensors)

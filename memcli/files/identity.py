@@ -1,0 +1,117 @@
+"""The one checksum of a file: over its tensors and over all that its manifest says (docs/format.md, "The checksum").
+
+The manifest ends in it, and what it covers is the manifest's text as it stands in the file, so that no two readers can
+understand other things by it. Files of format 1 have another, over the tensors alone, and their manifests a seal, or
+none in the first files. No torch.
+"""
+
+import hashlib
+import json
+import re
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from memcli.errors import MemcliWarning, MemoryFileError, UsageError
+from memcli.files.headers import Header, canonical, damaged
+from memcli.text import printable
+
+FORMAT = 2  # of every file that is written
+CHECKSUM = "sha256"
+SEAL = "manifest_sha256"  # of format 1: over the rest of the manifest
+Part = tuple[str, str, tuple[int, ...], Any]  # a tensor: name, dtype, shape, bytes
+_END = re.compile(r',"sha256":"([0-9a-f]{64})"\}')
+_END_LENGTH = len(f',"{CHECKSUM}":""}}') + 64
+
+
+class MemoryFileWarning(MemcliWarning):
+    """A file is read although no checksum covers all that it says."""
+
+
+class NewerFormatError(MemoryFileError):
+    """A file that a newer memcli wrote. It is not damaged."""
+
+
+def format_of(manifest: dict[str, Any]) -> int:
+    """The number of the format; 1 where none is told, as in some files of the first format.
+
+    Raises MemoryFileError, and NewerFormatError where it is not known yet.
+    """
+    number = manifest.get("format", 1)
+    if type(number) is not int:
+        raise damaged("format is not a whole number")
+    if number > FORMAT:
+        raise NewerFormatError(f"this file was written by a newer memcli (format {number})", do="Upgrade memcli")
+    if number < 1:
+        raise damaged(f"there is no format {number}")
+    return number
+
+
+def sealed(manifest: dict[str, Any], parts: Iterable[Part]) -> tuple[str, str]:
+    """The text of a manifest as it is stored, with its format and its checksum; and the checksum.
+
+    Raises UsageError where JSON cannot hold the manifest, or it has a checksum already.
+    """
+    if {CHECKSUM, SEAL} & manifest.keys():
+        raise UsageError("a manifest tells of its own checksum", do="Leave that to the writer")
+    text = canonical({**manifest, "format": FORMAT})
+    sha256 = _digest(text, parts)
+    return f'{text[:-1]},"{CHECKSUM}":"{sha256}"}}', sha256
+
+
+def verify(header: Header, payload: bytes) -> str:
+    """The checksum that is in the manifest, once it was found to be that of the payload and of what it covers.
+
+    Raises MemoryFileError.
+    """
+    view = memoryview(payload)
+    parts = ((name, entry.dtype, entry.shape, view[entry.begin : entry.end]) for name, entry in header.tensors.items())
+    manifest, stored = header.manifest, header.manifest.get(CHECKSUM)
+    if format_of(manifest) > 1:
+        end = _END.fullmatch(header.text[-_END_LENGTH:])
+        if end is None:
+            raise damaged(f"its manifest does not end in a {CHECKSUM}")
+        if end[1] != _digest(f"{header.text[:-_END_LENGTH]}}}", parts):
+            raise damaged("the checksum does not match: this is not what was written")
+    elif stored != _digest(None, parts):
+        raise damaged("the checksum does not match: the tensors are not those that were written")
+    elif SEAL in manifest and manifest[SEAL] != _seal(manifest):
+        raise damaged(f"{SEAL} does not match: the manifest is not the one that was written")
+    return str(stored)
+
+
+def accept(header: Header, shown: str, expected: str | None) -> None:
+    """Refuse a verified file whose checksum is not the one that was `expected`, and warn of what none covers.
+
+    `shown`: the name of the file. Raises MemoryFileError.
+    """
+    manifest, stored = header.manifest, header.manifest[CHECKSUM]
+    if expected is not None and stored != expected.strip().lower():
+        raise MemoryFileError(
+            f"its {CHECKSUM} is {stored}, and {printable(expected)} was expected",
+            do="Get the file that is meant, or find out who changed it",
+        )
+    if format_of(manifest) > 1:
+        return
+    what = "class names, mean, standard deviation, labels, recipes, licence"
+    if SEAL not in manifest:
+        told = f"it is of format 1, and no checksum covers what it says besides its tensors: {what}"
+        warnings.warn(f"{shown}: {told}. Get it anew, or trust who gave it to you.", MemoryFileWarning, stacklevel=4)
+    elif expected is not None:
+        told = f"the {CHECKSUM} of a file of format 1 covers its tensors, and not what it says besides: {what}"
+        warnings.warn(f"{shown}: {told}. Expect that of a file of format {FORMAT}.", MemoryFileWarning, stacklevel=4)
+
+
+def _digest(text: str | None, parts: Iterable[Part]) -> str:
+    """SHA-256 in hex, over `text` and one line feed, and over every tensor in the order of their names."""
+    digest = hashlib.sha256(b"" if text is None else text.encode() + b"\n")
+    for name, dtype, shape, raw in sorted(parts, key=lambda part: part[0]):
+        digest.update(json.dumps([name, dtype, shape], separators=(",", ":"), ensure_ascii=False).encode() + b"\n")
+        digest.update(raw)
+    return digest.hexdigest()
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    """The seal of format 1: SHA-256 in hex, over the canonical JSON of the manifest without it."""
+    rest = {key: value for key, value in manifest.items() if key != SEAL}
+    return hashlib.sha256(canonical(rest).encode()).hexdigest()
