@@ -26,8 +26,16 @@ NO_TORCH = {  # what `memcli inspect` and `memcli --help` load
         "data.augmentations",
         "memory.spec",
     ),
-    *("memory.storage", "training.recipe", "files.atomic", "files.container", "files.manifest", "files.validation"),
-    *("files.inspection", "files.card", "files.evalfigures", "jobs.figures", "jobs.hub"),
+    *(
+        "memory.storage",
+        "training.recipe",
+        "files.atomic",
+        "files.container",
+        "files.limits",
+        "files.manifest",
+        "files.validation",
+    ),
+    *("files.limits", "files.plain", "files.inspection", "files.card", "files.evalfigures", "jobs.figures", "jobs.hub"),
 }
 Imports = dict[str, set[str]]  # by module, the modules that it imports, dotted names below memcli
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from memcli.files.validation import Limits
+    from memcli.files.limits import Limits
 
 # The panels of --help.
 OUTPUT, DATA, TRAINING, COMPUTING, LIMITS, MESSAGES = "Output", "Data", "Training", "Computing", "Limits", "Messages"
@@ -37,11 +37,15 @@ Device = Annotated[
 MaxImages = Annotated[
     int, option(LIMITS, "--max-images", min=1, metavar="N", help="Refuse a memory that would recall more images.")
 ]
-MaxRecall = Annotated[
-    float,
-    option(LIMITS, "--max-recall", min=0, max=2**20, metavar="GIB", help="Refuse a memory whose recall is larger."),
+MaxBytes = Annotated[
+    str,
+    option(LIMITS, "--max-bytes", metavar="SIZE", help="Refuse a file whose recall, or output, is larger, as 20GB."),
 ]
-MAX_IMAGES, MAX_RECALL = 10_000_000, 8.0  # the defaults of these two
+MaxSeconds = Annotated[
+    str, option(LIMITS, "--max-seconds", metavar="TIME", help="Refuse work that would take longer, as 90m or 200h.")
+]
+Trust = Annotated[bool, option(LIMITS, "--trust", help="Lift all limits: for files from people whom you trust.")]
+MAX_IMAGES, MAX_BYTES, MAX_SECONDS = 10_000_000, "8GiB", "72h"  # the defaults of these
 
 Quiet = Annotated[bool, option(MESSAGES, "--quiet", "-q", help="No progress and no notes.")]
 Verbose = Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Every report of progress on its own line.")]
@@ -65,8 +69,12 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def limits(max_images: int, max_recall: float) -> "Limits":
-    """What a command is willing to read; `max_recall` in GiB."""
-    from memcli.files.validation import Limits
+def limits(
+    max_images: int = MAX_IMAGES, max_bytes: str = MAX_BYTES, max_seconds: str = MAX_SECONDS, *, trust: bool = False
+) -> "Limits":
+    """What a file may cost a command."""
+    from memcli.files.limits import TRUSTED, Limits
+    from memcli.units import plain_bytes, seconds
 
-    return Limits(images=max_images, recall_bytes=int(max_recall * 2**30))
+    given = Limits(max_images=max_images, max_bytes=plain_bytes(max_bytes), max_seconds=seconds(max_seconds))
+    return TRUSTED if trust else given

@@ -5,22 +5,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from memcli.cli._options import (
     DATA,
+    MAX_BYTES,
     MAX_IMAGES,
-    MAX_RECALL,
+    MAX_SECONDS,
     OTHER_FAMILY,
     OUTPUT,
     TRAINING,
     Device,
     Download,
     Json,
+    MaxBytes,
     MaxImages,
-    MaxRecall,
+    MaxSeconds,
     MemoryFile,
     Quiet,
     Runs,
     Seed,
     SkipDamaged,
     Split,
+    Trust,
     Verbose,
     limits,
     names_in,
@@ -106,7 +109,9 @@ def command(
     seed: Seed = 0,
     device: Device = "auto",
     max_images: MaxImages = MAX_IMAGES,
-    max_recall: MaxRecall = MAX_RECALL,
+    max_bytes: MaxBytes = MAX_BYTES,
+    max_seconds: MaxSeconds = MAX_SECONDS,
+    trust: Trust = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -130,7 +135,7 @@ def command(
         emit(figures, _lines(report, figures, everything=verbose), as_json=json)
 
     with reporting(quiet=quiet, verbose=verbose) as progress:
-        memory = load(file, limits(max_images, max_recall))
+        memory = load(file, limits(max_images, max_bytes, max_seconds, trust=trust))
         try:
             report = evaluate(
                 memory,

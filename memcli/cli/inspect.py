@@ -3,14 +3,15 @@
 from typing import Annotated, Any
 
 from memcli.cli._options import (
+    MAX_BYTES,
     MAX_IMAGES,
-    MAX_RECALL,
     MESSAGES,
     OUTPUT,
     Json,
+    MaxBytes,
     MaxImages,
-    MaxRecall,
     MemoryFile,
+    Trust,
     limits,
     option,
 )
@@ -47,7 +48,8 @@ def command(
         ),
     ] = None,
     max_images: MaxImages = MAX_IMAGES,
-    max_recall: MaxRecall = MAX_RECALL,
+    max_bytes: MaxBytes = MAX_BYTES,
+    trust: Trust = False,
     verbose: Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Also every setting of its recipe.")] = False,
 ) -> None:
     """Check a memory file and say what it holds.
@@ -63,7 +65,7 @@ def command(
             "pictures are drawn on a terminal that shows colours, and not in JSON",
             do="Leave out `pictures`, or see `memcli recall --preview` and `memcli report`",
         )
-    found = inspect(file, limits(max_images, max_recall))
+    found = inspect(file, limits(max_images, max_bytes, trust=trust))
     manifest = found.manifest
     stored, spec = manifest.to_json(), manifest.spec
     data, retrain = spec.data, manifest.retrain
@@ -105,7 +107,7 @@ def command(
 
         from memcli.jobs.opening import load
 
-        draw(load(file, limits(max_images, max_recall)).memory, Console())
+        draw(load(file, limits(max_images, max_bytes, trust=trust)).memory, Console())
 
 
 def _recipe(recipe: dict[str, Any]) -> str:

@@ -7,13 +7,14 @@ import typer
 
 from memcli.cli._options import (
     LIMITS,
+    MAX_BYTES,
     MAX_IMAGES,
-    MAX_RECALL,
     Force,
     Json,
+    MaxBytes,
     MaxImages,
-    MaxRecall,
     Output,
+    Trust,
     limits,
     option,
 )
@@ -47,7 +48,8 @@ def command(
         float, option(LIMITS, "--max-file", min=0, max=2**20, metavar="MIB", help="Refuse a file that is larger.")
     ] = 1024,
     max_images: MaxImages = MAX_IMAGES,
-    max_recall: MaxRecall = MAX_RECALL,
+    max_bytes: MaxBytes = MAX_BYTES,
+    trust: Trust = False,
 ) -> None:
     """Fetch a memory from the Hugging Face Hub; it is checked whole before it is written.
 
@@ -55,7 +57,9 @@ def command(
     """
     from memcli.jobs.hub import pull
 
-    allowed = replace(limits(max_images, max_recall), file_bytes=int(max_file * 2**20))
+    allowed = limits(max_images, max_bytes, trust=trust)
+    if not trust:
+        allowed = replace(allowed, max_file=int(max_file * 2**20))
     found = pull(place, output, force=force, limits=allowed)
     result = {
         "output": str(found.path),

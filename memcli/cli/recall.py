@@ -6,16 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 from memcli.cli._options import (
     COMPUTING,
     DATA,
+    MAX_BYTES,
     MAX_IMAGES,
-    MAX_RECALL,
+    MAX_SECONDS,
     OUTPUT,
     Device,
     Force,
     Json,
+    MaxBytes,
     MaxImages,
-    MaxRecall,
+    MaxSeconds,
     MemoryFile,
     Quiet,
+    Trust,
     Verbose,
     limits,
     option,
@@ -82,7 +85,9 @@ def command(
         int | None, option(DATA, "--per-class", metavar="N", help="Only the first N images of each query.")
     ] = None,
     max_images: MaxImages = MAX_IMAGES,
-    max_recall: MaxRecall = MAX_RECALL,
+    max_bytes: MaxBytes = MAX_BYTES,
+    max_seconds: MaxSeconds = MAX_SECONDS,
+    trust: Trust = False,
     chunk: Annotated[
         int, option(COMPUTING, "--chunk", min=1, max=65536, metavar="N", help="Images in memory at a time.")
     ] = 256,
@@ -105,7 +110,7 @@ def command(
         if preview is not None:
             atomic.check_apart(preview, file, output)
             atomic.check_output(preview, force)
-        artifact = load(file, limits(max_images, max_recall))
+        artifact = load(file, limits(max_images, max_bytes, max_seconds, trust=trust))
         recalled = recall(
             artifact,
             output,

@@ -8,6 +8,8 @@ from memcli.errors import UsageError
 
 FITS = ("crop", "pad", "stretch")  # how images of another size are made to fit
 MAX_SIDE, MAX_CHANNELS, MAX_CLASSES = 4096, 16, 100_000
+MAX_NAME = 1000  # characters of a name
+MAX_MEAN, LEAST_STD, MAX_STD = 1e3, 1e-6, 1e3  # far beyond what pixels in [0, 1] can have
 _MOST_WHITENED = 1 << 24  # channels times numbers of an image: a whitening is a matrix for every frequency
 LEAST_GAIN, MOST_GAIN = 1e-3, 1e3  # of the factors of a whitening: wider than those of any images, and safe to invert
 
@@ -41,12 +43,18 @@ class DataSpec:
                 raise UsageError(f"a data set with {side} {value} cannot be used", do=f"{side} must be 1 to {most}")
         if len(set(self.classes)) != len(self.classes):
             raise UsageError("two classes have the same name", do="Rename one of them")
+        for name in (self.name, *self.classes):
+            if len(name) > MAX_NAME:
+                raise UsageError(f"a name has {len(name)} characters", do=f"Give names of at most {MAX_NAME}")
         if not len(self.mean) == len(self.std) == self.channels:
             raise UsageError("mean and std need one number per channel", do=f"Give {self.channels} of each")
-        if not all(math.isfinite(value) for value in self.mean) or not all(
-            math.isfinite(value) and value > 0 for value in self.std
+        if not all(abs(value) <= MAX_MEAN for value in self.mean) or not all(
+            LEAST_STD <= value <= MAX_STD for value in self.std
         ):
-            raise UsageError("mean and std must be finite, and std positive", do="Correct the data set's statistics")
+            raise UsageError(
+                f"mean must be within ±{MAX_MEAN:g}, and std from {LEAST_STD:g} to {MAX_STD:g}",
+                do="Correct the data set's statistics",
+            )
         if self.fit not in FITS:
             raise UsageError("images are made to fit in an unknown way", do=f"Choose from {', '.join(FITS)}")
         if self.zca:

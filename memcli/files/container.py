@@ -201,7 +201,7 @@ def _read_header(file: BinaryIO, file_bytes: int, header_bytes: int) -> tuple[by
     if size > file_bytes:
         raise LimitError(
             f"the file is too large: {size} bytes, where at most {file_bytes} are read",
-            do="Raise the limit if you trust it",
+            do="Give `trust` if you trust it",
         )
     if size < 8:
         raise damaged(f"the file is too short: {size} bytes")

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memcli.files import container, identity
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.manifest import Manifest
-from memcli.files.validation import DEFAULT_LIMITS, Limits, accept, verify
+from memcli.files.validation import accept, verify
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def inspect(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, expect_sha256:
     `expect_sha256`: the checksum that it must have. Warns (MemoryFileWarning) where the file is of an old format, and
     its checksum covers less than all.
     """
-    with container.opened(path, file_bytes=limits.file_bytes, header_bytes=limits.header_bytes) as file:
+    with container.opened(path, file_bytes=limits.max_file, header_bytes=limits.max_header) as file:
         return inspected(file, limits, expect_sha256)[0]
 
 

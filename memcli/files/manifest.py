@@ -12,6 +12,7 @@ from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError, UsageError
 from memcli.files.headers import canonical, damaged
 from memcli.files.identity import FORMAT, format_of
+from memcli.files.plain import require_few
 from memcli.memory.spec import MemorySpec
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
@@ -50,6 +51,7 @@ class Manifest:
             raise UsageError(
                 "the provenance is incomplete", do="Give source, fingerprint, licence and versions, all of them texts"
             )
+        require_few({"recipe": self.recipe, "provenance": self.provenance, "results": self.results})
         canonical(self.to_json())
 
     def to_json(self) -> dict[str, Any]:

@@ -10,14 +10,14 @@ from torch.utils.data import TensorDataset
 from memcli.errors import DivergedError, UsageError
 from memcli.files import container
 from memcli.files.inspection import Inspection, inspected
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.manifest import Manifest
 from memcli.files.queryfile import Asked, label_vectors
-from memcli.files.validation import DEFAULT_LIMITS, Limits
 from memcli.memory import quantise
 from memcli.memory.memory import Memory, Query
 from memcli.memory.query import pixels
 from memcli.memory.spec import MemorySpec
-from memcli.memory.storage import CELLS
+from memcli.memory.storage import CELLS, MOST_NUMBER
 from memcli.text import printable
 
 
@@ -80,13 +80,16 @@ class Artifact:
 def stored(memory: Memory) -> Memory:
     """`memory` as a reader of its file will see it: float32, rounded to the storage type of its spec, on its device.
 
-    Raises DivergedError where a number is not finite, UsageError where it becomes so when it is rounded.
+    Raises DivergedError where a number is not finite, or beyond MOST_NUMBER, and UsageError where one is not finite
+    when it is rounded.
     """
     memory = memory.with_parts({name: part.detach().float() for name, part in memory.parts.items()})
     rounded = memory.rounded()
     for name, part in memory.parts.items():
         if not part.isfinite().all():
             raise DivergedError(f"{name} hold numbers that are not finite", do="Train again, at a lower rate")
+        if part.abs().max() > MOST_NUMBER:  # which no reader takes
+            raise DivergedError(f"{name} hold numbers beyond {MOST_NUMBER:g}", do="Train again, at a lower rate")
         if not rounded.parts[name].isfinite().all():
             raise UsageError(f"{name} hold numbers too large for {memory.spec.storage}", do="Give `storage` float32")
     return rounded
@@ -103,7 +106,7 @@ def read(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, expect_sha256: st
 
 def read_inspected(path: str | Path, limits: Limits, expect_sha256: str | None) -> tuple[Inspection, Artifact]:
     """What `inspect` tells, and the memory, from one reading of the file."""
-    with container.opened(path, file_bytes=limits.file_bytes, header_bytes=limits.header_bytes) as file:
+    with container.opened(path, file_bytes=limits.max_file, header_bytes=limits.max_header) as file:
         found, payload = inspected(file, limits, expect_sha256)
     spec = found.manifest.spec
     stored_tensors = container.load(file.header, payload)

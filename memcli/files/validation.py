@@ -1,33 +1,19 @@
 """The checks of a memory file, in the order of docs/format.md: most of them before any tensor is read. No torch."""
 
 import math
-from dataclasses import dataclass
 
 import numpy
 
-from memcli.errors import LimitError
 from memcli.files import identity
-from memcli.files.container import FILE_BYTES, HEADER_BYTES, OpenFile
+from memcli.files.container import OpenFile
 from memcli.files.headers import Header, damaged
+from memcli.files.limits import Limits
 from memcli.files.manifest import Manifest
-from memcli.memory.storage import CELLS, SCALE_SUFFIX, STORAGES
+from memcli.memory.storage import CELLS, MOST_NUMBER, SCALE_SUFFIX, STORAGES
 from memcli.memory.storages.base import LEAST_SCALE
 from memcli.text import printable
 
 _NUMPY = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1"}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The limits of a reader. A small file may ask for a large recall: its header shows that, and it is refused."""
-
-    file_bytes: int = FILE_BYTES
-    header_bytes: int = HEADER_BYTES
-    recall_bytes: int = 8 * 2**30  # the images of the whole recall and their label vectors, as float32
-    images: int = 10**7
-
-
-DEFAULT_LIMITS = Limits()
 
 
 def accept(header: Header, limits: Limits) -> Manifest:
@@ -50,15 +36,7 @@ def accept(header: Header, limits: Limits) -> Manifest:
             raise damaged(f"{name} has {len(entry.shape)} dimensions, not {len(shape)}")
         if entry.shape != shape:
             raise damaged(f"{name} is of shape {entry.shape}, where the manifest means {shape}")
-    recall_bytes = 4 * spec.recalled * (math.prod(spec.data.shape) + len(spec.data.classes))
-    for what, value, most in (
-        ("images", spec.recalled, limits.images),
-        ("bytes", recall_bytes, limits.recall_bytes),
-    ):
-        if value > most:
-            raise LimitError(
-                f"its recall of {value} {what} is over the limit of {most}", do="Raise the limit if you trust the file"
-            )
+    limits.require_recall(spec)
     return manifest
 
 
@@ -71,8 +49,11 @@ def verify(file: OpenFile, manifest: Manifest, payload: bytes, expected: str | N
     shapes, storage = manifest.spec.shapes, STORAGES[manifest.spec.storage]
     for name, entry in header.tensors.items():
         numbers = numpy.frombuffer(payload[entry.begin : entry.end], _NUMPY[entry.dtype])
-        if entry.dtype in ("F32", "F16") and not numpy.isfinite(numbers).all():
+        low, high = float(numbers.min()), float(numbers.max())  # NaN where there is one
+        if not (math.isfinite(low) and math.isfinite(high)):
             raise damaged(f"{name} holds numbers that are not finite")
+        if max(-low, high) > MOST_NUMBER:
+            raise damaged(f"{name} holds numbers beyond {MOST_NUMBER:g}")
         if name.endswith(SCALE_SUFFIX) and not (numbers >= LEAST_SCALE).all():
             raise damaged(f"{name} holds scales below {LEAST_SCALE}")
         if name == CELLS:

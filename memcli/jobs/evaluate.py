@@ -17,8 +17,8 @@ from memcli.data.images import LabelledImages
 from memcli.data.sources.base import Source
 from memcli.data.spec import DataSpec
 from memcli.errors import DataError, DivergedError, GateError, Interrupted, UsageError
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
-from memcli.files.validation import DEFAULT_LIMITS, Limits
 from memcli.jobs.baselines import BASELINES
 from memcli.jobs.baselines.base import Comparison
 from memcli.jobs.device import resolve

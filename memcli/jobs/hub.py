@@ -17,7 +17,7 @@ from memcli.errors import DataError, LimitError, UsageError
 from memcli.files import atomic
 from memcli.files.card import card
 from memcli.files.inspection import inspect
-from memcli.files.validation import DEFAULT_LIMITS, Limits
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.text import printable
 
 CARD = "README.md"
@@ -166,9 +166,9 @@ def _chosen(files: list[Any], wanted: Place) -> tuple[str, int | None]:
 
 
 def _require_size(size: int | None, limits: Limits) -> None:
-    if size is not None and size > limits.file_bytes:
+    if size is not None and size > limits.max_file:
         raise LimitError(
-            f"the file is of {size:,} bytes, over the limit of {limits.file_bytes:,}",
+            f"the file is of {size:,} bytes, over the limit of {limits.max_file:,}",
             do="Raise `max_file` if you trust it",
         )
 

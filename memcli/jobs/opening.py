@@ -9,8 +9,8 @@ from memcli.data.spec import DataSpec
 from memcli.data.summary import summary
 from memcli.errors import UsageError
 from memcli.files import memoryfile
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
-from memcli.files.validation import DEFAULT_LIMITS, Limits
 from memcli.progress import Progress, Silent
 from memcli.text import printable
 

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from memcli.data.sampling import shuffled_epochs
 from memcli.data.sources import Source
-from memcli.data.spec import DataSpec
+from memcli.data.spec import MAX_NAME, DataSpec
 from memcli.errors import LimitError, MemoryFileError
 from memcli.files import atomic
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
-from memcli.files.validation import DEFAULT_LIMITS, Limits
 from memcli.files.weights import Retrained, checksum, save
 from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
@@ -72,7 +72,7 @@ def common_data(named: Mapping[str, DataSpec]) -> DataSpec:
             )
     names = dict.fromkeys(data.name for data in named.values())
     classes = dict.fromkeys(label for data in named.values() for label in data.classes)
-    return replace(first, name=" + ".join(names), classes=tuple(classes))
+    return replace(first, name=" + ".join(names)[:MAX_NAME], classes=tuple(classes))
 
 
 @torch.no_grad()

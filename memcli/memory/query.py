@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from memcli.data.whitening import unwhitened
-from memcli.errors import UsageError
+from memcli.errors import MemoryFileError, UsageError
 from memcli.memory.memory import Memory, Query
 from memcli.memory.spec import MemorySpec
 from memcli.text import printable, whole_number
 
 MOST_WEIGHT = 1e6  # of a label vector, in either direction: far beyond any use, and far below what float32 holds
 STEPS, MOST_STEPS = 8, 1000  # of an interpolation
+_COMPARED = 1000  # classes whose names are compared with one that is unknown
 _PART = re.compile(r'\s*"(?:[^"]|"")*"[^,]*|[^,]*')  # of a mixture: up to the next comma outside of quotes
 _QUOTED = re.compile(r'\s*"((?:[^"]|"")*)"\s*(?::(.*))?', re.DOTALL)  # a name in quotes, and what may follow it
 _NEEDS_QUOTES = re.compile(r'^\s|\s$|[",:]|\.\.|^$')
@@ -118,7 +119,7 @@ def _bare(name: str) -> str:
 
 def _number(name: str, index: dict[str, int]) -> int:
     if name not in index:
-        near = difflib.get_close_matches(name, index, n=3, cutoff=0.5) or list(index)[:5]
+        near = difflib.get_close_matches(name, list(index)[:_COMPARED], n=3, cutoff=0.5) or list(index)[:5]
         more = " or another" if len(index) > len(near) else ""
         names = ", ".join(repr(quoted(each)) for each in near)
         raise UsageError(f"there is no class {printable(name)!r}", do=f"Ask for one of {names}{more}")
@@ -151,6 +152,15 @@ def pieces(spec: MemorySpec, labels: Tensor | None, rows: int, total: int, size:
 
 @torch.no_grad()
 def pixels(memory: Memory, query: Query) -> Tensor:
-    """The images of `query` as pixels in units of [0, 1], float32 (n, C, H, W) on the CPU, not clipped."""
+    """The images of `query` as pixels in units of [0, 1], float32 (n, C, H, W) on the CPU, not clipped.
+
+    Raises MemoryFileError where one is not finite.
+    """
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (memory.spec.data.mean, memory.spec.data.std))
-    return unwhitened(memory.recall(query).float().cpu(), memory.spec.data) * std + mean
+    found = unwhitened(memory.recall(query).float().cpu(), memory.spec.data) * std + mean
+    if not found.isfinite().all():  # bases, addresses and a whitening may each be possible, and too large together
+        raise MemoryFileError(
+            "the memory recalls numbers that are not finite",
+            do="Get the file again, or make it anew",
+        )
+    return found

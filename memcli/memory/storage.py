@@ -23,6 +23,7 @@ STORAGES: Registry[Storage] = Registry(
     },
     "memcli.memory.storages.base:Storage",
 )
+MOST_NUMBER = 1e9  # in size, of a number that is stored: products of a few of them are finite in float32
 SCALE_DTYPE = "F16"
 SCALE_SUFFIX = "_scale"  # of the name of a tensor's scales
 CELLS, CELLS_DTYPE = "cells", "U8"  # the tensor with each pixel's cell, in one byte

@@ -16,8 +16,8 @@ from memcli.errors import UsageError
 from memcli.files import atomic, memoryfile, runfolder
 from memcli.files.evalfigures import EvalFigures, from_json, read_figures
 from memcli.files.inspection import Inspection, inspect
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
-from memcli.files.validation import DEFAULT_LIMITS, Limits
 from memcli.jobs.evaluate import evaluate, to_json
 from memcli.jobs.opening import open_aligned
 from memcli.progress import Progress, Silent

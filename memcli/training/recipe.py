@@ -1,6 +1,5 @@
 """How a network is trained: the recipe that every memory file holds. No torch."""
 
-import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
@@ -8,7 +7,8 @@ from memcli.data.augmentations import augmentations
 from memcli.errors import UsageError
 from memcli.text import printable
 
-_MOST = 10_000_000  # steps, and images a step
+MOST = {"steps": 1_000_000, "batch": 100_000, "lr": 1e3, "noise": 1e3}  # beyond any use; a file may not ask for more
+_LONGEST_NETWORK = 1000  # characters
 _STEADY = ("resnet18",)  # families that do best at the rate that was chosen for another
 _NEWER = ("decay", "augment", "mixture", "noise")  # settings of TrainRecipe that the first files did not have
 
@@ -34,15 +34,17 @@ class TrainRecipe:
                 raise UsageError(f"{what} is {getattr(self, what)}", do=f"Give {what} from 0 to 1")
         for what in ("steps", "batch"):
             value = getattr(self, what)
-            if not (isinstance(value, int) and 1 <= value <= _MOST):
-                raise UsageError(f"{what} is {value!r}", do=f"Give {what} as a whole number, 1 to {_MOST}")
-        if not (math.isfinite(self.lr) and self.lr > 0 and 0 <= self.momentum < 1):
+            if not (isinstance(value, int) and 1 <= value <= MOST[what]):
+                raise UsageError(f"{what} is {value!r}", do=f"Give {what} as a whole number, 1 to {MOST[what]}")
+        if not (0 < self.lr <= MOST["lr"] and 0 <= self.momentum < 1):
             raise UsageError(
                 f"rate {self.lr} with momentum {self.momentum} cannot train",
-                do="Give a positive finite rate and a momentum in [0, 1)",
+                do=f"Give a positive rate of at most {MOST['lr']:g} and a momentum in [0, 1)",
             )
-        if not (math.isfinite(self.noise) and self.noise >= 0):
-            raise UsageError(f"noise is {self.noise}", do="Give a finite standard deviation, 0 or more")
+        if not 0 <= self.noise <= MOST["noise"]:
+            raise UsageError(f"noise is {self.noise}", do=f"Give a standard deviation from 0 to {MOST['noise']:g}")
+        if len(self.network) > _LONGEST_NETWORK:
+            raise UsageError(f"the name of a network has {len(self.network)} characters", do="Give a shorter one")
 
     def for_network(self, network: str) -> Self:
         """The recipe for another network than its own.
@@ -54,7 +56,7 @@ class TrainRecipe:
         family, named = network.partition(":")[0], replace(self, network=network)
         if family in (self.network.partition(":")[0], *_STEADY):
             return named
-        return replace(named, lr=self.lr / 4, steps=min(2 * self.steps, _MOST))
+        return replace(named, lr=self.lr / 4, steps=min(2 * self.steps, int(MOST["steps"])))
 
     def to_json(self) -> dict[str, Any]:
         """As files hold it: settings that are newer than the format are left out where they have their default."""

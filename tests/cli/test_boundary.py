@@ -101,7 +101,7 @@ def test_a_command_may_choose_its_code() -> None:
         (["eval", "f", "--data", "d", "--runs", "0"], "Invalid value for '--runs'"),
         (["eval", "f", "--data", "d", "--min-accuracy", "1.5"], "Invalid value for '--min-accuracy'"),
         (["eval", "f", "--data", "d", "--min-accuracy", "nan"], "Invalid value for '--min-accuracy'"),
-        (["recall", "f", "-o", "o", "--max-recall", "inf"], "Invalid value for '--max-recall'"),
+        (["recall", "f", "-o", "o", "--max-images", "0"], "Invalid value for '--max-images'"),
         (["\x1b[31m"], "No such command"),
     ],
 )
@@ -122,7 +122,7 @@ def test_a_command_that_is_typed_wrongly(args: list[str], message: str, run: Cal
         (4, ["inspect", "DAMAGED"], "DAMAGED"),
         (4, ["recall", "DAMAGED", "-o", "out"], "DAMAGED"),
         (5, ["inspect", "MEMORY", "--max-images", "11"], "12 images is over the limit of 11"),
-        (5, ["recall", "MEMORY", "-o", "out", "--max-recall", "0.000001"], "bytes is over the limit of 1073"),
+        (5, ["recall", "MEMORY", "-o", "out", "--max-bytes", "1KB"], "bytes is over the limit of 1000"),
         (5, ["retrain", "MEMORY", "-o", "out", "--max-images", "11"], "over the limit"),
         (5, ["eval", "MEMORY", "--data", FAKE, "--max-images", "11"], "over the limit"),
         (2, ["recall", "MEMORY", "-o", "out", "--format", "jpg"], "there is no format 'jpg'"),

@@ -11,8 +11,8 @@ import pytest
 
 from memcli.errors import LimitError, MemcliError, MemoryFileError
 from memcli.files.inspection import inspect
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import read
-from memcli.files.validation import DEFAULT_LIMITS, Limits
 
 Json = dict[str, Any]
 Rebuild = Callable[..., Path]
@@ -241,14 +241,14 @@ def huge_recall(header: Json, manifest: Json) -> None:
 def test_a_recall_over_the_limit(rebuilt: Rebuild, reader: Callable[..., object]) -> None:
     path = rebuilt(huge_recall, bytes(192), seal=False)
     needed = 8 * 4 * (2 * 4096 * 4096 + 2)
-    refused(reader, path, LimitError, f"recall of {needed} bytes is over the limit", Limits(recall_bytes=needed - 1))
-    refused(reader, path, MemoryFileError, "checksum", Limits(recall_bytes=needed))
+    refused(reader, path, LimitError, f"recall of {needed} bytes is over the limit", Limits(max_bytes=needed - 1))
+    refused(reader, path, MemoryFileError, "checksum", Limits(max_bytes=needed))
 
 
 def test_more_images_than_the_limit(rebuilt: Rebuild, reader: Callable[..., object]) -> None:
     path = rebuilt(lambda *_: None)
-    refused(reader, path, LimitError, "recall of 8 images is over the limit of 7", Limits(images=7))
-    reader(path, Limits(images=8))
+    refused(reader, path, LimitError, "recall of 8 images is over the limit of 7", Limits(max_images=7))
+    reader(path, Limits(max_images=8))
 
 
 def test_the_label_vectors_count(rebuilt: Rebuild, reader: Callable[..., object]) -> None:
@@ -267,8 +267,8 @@ def test_the_label_vectors_count(rebuilt: Rebuild, reader: Callable[..., object]
 
 def test_the_size_of_the_file_and_of_its_header(rebuilt: Rebuild, reader: Callable[..., object]) -> None:
     path = rebuilt(lambda *_: None)
-    refused(reader, path, LimitError, "the file is too large", Limits(file_bytes=os.path.getsize(path) - 1))
-    refused(reader, path, MemoryFileError, "header of .* bytes is too long", Limits(header_bytes=100))
+    refused(reader, path, LimitError, "the file is too large", Limits(max_file=os.path.getsize(path) - 1))
+    refused(reader, path, MemoryFileError, "header of .* bytes is too long", Limits(max_header=100))
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
@@ -280,6 +280,14 @@ def test_numbers_that_are_not_finite(rebuilt: Rebuild, reader: Callable[..., obj
         rebuilt(lambda *_: None, payload),
         MemoryFileError,
         r"(bases|addresses) holds numbers that are not finite",
+    )
+
+
+@pytest.mark.parametrize("number", [3e38, -2e9])
+def test_numbers_that_are_absurd(rebuilt: Rebuild, reader: Callable[..., object], number: float) -> None:
+    payload = bytes(PAYLOAD_BYTES - 4) + struct.pack("<f", number)
+    refused(
+        reader, rebuilt(lambda *_: None, payload), MemoryFileError, r"(bases|addresses) holds numbers beyond 1e\+09"
     )
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 import memcli
 from memcli.cli.app import app
 from memcli.errors import DataError, ExistsError, LimitError, MemoryFileError, UsageError
-from memcli.files.validation import Limits
+from memcli.files.limits import Limits
 from memcli.jobs.hub import Place, pull, push
 
 pytest.importorskip("huggingface_hub", reason="the extra hf is not installed")
@@ -116,7 +116,7 @@ def test_what_is_pulled_is_checked_before_it_is_put_in_place(hub: Hub, memory: P
 
 def test_sizes_are_asked_for_before_and_counted_on_the_way(hub: Hub, memory: Path, tmp_path: Path) -> None:
     hub.files["ada/shoes"] = {"shoes.safetensors": memory.read_bytes()}
-    small = Limits(file_bytes=100)
+    small = Limits(max_file=100)
     with pytest.raises(LimitError, match="over the limit of 100"):
         pull("hf:ada/shoes", tmp_path / "a.safetensors", limits=small)
     assert not any("resolve" in asked for asked in hub.asked)

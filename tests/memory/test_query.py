@@ -6,8 +6,9 @@ import pytest
 import torch
 from memories import artifact
 
-from memcli.errors import UsageError
-from memcli.memory.query import parse_query
+from memcli.errors import MemoryFileError, UsageError
+from memcli.memory.memory import Query
+from memcli.memory.query import parse_query, pixels
 from memcli.memory.spec import MemorySpec
 
 HARD = (  # names of classes as data sets have them
@@ -106,3 +107,11 @@ def test_a_name_may_look_like_an_interpolation() -> None:
     assert parse_query("a..b:2", odd).tolist() == [[0, 0, 0, 1]]
     assert parse_query("a..b:0.5", odd).tolist() == [[0, 0, 0.5, 0]]
     assert parse_query("a..a..b:3", odd).tolist() == [[1, 0, 0, 0], [0.5, 0, 0.5, 0], [0, 0, 1, 0]]
+
+
+def test_numbers_that_are_too_large_together_are_refused() -> None:
+    memory = artifact().memory
+    memory.bases.fill_(1e30)
+    memory.addresses.fill_(1e30)
+    with pytest.raises(MemoryFileError, match=r"recalls numbers that are not finite\. Get the file again, or make it"):
+        pixels(memory, Query.everything(memory.spec))

@@ -144,20 +144,26 @@ def test_an_absurd_rate_diverges(steps: int, noticed: int) -> None:
             self.told += 1
 
     seen, ends = [], Ends()
-    batch = recalled_batches(memory(), 6, 0)
-    recipe = TrainRecipe("convnet:width=4,norm=none", steps=steps, lr=1e18)
+    recalled = recalled_batches(memory(), 6, 0)
+
+    def batch(step: int) -> tuple[Tensor, Tensor]:
+        seen.append(step)
+        images, labels = recalled(step)
+        return 1e20 * images, labels
+
+    recipe = TrainRecipe("convnet:width=4,norm=none", steps=steps, lr=1e3)
     network = build(recipe.network, DATA, seed=0)
     with pytest.raises(DivergedError, match=rf"not finite by step {noticed}\. Train at a lower rate\."):
-        train(network, recipe, lambda step: seen.append(step) or batch(step), ends)
+        train(network, recipe, batch, ends)
     assert len(seen) == noticed
     assert ends.told == 0, "a training that diverged is not told as done"
     assert not network.training
 
 
 def test_a_last_step_that_breaks_the_weights_is_noticed() -> None:
-    recipe = TrainRecipe("mlp", steps=1, lr=1e38)  # the loss of step 1 is finite, the weights after it are not
-    with pytest.raises(DivergedError, match="mlp at rate 1e"):
-        train(build("mlp", DATA, seed=0), recipe, lambda _: (torch.full((3, 1, 8, 8), 1e3), torch.eye(3)))
+    recipe = TrainRecipe("mlp", steps=1, lr=1e3)  # the loss of step 1 is finite, the weights after it are not
+    with pytest.raises(DivergedError, match="mlp at rate 1000"):
+        train(build("mlp", DATA, seed=0), recipe, lambda _: (torch.full((3, 1, 8, 8), 1e36), torch.eye(3)))
 
 
 GPU = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"))

@@ -1,0 +1,54 @@
+"""What a stranger's file may cost: limits for readers, and for the commands that work on what they read. No torch."""
+
+import math
+from dataclasses import dataclass
+
+from memcli.errors import LimitError
+from memcli.files.container import FILE_BYTES, HEADER_BYTES
+from memcli.memory.spec import MemorySpec
+
+_NONE = 2**63 - 1  # a limit that nothing reaches
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The limits. A small file may ask for much: what it asks for is counted first, and refused above these.
+
+    The flags `--max-bytes`, `--max-seconds`, `--max-images`, `--max-file` and `--trust` set them (docs/limits.md).
+    """
+
+    max_file: int = FILE_BYTES  # bytes of the file itself
+    max_header: int = HEADER_BYTES
+    max_images: int = 10**7  # of the whole recall
+    max_bytes: int = 8 * 2**30  # of the whole recall, of what is written, and of what recalling holds in memory
+    max_seconds: float = 72 * 3600.0  # of a recall, or of one training, as counted beforehand
+    free_memory: bool = True  # whether what needs more memory than is free is refused
+
+    def require_recall(self, spec: MemorySpec) -> None:
+        """Raise LimitError where the whole recall of a memory, float32 images and their label vectors, is too large."""
+        if spec.recalled > self.max_images:
+            raise LimitError(
+                f"its recall of {spec.recalled} images is over the limit of {self.max_images}", do=_raise("max_images")
+            )
+        self.require_bytes("its recall", 4 * spec.recalled * (spec.data.floats_per_image + len(spec.data.classes)))
+
+    def require_bytes(self, what: str, needed: int) -> None:
+        """Raise LimitError where `what`, such as "its recall", needs more bytes than are allowed."""
+        if needed > self.max_bytes:
+            raise LimitError(f"{what} of {needed} bytes is over the limit of {self.max_bytes}", do=_raise("max_bytes"))
+
+    def require_seconds(self, what: str, needed: float) -> None:
+        """Raise LimitError where `what` is counted to take more time than is allowed."""
+        if needed > self.max_seconds:
+            raise LimitError(
+                f"{what} takes about {needed / 3600:,.1f} hours, and {self.max_seconds / 3600:,.1f} are allowed",
+                do=_raise("max_seconds"),
+            )
+
+
+def _raise(setting: str) -> str:
+    return f"Raise `{setting}`, or give `trust`, if you trust the file"
+
+
+DEFAULT_LIMITS = Limits()
+TRUSTED = Limits(_NONE, HEADER_BYTES, _NONE, _NONE, math.inf, free_memory=False)  # of a file of one's own
