@@ -239,10 +239,8 @@ def test_a_training_that_diverges_is_begun_again_at_half_the_rate(artifact: Arti
     assert len(notes.told) == halvings + 2, "and the accuracies"
     assert notes.told[0].endswith("memory, run 1 of 2: diverged at rate 1, begun again at 0.5")
     assert measure(artifact, source, runs=1, recipe=replace(without, lr=first.lr)).trials[0].accuracy == first.accuracy
-    with pytest.raises(
-        DivergedError, match=r"rate 16777216\.0 gave numbers that are not finite .* Train at a lower rate"
-    ):
-        measure(artifact, source, runs=1, recipe=replace(without, lr=2.0**30))
+    with pytest.raises(DivergedError, match=r"rate 15\.625 gave numbers that are not finite .* Train at a lower rate"):
+        measure(artifact, source, runs=1, recipe=replace(without, lr=1000.0))
 
 
 def test_a_gate_looks_at_the_memory_of_every_network() -> None:
@@ -264,7 +262,7 @@ def test_what_cannot_be_evaluated_is_refused_before_any_training(artifact: Artif
     with pytest.raises(UsageError, match="full epochs is 0"):
         measure(artifact, source, full_epochs=0)
     with pytest.raises(UsageError, match="there is no network 'lenet'"):
-        measure(artifact, source, networks=("convnet", "lenet"), recipe=replace(RECIPE, steps=10_000_000))
+        measure(artifact, source, networks=("convnet", "lenet"), recipe=replace(RECIPE, steps=1_000_000))
     with pytest.raises(DataError, match="Align the source first"):
         measure(artifact, open_source("fake:classes=4,shape=1x8x8"))
 
