@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.fx import GraphModule, symbolic_trace
 
 from memcli.engine.compiling.image_gradient import with_image_gradients
+from memcli.engine.compiling.whole_copies import with_whole_copies
 from memcli.engine.tensors import Tensors
 from memcli.errors import UsageError
 from memcli.text import printable
@@ -39,6 +40,7 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
     # Inductor reads its cache only where the example tensors have a ShapeEnv.
     shapes = FakeTensorMode(shape_env=ShapeEnv())
     with _quietly(), _deterministic(), torch.no_grad():
+        operations = with_whole_copies(operations)
         if all(tensor.device.type == "cpu" for tensor in example):
             operations = with_image_gradients(operations)
         try:
