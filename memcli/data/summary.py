@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from memcli.data.sources.base import SPLITS, Shape, Source, held_out, listed
+from memcli.data.sources.base import SPLITS, DamagedError, Shape, Source, held_out, listed
 from memcli.errors import DataError
 
 _UNEVEN = 2.0  # from this ratio on, classes are called uneven
@@ -63,7 +63,8 @@ class Summary:
 def summary(source: Source, seed: int, holdout: float = 0.1) -> Summary:
     """What `source` holds, where a share `holdout` of train is set apart for validation by `seed`; 0: none is.
 
-    Both splits are read. Raises DataError where train cannot be; a test split that cannot is told in the summary.
+    Both splits are read. Raises DataError where train cannot be, and where more images of both are damaged than may be
+    left out; a test split that cannot be read for another reason is told in the summary.
     """
     images: dict[str, tuple[int, ...]] = {}
     pixels: dict[str, Tensor] = {}
@@ -74,7 +75,7 @@ def summary(source: Source, seed: int, holdout: float = 0.1) -> Summary:
         try:
             split = source.split(name)
         except DataError as error:
-            if name == "train":
+            if name == "train" or isinstance(error, DamagedError):
                 raise
             unreadable = error.what
             continue

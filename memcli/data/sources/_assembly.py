@@ -148,6 +148,8 @@ def _decoded(
             decode(pictures, out[done : done + len(pictures)], damage, fit)
         )
         done += len(pictures)
+    if done != len(labels):
+        raise DataError("the files changed while they were read", do="Read them when nothing writes to them")
     if good.all():
         return LabelledImages(torch.from_numpy(out), labels)
     if not good.any():

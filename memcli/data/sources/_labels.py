@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from memcli.data.sources._limits import MOST_LETTERS
 from memcli.data.sources._splits import are_splits
 from memcli.data.sources.base import listed
+from memcli.data.spec import MAX_CLASSES
 from memcli.errors import DataError
 from memcli.text import printable
 
@@ -60,7 +62,7 @@ def _is_one_hot(array: NDArray[Any]) -> bool:
 
 
 def _is_whole(array: NDArray[Any]) -> bool:
-    known = array[~numpy.isnan(array)]
+    known = array[~numpy.isnan(array)].astype(numpy.float64)
     return bool((numpy.abs(known) < _MOST_WHOLE).all()) and bool((known == numpy.rint(known)).all())
 
 
@@ -70,6 +72,12 @@ def _name(label: str | bytes | None) -> str | None:
             label = label.decode()
         except UnicodeDecodeError as error:
             raise DataError(f"the label {listed([label])} is not valid UTF-8", do="Save labels as UTF-8") from error
+    if label and len(label) > MOST_LETTERS:
+        raise DataError(
+            f"the label {printable(label, 40)!r} has {len(label):,} letters, and labels of up to {MOST_LETTERS:,} are"
+            " read",
+            do="Save shorter names",
+        )
     return unicodedata.normalize("NFC", label) if label else None
 
 
@@ -115,6 +123,11 @@ def _positions(names: tuple[str, ...], distinct: Iterable[str | int]) -> dict[La
 
 
 def _require_classes(names: tuple[str, ...]) -> None:
+    if len(names) > MAX_CLASSES:
+        raise DataError(
+            f"there are {len(names):,} classes, such as {listed(names[:2])}, and at most {MAX_CLASSES:,} are learned",
+            do="Give labels that several images share",
+        )
     if len(names) == 1:
         raise DataError(f"there is one class only: {listed(names)}", do="Give images of two classes or more")
     if are_splits(names):

@@ -1,8 +1,11 @@
-"""Tables of labels beside images: metadata.csv, trainLabels.csv, val_annotations.txt and the like."""
+"""Tables of labels beside images: metadata.csv, metadata.jsonl, trainLabels.csv, val_annotations.txt and the like."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, islice
 from pathlib import Path, PurePosixPath
+from typing import TextIO
 
 from memcli.data.sources._labels import Label, plain
 from memcli.data.sources._splits import split_of, words
@@ -10,10 +13,11 @@ from memcli.data.sources.base import listed
 from memcli.errors import DataError, LimitError
 from memcli.text import printable
 
-_SUFFIXES = (".csv", ".tsv", ".txt")
+_JSON_LINES = ".jsonl"
+_SUFFIXES = (".csv", ".tsv", ".txt", _JSON_LINES)
 _EXAMPLES = frozenset(("sample", "submission", "example"))  # words of tables that hold made-up labels
 _LABEL_NAMES = ("label", "labels", "class", "class_name", "category", "target", "breed", "species")
-_MOST_BYTES = 256 << 20
+_MOST_BYTES, _LONGEST_ROW = 256 << 20, 1 << 18  # bytes of a table, letters of a row
 _TRIED = 50  # rows that a column is recognised by
 
 
@@ -30,22 +34,23 @@ def labels_from(table: Path, images: Sequence[Path]) -> list[Label] | None:
     """The label of each image, as `table` has it (None where it has none), or None where it names no image.
 
     A file is named by its path from the table's folder, by its name, or by its name without a suffix. Raises DataError
-    where a column names files and it cannot be told which column labels them.
+    where the table is damaged, or a column names files and it cannot be told which column labels them.
     """
-    rows = _rows(table)
     keys = _keys(table.parent, images)
-    if not rows:
+    rows = _rows(table)
+    first = list(islice(rows, _TRIED + 1))
+    if not first:
         return None
-    tried = rows[1 : _TRIED + 1] or rows
+    tried = first[1:] or first
     width = min(map(len, tried))
     matches = [sum(row[column] in keys for row in tried) for column in range(width)]
     if not any(matches):
         return None
     files = matches.index(max(matches))
-    headed = rows[0][files] not in keys if len(rows[0]) > files else True
-    column = _label_column(table, rows[0] if headed else None, width, files)
+    headed = first[0][files] not in keys if len(first[0]) > files else True
+    column = _label_column(table, first[0] if headed else None, width, files)
     labels: dict[int, str] = {}
-    for row in rows[headed:]:
+    for row in chain(first[headed:], rows):
         if len(row) > max(files, column) and row[files] in keys:
             labels[keys[row[files]]] = row[column].strip()
     return plain([labels.get(place) for place in range(len(images))], printable(table.name)) if labels else None
@@ -68,19 +73,51 @@ def _keys(root: Path, images: Sequence[Path]) -> dict[str, int]:
     return keys
 
 
-def _rows(table: Path) -> list[list[str]]:
+def _rows(table: Path) -> Iterator[list[str]]:
+    """The cells of each row, one row at a time. Of JSON lines, first the names of the columns, which are the keys."""
     if table.stat().st_size > _MOST_BYTES:
         raise LimitError(f"{printable(table.name)} is larger than {_MOST_BYTES >> 20} MiB", do="Give a smaller table")
+    read, format = (_json_rows, "JSON lines") if table.suffix.lower() == _JSON_LINES else (_csv_rows, "CSV")
     try:
         with table.open(encoding="utf-8-sig", newline="") as stream:
-            first = stream.readline()
-            stream.seek(0)
-            delimiter = max(",\t;", key=first.count)
-            return [[_plain_path(cell) for cell in row] for row in csv.reader(stream, delimiter=delimiter) if row]
-    except (csv.Error, UnicodeDecodeError) as error:
+            yield from ([_plain_path(cell) for cell in row] for row in read(stream) if row)
+    except (csv.Error, ValueError, RecursionError) as error:  # of ValueError: what is no UTF-8, and what is no JSON
         raise DataError(
-            f"{printable(table.name)} cannot be read: {printable(str(error))}", do="Save it as CSV in UTF-8"
+            f"{printable(table.name)} cannot be read: {printable(str(error))}", do=f"Save it as {format} in UTF-8"
         ) from error
+
+
+def _csv_rows(stream: TextIO) -> Iterator[list[str]]:
+    size = 0
+
+    def lines() -> Iterator[str]:
+        """The lines of the stream, as many as a row may have."""
+        nonlocal size
+        while line := stream.readline(_LONGEST_ROW + 1):
+            size += len(line)
+            if size > _LONGEST_ROW:
+                raise ValueError(f"a row has more than {_LONGEST_ROW:,} letters")
+            yield line
+
+    first = stream.readline(_LONGEST_ROW + 1)
+    stream.seek(0)
+    for row in csv.reader(lines(), delimiter=max(",\t;", key=first.count)):
+        size = 0
+        yield row
+
+
+def _json_rows(stream: TextIO) -> Iterator[list[str]]:
+    columns: list[str] = []
+    while line := stream.readline(_LONGEST_ROW + 1):
+        if len(line) > _LONGEST_ROW:
+            raise ValueError(f"a row has more than {_LONGEST_ROW:,} letters")
+        told = json.loads(line) if line.strip() else None
+        if not isinstance(told, dict):
+            continue
+        if not columns:
+            columns = list(told)
+            yield columns
+        yield [str(value) if isinstance(value := told.get(name), str | int | float) else "" for name in columns]
 
 
 def _plain_path(cell: str) -> str:

@@ -1,15 +1,14 @@
-"""What is in a folder: image files, other files and folders, at any depth, without following links to folders."""
+"""What is in a folder: files and folders at any depth, without following links to folders."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from memcli.data.sources._images import SUFFIXES
+from memcli.data.sources._limits import DEEPEST
 from memcli.errors import DataError
 from memcli.text import printable
-
-_DEEPEST = 100  # folders in folders: deeper ones are a mistake or an attack
 
 
 @dataclass
@@ -53,12 +52,7 @@ def scanned(root: Path) -> tuple[Folder, list[str]]:
     top = Folder(root)
     left = [top]
     for folder in left:
-        depth = len(folder.path.parts) - len(root.parts)
-        if depth > _DEEPEST:
-            shown = printable(str(root))
-            raise DataError(
-                f"{shown} holds folders in folders, more than {_DEEPEST} deep", do="Give one that is not so deep"
-            )
+        _require_flat(folder.path, root)
         with os.scandir(folder.path) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
         for entry in ordered:
@@ -76,3 +70,28 @@ def scanned(root: Path) -> tuple[Folder, list[str]]:
     for folder in reversed(left):  # every folder stands after the one that it is in
         folder.count = len(folder.images) + sum(inner.count for inner in folder.folders)
     return top, skipped
+
+
+def files_below(root: Path, suffixes: Collection[str]) -> list[Path]:
+    """The files in `root` with one of these suffixes, in lower case, at any depth; links to folders are not followed.
+
+    Hidden files and folders are left out. In the order of their paths. Raises DataError where folders are too deep.
+    """
+    found: list[Path] = []
+    left = [root] if root.is_dir() else []
+    for folder in left:
+        _require_flat(folder, root)
+        with os.scandir(folder) as entries:
+            seen = [entry for entry in entries if not entry.name.startswith(".")]
+        left += [folder / entry.name for entry in seen if entry.is_dir(follow_symlinks=False)]
+        named = [entry for entry in seen if Path(entry.name).suffix.lower() in suffixes]
+        found += [folder / entry.name for entry in named if entry.is_file()]
+    return sorted(found)
+
+
+def _require_flat(folder: Path, root: Path) -> None:
+    if len(folder.parts) - len(root.parts) > DEEPEST:
+        shown = printable(str(root))
+        raise DataError(
+            f"{shown} holds folders in folders, more than {DEEPEST} deep", do="Give one that is not so deep"
+        )

@@ -1,6 +1,7 @@
 """What a source of real labelled images is: its splits, what is known of it, and how it is cut and matched."""
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,10 +20,13 @@ from memcli.text import printable
 
 Shape = tuple[int, int, int]  # channels, height, width
 SPLITS = ("train", "test")
-MAX_BYTES = 8 << 30  # of pixels that one split may take in memory
 _LEAST_STD = 1 / 255  # one grey level: a blank channel must not divide by zero
 _WHITENED, _PIECE = 10_000, 1 << 22  # images that a whitening is fitted to, at most; numbers of them looked at together
 _CUT_SEED = 20220603  # of the fixed fifth: a constant, so that the test split is the same whatever a run's seed is
+
+
+class DamagedError(DataError):
+    """More images of a data set cannot be read than may be left out."""
 
 
 def listed(names: Iterable[object], most: int = 5) -> str:
@@ -84,7 +88,7 @@ class Source:
 
     def __post_init__(self) -> None:
         if len(set(self.classes)) != len(self.classes):
-            twice = [name for name in dict.fromkeys(self.classes) if self.classes.count(name) > 1]
+            twice = [name for name, count in Counter(self.classes).items() if count > 1]
             raise DataError(f"two classes have the same name: {listed(twice)}", do="Rename one of them")
         for name in (self.name, *self.classes):
             try:

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 from memcli.data.sources._images import SUFFIXES
 from memcli.data.sources._splits import split_of_folder
+from memcli.data.sources._tree import files_below
 from memcli.data.sources.base import Request, Source, SourceKind, listed
 from memcli.data.sources.imagefolder import open_imagefolder
 from memcli.data.sources.parquet import open_parquet
@@ -37,11 +38,11 @@ def open_hf(rest: str, request: Request) -> Source:
     name, revision, folder = parts[1], parts[2] and unquote(parts[2]), (parts[3] or "").strip("/")
     root = _snapshot(name, revision, folder, request.download) / folder
     for suffix, opener in _KINDS:
-        files = [path.relative_to(root) for path in root.rglob(f"*{suffix}")]
+        files = [path.relative_to(root) for path in files_below(root, (suffix,))]
         if files:
             _require_one_configuration(files, rest)
             return replace(opener(str(root), request), name=printable(name.partition("/")[2]))
-    if not any(path.suffix.lower() in SUFFIXES for path in root.rglob("*")):
+    if not files_below(root, SUFFIXES):
         raise DataError(
             f"hf:{printable(rest)} holds no Parquet, no .tar and no image files",
             do=f"Look at its page; the Hub makes Parquet of most data sets: hf:{name}@{_CONVERTED}",

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from memcli.data.images import LabelledImages
 from memcli.data.sources._assembly import arranged
 from memcli.data.sources._labels import plain
+from memcli.data.sources._limits import require_count, require_room
 from memcli.data.sources._splits import split_of
-from memcli.data.sources.base import MAX_BYTES, Request, Source, SourceKind, listed
-from memcli.errors import DataError, LimitError
+from memcli.data.sources.base import Request, Source, SourceKind, listed
+from memcli.errors import DataError
 from memcli.text import printable
 
 _BYTES = 0x08  # the type of unsigned bytes
@@ -51,7 +52,8 @@ def open_idx(rest: str, _: Request) -> Source:
     def load(split: str) -> LabelledImages:
         part, mask = plan.chosen[split]
         pixels = torch.from_numpy(_numbers(pairs[part][0], 3)).unsqueeze(1)  # (N, 1, H, W)
-        return LabelledImages(pixels, plan.labels[part]).subset(torch.nonzero(mask).flatten())
+        found = LabelledImages(pixels, plan.labels[part])
+        return found if mask.all() else found.subset(torch.nonzero(mask).flatten())
 
     name = printable(next(iter(pairs.values()))[0].resolve().parent.name)
     shape = (1, sides[part][1], sides[part][2])
@@ -109,11 +111,10 @@ def _header(file: BinaryIO, path: Path, expected: int) -> tuple[int, ...]:
     if len(head) < size or head[:2] != b"\0\0" or head[2:4] != bytes((_BYTES, expected)):
         raise _damaged(path, f"it is no IDX file of bytes with {expected} side{'s' * (expected > 1)}")
     sides = struct.unpack(f">{expected}I", head[4:])
-    if math.prod(sides) > MAX_BYTES:
-        raise LimitError(
-            f"{printable(path.name)} declares {math.prod(sides) >> 30} GiB",
-            do=f"Give files of at most {MAX_BYTES >> 30} GiB",
-        )
+    require_count(sides[0], path.name)
+    if not all(sides[1:]):
+        raise _damaged(path, "it declares images without pixels")
+    require_room(math.prod(sides), f"the numbers that {printable(path.name)} declares would")
     return sides
 
 

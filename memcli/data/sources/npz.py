@@ -1,5 +1,6 @@
 """`npz:FILE`: numpy arrays of images and labels, read without pickle and only after their sizes are known."""
 
+import io
 import math
 import tokenize
 import zipfile
@@ -16,9 +17,10 @@ from numpy.typing import NDArray
 from memcli.data.images import LabelledImages
 from memcli.data.sources._assembly import arranged
 from memcli.data.sources._labels import Label, plain
+from memcli.data.sources._limits import require_count, require_label_bytes, require_room
 from memcli.data.sources._splits import split_of, words
-from memcli.data.sources.base import MAX_BYTES, Request, Shape, Source, SourceKind, listed
-from memcli.errors import DataError, LimitError
+from memcli.data.sources.base import Request, Shape, Source, SourceKind, listed
+from memcli.errors import DataError
 from memcli.formats import ZIP, refuse_other
 from memcli.text import printable
 
@@ -30,6 +32,7 @@ _UNREADABLE = (  # what zipfile and numpy's header parser raise on damaged files
     *(zipfile.BadZipFile, zlib.error, tokenize.TokenError),
 )
 _PIECE = 4096  # images converted at a time
+_HEADER = 1 << 16  # bytes that the header of an array is read from; numpy's are shorter than 10,000
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,10 @@ class _Header:
 
     shape: tuple[int, ...]
     dtype: numpy.dtype[Any]
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
 
 
 class _Archive:
@@ -54,25 +61,29 @@ class _Archive:
             raise ValueError("numpy does not write this kind of compression")
 
     def header(self, name: str) -> _Header:
-        with zipfile.ZipFile(self.path) as archive, archive.open(self.members[name]) as stream:
-            version = npy.read_magic(stream)
-            if version not in ((1, 0), (2, 0)):
-                raise ValueError(f"array {name} has format version {version}")
-            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        """What the array declares. ValueError where that cannot be, or not be loaded without pickle."""
+        with zipfile.ZipFile(self.path) as archive, archive.open(self.members[name]) as file:
+            stream = io.BytesIO(file.read(_HEADER))  # a header may declare gigabytes, which numpy would read
+        version = npy.read_magic(stream)
+        if version not in ((1, 0), (2, 0)):
+            raise ValueError(f"array {name} has format version {version}")
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        try:
             shape, _, dtype = read(stream)
-            declared = stream.tell() + math.prod(shape) * dtype.itemsize
+        except (MemoryError, RecursionError) as error:  # so Python's parser refuses what is nested too deep
+            raise ValueError(f"the header of array {name} is damaged") from error
+        found = _Header(shape, dtype)
+        declared = stream.tell() + found.bytes
         if dtype.itemsize == 0:
             raise ValueError(f"array {name} holds values of no size")
         if dtype.hasobject:
             raise ValueError(f"array {name} holds Python objects, which are never loaded")
         if declared != self.members[name].file_size or any(side < 0 for side in shape):
             raise ValueError(f"array {name} declares {declared} bytes and has {self.members[name].file_size}")
-        if declared > MAX_BYTES:
-            raise LimitError(
-                f"array {printable(name)} of {self.shown} declares {declared >> 30} GiB",
-                do=f"Give arrays of at most {MAX_BYTES >> 30} GiB",
-            )
-        return _Header(shape, dtype)
+        if not all(shape[1:]):
+            raise ValueError(f"array {name} holds no values")
+        require_room(declared, f"array {printable(name)} of {self.shown} would")
+        return found
 
     def array(self, name: str) -> NDArray[Any]:
         self.header(name)
@@ -202,16 +213,19 @@ def _labels(archive: _Archive, pair: _Pair) -> list[Label]:
     """One label of each image, or None where there is none."""
     images = archive.header(pair.images).shape
     count = images[0] if images else 0
+    require_count(count, archive.shown)
     if pair.labels is None:
         return [None] * count
-    stored = archive.header(pair.labels).shape
-    if not stored or stored[0] != count:
+    stored = archive.header(pair.labels)
+    labels, where = stored.shape[0] if stored.shape else 1, f"array {printable(pair.labels)} of {archive.shown}"
+    if not stored.shape or labels != count:
         raise DataError(
-            f"{archive.shown} has {count} images in {printable(pair.images)} and {stored[0] if stored else 1} labels in"
+            f"{archive.shown} has {count} images in {printable(pair.images)} and {labels} labels in"
             f" {printable(pair.labels)}",
             do="Give one label per image",
         )
-    return plain(archive.array(pair.labels), f"array {printable(pair.labels)} of {archive.shown}") if count else []
+    require_label_bytes(stored.bytes, where)
+    return plain(archive.array(pair.labels), where) if count else []
 
 
 def _classes(archive: _Archive) -> tuple[str, ...] | None:
@@ -220,6 +234,7 @@ def _classes(archive: _Archive) -> tuple[str, ...] | None:
     header = archive.header("classes")
     if header.dtype.kind != "U" or len(header.shape) != 1:
         raise DataError(f"the array classes of {archive.shown} is not a list of names", do="Save an array of strings")
+    require_label_bytes(header.bytes, f"array classes of {archive.shown}")
     return tuple(map(str, archive.array("classes")))
 
 

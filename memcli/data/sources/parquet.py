@@ -8,19 +8,24 @@ from typing import Any
 
 import numpy
 import torch
+from numpy.typing import NDArray
 
 from memcli.data.images import LabelledImages
 from memcli.data.sources._assembly import Part, of_pictures
-from memcli.data.sources._columns import columns_of, opened
+from memcli.data.sources._columns import columns_of, dictionary_bytes, opened
 from memcli.data.sources._guess import holds_parquet
 from memcli.data.sources._images import Picture
 from memcli.data.sources._labels import Label, plain
+from memcli.data.sources._limits import MAX_BYTES, MOST_ENCODED, MOST_LETTERS, require_count
 from memcli.data.sources._splits import split_of
-from memcli.data.sources.base import MAX_BYTES, Request, Source, SourceKind, listed
+from memcli.data.sources._tree import files_below
+from memcli.data.sources.base import Request, Source, SourceKind, listed
 from memcli.errors import DataError, LimitError
 from memcli.text import printable
 
 _BATCH, _BATCH_BYTES = 1024, 256 << 20  # rows read at a time, at most, and about how many bytes
+_SHARED_BYTES = 128 << 20  # likewise, where every row is the largest value that a dictionary can hold
+_UNPACKED, _TIMES = 1 << 30, 100  # bytes that a file may unpack to, and beyond them how many times its size
 
 
 class _Shards:
@@ -40,9 +45,15 @@ class _Shards:
     def batches(self, column: str) -> Iterator[tuple[str, int, Any]]:
         """(file name, first row, values) of `column`, some rows at a time."""
         for path in self.paths:
-            row = 0
+            row, unpacked, most = 0, 0, _UNPACKED + _TIMES * path.stat().st_size
             with opened(path) as file:
                 for batch in file.iter_batches(_rows_at_a_time(file, column, path), columns=[column]):
+                    unpacked += batch.nbytes
+                    if unpacked > most:
+                        raise LimitError(
+                            f"the first {row:,} rows of {printable(path.name)} unpack to more than {most >> 30} GiB",
+                            do="Write it again, or give fewer rows",
+                        )
                     yield path.name, row, batch.column(0)
                     row += len(batch)
 
@@ -50,6 +61,7 @@ class _Shards:
         """As they are stored, one of each row."""
         labels: list[Label] = []
         for name, _, values in self.batches(self.columns.label):
+            require_count(len(labels) + len(values), name)
             labels += _labels(values, f"column {self.columns.label} of {name}")
         return labels
 
@@ -67,18 +79,30 @@ class _Shards:
 
 
 def _rows_at_a_time(file: Any, column: str, path: Path) -> int:
-    """So many that they take little memory, by what the file says of it. LimitError for too large a row group."""
-    largest, rows = 0, 1
+    """So many that they take little memory, by what the file says of it. LimitError for too large a row group.
+
+    A value that a file holds once, in a dictionary, may be that of every row.
+    """
+    largest, shared = 0, 0
     for number in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(number)
-        chunks = [group.column(place) for place in range(group.num_columns)]
-        size = sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] == column)
+        every = [group.column(place) for place in range(group.num_columns)]
+        chunks = [chunk for chunk in every if chunk.path_in_schema.split(".")[0] == column]
+        size = sum(chunk.total_uncompressed_size for chunk in chunks)
         if size > MAX_BYTES:
             raise LimitError(
                 f"{printable(path.name)} has {size >> 30} GiB in one row group", do="Write it in smaller row groups"
             )
-        largest, rows = max(largest, size // max(group.num_rows, 1)), max(rows, group.num_rows)
-    return min(max(_BATCH_BYTES // max(largest, 1), 1), _BATCH)
+        largest = max(largest, size // max(group.num_rows, 1))
+        shared = max(shared, *(dictionary_bytes(path, chunk) for chunk in chunks))
+        if shared > MOST_ENCODED:
+            raise LimitError(
+                f"{printable(path.name)} may have {shared >> 20} MiB in one value, and images up to"
+                f" {MOST_ENCODED >> 20} are read",
+                do="Write it without dictionaries",
+            )
+    rows = min(_BATCH_BYTES // max(largest, 1), _SHARED_BYTES // max(shared, 1))
+    return min(max(rows, 1), _BATCH)
 
 
 def _labels(values: Any, where: str) -> list[Label]:
@@ -86,6 +110,9 @@ def _labels(values: Any, where: str) -> list[Label]:
     import pyarrow
 
     types = pyarrow.types
+    texts = values.dictionary if types.is_dictionary(values.type) else values
+    if types.is_string(texts.type) or types.is_large_string(texts.type):
+        _require_short(texts, where)
     if types.is_dictionary(values.type):
         values = values.dictionary_decode()
     kind = values.type
@@ -93,7 +120,7 @@ def _labels(values: Any, where: str) -> list[Label]:
         return [None] * len(values)
     missing = values.is_null().to_numpy(zero_copy_only=False)
     if types.is_list(kind) or types.is_fixed_size_list(kind) or types.is_large_list(kind):
-        stored = numpy.array(values.to_pylist()) if _is_even(values) else numpy.empty((len(values), 0))
+        stored = _rows_of(values)
     elif types.is_integer(kind) or types.is_boolean(kind):
         stored = values.fill_null(0 if types.is_integer(kind) else False).to_numpy(zero_copy_only=False)
     else:
@@ -102,15 +129,39 @@ def _labels(values: Any, where: str) -> list[Label]:
     return [None if absent else label for label, absent in zip(labels, missing, strict=True)]
 
 
-def _is_even(lists: Any) -> bool:
-    """Whether these are lists of one length, so that they are a table of numbers."""
-    return lists.null_count == 0 and len(set(lists.value_lengths().to_pylist())) == 1
+def _require_short(texts: Any, where: str) -> None:
+    """Raise DataError where a label is long, before it is copied once a row."""
+    import pyarrow.compute
+
+    longest = pyarrow.compute.max(pyarrow.compute.binary_length(texts)).as_py() or 0
+    if longest > 4 * MOST_LETTERS:  # bytes of UTF-8
+        raise DataError(
+            f"{printable(where)} has a label of {longest:,} bytes, and labels of up to {MOST_LETTERS:,} letters are"
+            " read",
+            do="Save shorter names",
+        )
+
+
+def _rows_of(lists: Any) -> NDArray[Any]:
+    """Lists of one length as a table of numbers, (rows, length); (rows, 0) where they are something else."""
+    lengths = set(lists.value_lengths().to_pylist()) if lists.null_count == 0 else set()
+    numbers = lists.flatten()
+    if len(lengths) != 1 or numbers.null_count:
+        return numpy.empty((len(lists), 0))
+    table: NDArray[Any] = numbers.to_numpy(zero_copy_only=False).reshape(len(lists), *lengths)
+    return table
 
 
 def _bytes(encoded: bytes | None, row: int, name: str) -> bytes:
     if encoded is None:
         raise DataError(
             f"row {row} of {printable(name)} holds no image, at most a path", do="Store the encoded images in the file"
+        )
+    if len(encoded) > MOST_ENCODED:
+        raise DataError(
+            f"row {row} of {printable(name)} has {len(encoded) >> 20} MiB, and images up to {MOST_ENCODED >> 20} are"
+            " read",
+            do="Save it smaller",
         )
     return encoded
 
@@ -161,8 +212,11 @@ def _splits(rest: str) -> tuple[dict[str, list[Path]], list[str]]:
     """The files of each split, and notes. Without any split's name, all files are "train"."""
     path = Path(rest)
     root = path if path.is_dir() else _fixed_part(path)
-    paths = list(path.rglob("*.parquet")) if path.is_dir() else [Path(name) for name in glob.glob(rest, recursive=True)]
-    files = sorted(path for path in paths if path.is_file() and not _is_hidden(path, root))
+    if path.is_dir():
+        files = files_below(path, (".parquet",))
+    else:
+        matches = map(Path, glob.glob(rest, recursive=True))
+        files = sorted(path for path in matches if path.is_file() and not _is_hidden(path, root))
     if not rest or not files:
         raise DataError(f"there are no parquet files at {printable(rest)!r}", do="Check the path after parquet:")
     named: dict[str | None, list[Path]] = {}

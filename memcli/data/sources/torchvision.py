@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from memcli.data.images import LabelledImages
-from memcli.data.sources.base import Request, Source, SourceKind
-from memcli.errors import DataError, UsageError
+from memcli.data.sources._limits import MAX_BYTES
+from memcli.data.sources.base import Request, Source, SourceKind, listed
+from memcli.errors import DataError, LimitError, UsageError
 from memcli.text import printable
 
 _NAMES = ("MNIST", "FashionMNIST", "KMNIST", "CIFAR10", "CIFAR100", "SVHN")
@@ -31,6 +32,8 @@ def open_torchvision(rest: str, request: Request) -> Source:
             f"{printable(str(folder / name))} holds pickled files of an old torchvision",
             do="Delete its folder processed",
         )
+    if too_large := [path for path in (folder / name / "raw").glob("*") if path.stat().st_size > MAX_BYTES]:
+        raise LimitError(f"{listed(path.name for path in too_large)} is no file of {name}", do="Download it again")
     test = _opened(name, folder, "test", request.download)
     if request.download:
         _opened(name, folder, "train", download=True)  # the splits of SVHN are files apart

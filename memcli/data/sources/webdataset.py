@@ -4,6 +4,7 @@ Nothing is unpickled or unpacked: the headers are read once, and an image's byte
 """
 
 import glob
+import io
 import json
 import re
 import tarfile
@@ -19,7 +20,9 @@ from torch import Tensor
 from memcli.data.sources._assembly import Part, of_pictures
 from memcli.data.sources._images import SUFFIXES, Picture
 from memcli.data.sources._labels import Label
+from memcli.data.sources._limits import MOST_ENCODED
 from memcli.data.sources._splits import split_of
+from memcli.data.sources._tree import files_below
 from memcli.data.sources.base import Request, Source, SourceKind, listed
 from memcli.errors import DataError
 from memcli.text import printable
@@ -29,8 +32,29 @@ _NAME = re.compile(r"((?:.*/|)[^./][^./]*)\.([^/]*)")  # what a sample's files h
 _SKIPPED = re.compile(r"__[^/]*__(?:/|$)")  # as in the webdataset library
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # {000..012}, as webdataset writes many shards
 _LABEL_KEYS = ("label", "cls", "class", "target")  # of a .json file
-_MOST_TEXT, _MOST_IMAGE, _MOST_SHARDS = 1 << 20, 256 << 20, 100_000  # bytes of a label, of an image; files
+_MOST_TEXT, _MOST_SHARDS = 1 << 20, 100_000  # bytes of a label; files
+_MOST_HEADER = 64 << 10  # bytes of what stands before a member: a name that is long, or fields of its own
+_DIGITS = re.compile(rb"\d{30}")  # in a row: no size has so many, and some Pythons take minutes for 60,000
 _BLOCK, _BLOCK_BYTES = 1024, 64 << 20  # images decoded together, and about how many bytes of them are in memory
+
+
+class _Reader(io.BufferedReader):
+    """A shard, of which tarfile reads the headers. Where one declares gigabytes of fields, tarfile would read them."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or not 0 <= size <= _MOST_HEADER:
+            raise ValueError(f"a header declares {size:,} bytes, and up to {_MOST_HEADER:,} are read")
+        data = super().read(size)
+        if size > tarfile.BLOCKSIZE and _DIGITS.search(data):
+            raise ValueError("a header holds a number that is no size")
+        return data
+
+    def text(self, member: tarfile.TarInfo) -> str:
+        """What is in a file of the shard."""
+        if member.size > _MOST_TEXT:
+            raise ValueError(f"{member.name} has {member.size} bytes, and labels up to {_MOST_TEXT} are read")
+        self.seek(member.offset_data)
+        return super().read(member.size).decode()
 
 
 @dataclass
@@ -106,10 +130,10 @@ def _paths(rest: str) -> list[Path]:
     """The shards that `rest` names, in order."""
     folder = Path(rest)
     if rest and folder.is_dir():
-        return _required(sorted(path for path in folder.rglob("*.tar") if not path.name.startswith(".")), rest)
+        return _required(files_below(folder, (".tar",)), rest)
     braces = _BRACES.search(rest)
     if braces is None:
-        return _required(sorted(Path(name) for name in glob.glob(rest)), rest)
+        return _required(sorted(path for path in map(Path, glob.glob(rest)) if path.is_file()), rest)
     low, high, width = int(braces[1]), int(braces[2]), len(braces[1])
     if not low <= high < low + _MOST_SHARDS:
         raise DataError(
@@ -134,15 +158,15 @@ def _read(path: Path) -> _Shard:
     classes = None
     try:
         size = path.stat().st_size
-        with tarfile.open(path, "r:") as archive:
+        with _Reader(io.FileIO(path)) as file, tarfile.open(fileobj=file, mode="r:") as archive:
             while (member := archive.next()) is not None:
                 if member.size < 0 or member.offset_data + member.size > size:  # the first would have no end
                     raise ValueError(f"the size of {member.name} is not its size")
                 archive.members.clear()  # type: ignore[attr-defined] # or tarfile keeps them all
                 if member.name == CLASSES:
-                    classes = _class_names(_text(archive, member), path)
+                    classes = _class_names(file.text(member), path)
                 elif member.isreg() and not member.issparse() and not _SKIPPED.match(member.name):
-                    _take(archive, member, samples)
+                    _take(file, member, samples)
     except (tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
         raise _unreadable(path, str(error)) from error
     with_image = [sample for sample in samples if sample.images]
@@ -156,7 +180,7 @@ def _read(path: Path) -> _Shard:
     return _Shard(path, with_image, classes)
 
 
-def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, samples: list[_Sample]) -> None:
+def _take(file: _Reader, member: tarfile.TarInfo, samples: list[_Sample]) -> None:
     """Put one file of a shard to its sample: an image, a label, or nothing that is read."""
     match = _NAME.fullmatch(member.name)
     if match is None:
@@ -166,23 +190,15 @@ def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, samples: list[_Samp
         samples.append(_Sample(key))
     sample, kind = samples[-1], f".{suffix.rpartition('.')[2]}"
     if kind in SUFFIXES:
-        if member.size > _MOST_IMAGE:
+        if member.size > MOST_ENCODED:
             raise ValueError(
-                f"{member.name} has {member.size >> 20} MiB, and images up to {_MOST_IMAGE >> 20} are read"
+                f"{member.name} has {member.size >> 20} MiB, and images up to {MOST_ENCODED >> 20} are read"
             )
         sample.images[suffix] = (member.offset_data, member.size)
     elif suffix == "cls":
-        sample.label, sample.has_cls = _label(_text(archive, member).strip()), True
+        sample.label, sample.has_cls = _label(file.text(member).strip()), True
     elif suffix == "json" and not sample.has_cls:
-        sample.label = _label_of_json(json.loads(_text(archive, member)), member.name)
-
-
-def _text(archive: tarfile.TarFile, member: tarfile.TarInfo) -> str:
-    if member.size > _MOST_TEXT:
-        raise ValueError(f"{member.name} has {member.size} bytes, and labels up to {_MOST_TEXT} are read")
-    content = archive.extractfile(member)
-    assert content is not None  # as it is for a regular file
-    return content.read().decode()
+        sample.label = _label_of_json(json.loads(file.text(member)), member.name)
 
 
 def _label(text: str) -> Label:

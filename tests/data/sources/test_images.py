@@ -122,7 +122,7 @@ def test_resizing_fits_the_shorter_side_and_crops_the_centre() -> None:
 
 
 def test_no_more_memory_than_the_limit() -> None:
-    with pytest.raises(LimitError, match="1000000 images of 3x256x256 take more than 8 GiB"):
+    with pytest.raises(LimitError, match="1,000,000 images of 3x256x256 take more than 8 GiB"):
         empty(1_000_000, (3, 256, 256))
 
 

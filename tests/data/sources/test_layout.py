@@ -1,5 +1,6 @@
 """Folders of images as people have them: splits, wrappers, tables of labels, and layouts that are refused."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -97,6 +98,20 @@ def test_a_flat_folder_is_read_by_its_table(tmp_path: Path) -> None:
     assert source.classes == ("cat", "dog")
     assert [sum(part) for part in zip(counts(source, "train"), counts(source, "test"), strict=True)] == [5, 4]
     assert "1 of the 10 train images have no label and are left out" in source.notes
+
+
+def test_json_lines_label_images_as_a_table_does(tmp_path: Path) -> None:
+    for number in range(6):
+        Image.new("RGB", (8, 8), (40 * number, 0, 0)).save(tmp_path / f"{number:03}.png")
+    rows = [{"file_name": f"{number:03}.png", "label": "ab"[number % 2], "boxes": [1]} for number in range(6)]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n\n3\n")
+    source = open_source(f"imagefolder:{tmp_path}")
+    assert source.classes == ("a", "b")
+    assert len(source.split("train")) + len(source.split("test")) == 6
+    assert "labels are read from metadata.jsonl" in source.notes
+    (tmp_path / "metadata.jsonl").write_text("{'file_name'")
+    with pytest.raises(DataError, match=r"metadata\.jsonl cannot be read: .*Save it as JSON lines in UTF-8"):
+        open_source(f"imagefolder:{tmp_path}")
 
 
 def test_the_flat_splits_of_a_competition_are_read_by_the_table_of_train(tmp_path: Path) -> None:

@@ -205,8 +205,8 @@ def test_hostile_members_are_refused_before_they_are_read(tmp_path: Path, images
 
 
 def test_an_array_that_truly_is_too_large(npz: Npz, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memcli.data.sources.npz.MAX_BYTES", 700)
-    with pytest.raises(LimitError, match=r"array images of set.npz declares"):
+    monkeypatch.setattr("memcli.data.sources._limits.MAX_BYTES", 700)
+    with pytest.raises(LimitError, match=r"array images of set.npz would take more"):
         open_source(f"npz:{npz(images=pixels(10, 8, 8), labels=LABELS)}")
 
 
