@@ -1,6 +1,7 @@
 """Bad data sets, from tests/attacks: each is read or refused as it should be, in bounded time and memory."""
 
 import contextlib
+import importlib
 import io
 import multiprocessing
 import subprocess
@@ -29,10 +30,8 @@ def run(cases: Cases) -> None:
 
 def _tried(attack: Any) -> dict[str, Any]:
     """What reading took, in a process of its own that has imported all that it needs."""
-    import memcli.cli._boundary
-    import memcli.jobs.plan
-    import pyarrow.parquet  # noqa: F401  before the fork, so that importing is not measured
-
+    for module in ("memcli.cli._boundary", "memcli.jobs.plan", "pyarrow.parquet"):
+        importlib.import_module(module)  # before the fork, so that importing is not measured
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = attack.write(folder)
