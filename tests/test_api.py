@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     memory = folder / "memory.safetensors"
     memcli.distill(folder / "photos", memory, recipe=str(folder / "quick.toml"), device="cpu")
     memcli.retrain(memory, folder / "net.safetensors", device="cpu")
-    shutil.rmtree(folder / "memory.run")
+    shutil.rmtree(folder / "memory.safetensors.run")
     return folder
 
 

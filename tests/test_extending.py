@@ -109,7 +109,7 @@ def test_a_memory_is_learned_with_plug_ins_and_says_so(memcli: Run, memory: str)
 
 
 def test_a_tracker_follows_a_run(work: Path, memory: str) -> None:
-    lines = (work / memory).with_suffix(".run").joinpath("lines.txt").read_text().splitlines()
+    lines = (work / f"{memory}.run").joinpath("lines.txt").read_text().splitlines()
     assert any(line.startswith("1 {'loss': ") for line in lines)
     assert any("validation" in line for line in lines)
 

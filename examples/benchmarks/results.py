@@ -7,7 +7,7 @@
 A cell is a folder in docs/results/: distill.json, eval.json, eval-rtp.json, eval-cross.json and eval-full.json are what
 the commands print with --json, made.json says where and from which commit, and memory.safetensors is the memory. What
 is missing is left blank on the page. eval-full trains on all real images, which can take longer than all the rest.
-A distillation that was stopped leaves memory.run, and `run` goes on with it, so that hours can be made in pieces.
+A distillation that was stopped leaves its run folder, and `run` goes on with it, so that hours can be made in pieces.
 """
 
 import argparse
@@ -158,7 +158,7 @@ def run(cell: Cell, data: str, folder: Path, steps: Sequence[str]) -> None:
         output = folder / f"{step}.json"
         if step not in steps or output.exists():
             continue
-        if step == "distill" and (folder / "memory.run").exists():
+        if step == "distill":
             command.append("--resume")
         print(shlex.join(command), file=sys.stderr)
         made = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=False)

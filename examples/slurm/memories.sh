@@ -17,15 +17,11 @@ set -euo pipefail
 output="memory-$SLURM_ARRAY_TASK_ID.safetensors"
 export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}"
 
-if [[ ! -e "$output" ]]; then
-  resume=()
-  if [[ -e "${output%.safetensors}.run/settings.json" ]]; then resume=(--resume); fi
-  code=0
-  srun memcli distill "${DATA:-photos}" -o "$output" --recipe best --time-budget 1h --seed "$SLURM_ARRAY_TASK_ID" ${resume[@]+"${resume[@]}"} || code=$?
-  if [[ "$code" == 75 ]]; then
-    scontrol requeue "$SLURM_JOB_ID"
-    exit 0
-  fi
-  if [[ "$code" != 0 ]]; then exit "$code"; fi
+code=0
+srun memcli distill "${DATA:-photos}" -o "$output" --recipe best --time-budget 1h --seed "$SLURM_ARRAY_TASK_ID" --resume || code=$?
+if [[ "$code" == 75 ]]; then
+  scontrol requeue "$SLURM_JOB_ID"
+  exit 0
 fi
+if [[ "$code" != 0 ]]; then exit "$code"; fi
 srun memcli eval "$output" --data "${DATA:-photos}" --json > "memory-$SLURM_ARRAY_TASK_ID.json"

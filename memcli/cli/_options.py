@@ -17,6 +17,12 @@ def option(panel: str, *names: str, help: str, **more: Any) -> Any:
     return typer.Option(*names, help=help, rich_help_panel=panel, show_envvar=False, **more)
 
 
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether the option of that name in Python was typed or set in the environment."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
+
+
 MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="A memory file.", show_default=False)]
 MemoryFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Memory files.", show_default=False)]
 NetworkFile = Annotated[

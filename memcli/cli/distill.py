@@ -21,6 +21,7 @@ from memcli.cli._options import (
     Seed,
     SkipDamaged,
     Verbose,
+    is_given,
     option,
 )
 from memcli.cli._output import LABELS_TOLD, emit, percent, size_lines
@@ -48,6 +49,7 @@ JSON = {
 
 
 def command(
+    context: typer.Context,
     source: Annotated[
         str, typer.Argument(metavar="SOURCE", help="Labelled images: SCHEME:REST or a path.", show_default=False)
     ],
@@ -56,7 +58,12 @@ def command(
     force: Force = False,
     json: Json = False,
     resume: Annotated[
-        bool, option(OUTPUT, "--resume", help="Continue the run in the folder beside the output.")
+        bool,
+        option(
+            OUTPUT,
+            "--resume",
+            help="Go on with the run beside the output, if any; what is not given is as it was then.",
+        ),
     ] = False,
     dry_run: Annotated[
         bool, option(OUTPUT, "--dry-run", help="Measure and show size, time and memory needed; write nothing.")
@@ -186,17 +193,17 @@ def command(
             "bfloat16": bfloat16,
             "seed": seed,
             "device": device,
-            "began": process_began(),
-            "progress": progress,
         }
+        given = {name: value for name, value in settings.items() if is_given(context, name)}
+        given |= {"began": process_began(), "progress": progress}
         if dry_run:
             check_output(output, force)
-            plan = estimate(source, **settings)
+            plan = estimate(source, **given)
             emit(_plan_json(plan), _plan_lines(plan, verbose), as_json=json)
             return
         try:
             made, given_up = (
-                distill(source, output, resume=resume, force=force, licence=licence, track=track, **settings),
+                distill(source, output, resume=resume, force=force, licence=licence, track=track, **given),
                 None,
             )
         except GivenUpError as error:

@@ -71,8 +71,7 @@ def learn(
     settings = decided(settings, spec, recipe, progress)
     time_budget = settings.time_budget
     work = Distillation(source, spec, recipe, settings, progress)
-    if run is not None and (saved := run.latest()) is not None:
-        work.restore(saved)
+    if run is not None and run.latest(work.restore, progress.note) is not None:
         began -= work.loop.elapsed
     else:
         work.loop.entered_at = time.monotonic() - began

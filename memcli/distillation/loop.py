@@ -12,8 +12,9 @@ from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import Schedule
 from memcli.distillation.settings import RunSettings
 from memcli.errors import DivergedError, Interrupted
+from memcli.files.checkpoints import Checkpoint, damaged, usable
 from memcli.files.memoryfile import stored
-from memcli.files.runfolder import Checkpoint, RunFolder
+from memcli.files.runfolder import RunFolder
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
 from memcli.progress import Callback, Progress
@@ -60,7 +61,7 @@ class Distillation:
             with whole():
                 loop.move(outcome, finished)
         except Stopped:
-            if (loop.step, loop.retreats) == before:
+            if (loop.step, loop.retreats) == before and usable(kept.values()):
                 objective.restore(kept)
             raise
         self.step_seconds = time.monotonic() - began
@@ -84,14 +85,25 @@ class Distillation:
         return True
 
     def save(self, run: RunFolder) -> None:
+        """Save the state, unless it is just about to be left for an earlier one, since its numbers are not finite."""
         remembered = {_OBJECTIVE + name: tensor for name, tensor in self.objective.tensors().items()}
-        run.save(self.loop.step, {**self.loop.tensors(), **remembered}, self.loop.counters())
+        state = {**self.loop.tensors(), **remembered}
+        if usable(state.values()):
+            run.save(self.loop.step, state, self.loop.counters())
 
     def restore(self, saved: Checkpoint) -> None:
+        """Continue from what `save` saved. MemoryFileError where it cannot have: the state is then not to be used."""
+        stage = saved.counters.get("stage")
+        if (
+            type(stage) is not int
+            or not 0 <= stage < len(self.recipe.stages)
+            or saved.counters.get("step") != saved.step
+        ):
+            raise damaged("it is of another step, or of no stage of the recipe")
         self.loop.restore(
             {name: tensor for name, tensor in saved.tensors.items() if not name.startswith(_OBJECTIVE)},
             saved.counters,
-            self.recipe.stages[saved.counters["stage"]].outer,
+            self.recipe.stages[stage].outer,
         )
         self._take_objective()
         remembered = {name: tensor for name, tensor in saved.tensors.items() if name.startswith(_OBJECTIVE)}

@@ -10,9 +10,12 @@ from torch import Tensor
 from memcli.distillation.optimisers import OUTER_OPTIMISERS, Movers
 from memcli.distillation.recipe import Outer
 from memcli.errors import DivergedError
+from memcli.files.checkpoints import damaged, require_like
 from memcli.memory.memory import Memory
 from memcli.objectives import Outcome
 
+# What no run has more of, in a checkpoint.
+_MOST_STEPS, _MOST_SECONDS, _MOST_LOG_LR, _MOST_NUMBER = 10**12, 1e9, 80.0, 1e300
 _LAST_RATE = 0.1  # the share of the rate at the end of its decay
 _RETREATS = 4  # returns to the best point, each at half the rate, before a run is given up
 
@@ -67,11 +70,25 @@ class Counters:
         return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
     def take_counters(self, counters: dict[str, Any]) -> None:
-        """Continue from what `counters()` returned."""
-        counters = {"looked": counters["step"], **counters}  # the first checkpoints were all made after a look
+        """Continue from what `counters()` returned. MemoryFileError where it cannot have."""
+        counters = {"looked": counters.get("step"), **counters}  # the first checkpoints were all made after a look
         for field in fields(Counters):
-            value = counters[field.name]
-            setattr(self, field.name, field.default if value is None else value)
+            value: Any = counters.get(field.name, ...)
+            if value is None and not math.isfinite(field.default):  # type: ignore[arg-type]
+                value = field.default
+            elif type(value) not in ((int,) if field.type is int else (int, float)) or abs(value) > _MOST_NUMBER:
+                raise damaged(f"its counter {field.name} is impossible")
+            setattr(self, field.name, value)
+        whole = (self.step, self.stage, self.entered, self.stale, self.retreats, self.looked + 1)
+        accuracy, seconds = self.best_accuracy, (self.entered_at, self.elapsed)
+        if not (
+            all(0 <= count <= _MOST_STEPS for count in whole)
+            and max(self.looked, self.entered) <= self.step
+            and self.retreats <= _RETREATS
+            and all(0 <= each <= _MOST_SECONDS for each in seconds)
+            and (0 <= accuracy <= 1 or accuracy == -math.inf)
+        ):
+            raise damaged("its counters are impossible")
 
 
 class OuterLoop(Counters):
@@ -141,9 +158,16 @@ class OuterLoop(Counters):
         return named
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any], settings: Outer) -> None:
-        """Continue from what `tensors()` and `counters()` returned; `settings` are those of that stage."""
+        """Continue from what `tensors()` and `counters()` returned; `settings` are those of that stage.
+
+        Raises MemoryFileError where they cannot have returned it: the state is then not to be used.
+        """
         self._settings = settings
         self.take_counters(counters)
+        require_like(tensors, self._like(tensors))
+        rates = [tensors[f"{prefix}log_lr"].item() for prefix in self._points()]
+        if max(map(abs, rates)) > _MOST_LOG_LR:
+            raise damaged("its rate is impossible")
         like, device = self.here.memory, self.here.log_lr.device
         # Adam keeps its count of steps on the CPU, on every device.
         tensors = {name: t if name.endswith(".step") else t.to(device) for name, t in tensors.items()}
@@ -161,6 +185,25 @@ class OuterLoop(Counters):
     def _points(self) -> dict[str, Point]:
         """The points of the state by the prefix of their tensors' names."""
         return {"best.": self.best, "average.": self.average, "": self.here}
+
+    def _like(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """As a checkpoint's tensors must be: of each optimiser's state all that a step makes of it, or nothing."""
+        like = {prefix + name: part for prefix, point in self._points().items() for name, part in point.parts.items()}
+        moved = self.here.copy()
+        optimisers = OUTER_OPTIMISERS[self._settings.optimiser].make(
+            moved.parts, self._settings.lr, self._settings.momentum
+        )
+        for optimiser, parts in optimisers:
+            for tensor in parts.values():
+                tensor.grad = torch.zeros_like(tensor)
+            optimiser.step()
+            for name, tensor in parts.items():
+                state = {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
+                like |= state if state.keys() & tensors.keys() else {}
+        for name in like.keys() & tensors.keys():
+            if name.endswith((".step", ".exp_avg_sq")) and (tensors[name] < 0).any():
+                raise damaged(f"its {name} is negative")
+        return like
 
     def _fresh_optimisers(self) -> Movers:
         """New optimisers of the point `here`, each with the tensors that it moves: its parts, or views of them."""

@@ -137,9 +137,7 @@ class Recipes(Registry[Recipe]):
         version = self._own.get(name, name)
         if version not in self.versions:
             return super()._load(name)
-        plain = Stage(_defaults("unrolled"))
-        blank = Recipe(name, "data", 0.01, (plain,), TrainRecipe(), 1, 10_000, 0.1, TrainRecipe())
-        return blank.changed(_read(_FOLDER / f"{version}.toml"))
+        return recipe_from_json({"name": name, **_read(_FOLDER / f"{version}.toml")})
 
 
 RECIPES = Recipes(
@@ -148,6 +146,13 @@ RECIPES = Recipes(
     {"quick": "quick@1", "best": "best@2", "gpu": "gpu@2", "paper": "paper@1"},
     "memcli.distillation.recipe:Recipe",
 )
+
+
+def recipe_from_json(settings: dict[str, Any]) -> Recipe:
+    """The recipe of those `settings`, as `Recipe.to_json` gives them; what is left out has its default."""
+    plain = Stage(_defaults("unrolled"))
+    blank = Recipe("", "data", 0.01, (plain,), TrainRecipe(), 1, 10_000, 0.1, TrainRecipe())
+    return blank.changed(settings)
 
 
 def load_recipe(name: str) -> Recipe:

@@ -1,28 +1,29 @@
 """The folder of a run, beside its output: settings, figures, status and checkpoints; and how a run is resumed.
 
-    shoes.safetensors  ->  shoes.run/  settings.json            all that determines the result
-                                       metrics.jsonl            one line of figures a step
-                                       status.json              running, done, interrupted or failed
-                                       checkpoint-00000100.safetensors   two generations
-                                       .lock                    held by the run that uses the folder
+    shoes.safetensors  ->  shoes.safetensors.run/  settings.json    all that determines the result, and what was asked
+                                                   metrics.jsonl    one line of figures a step
+                                                   status.json      running, done, interrupted or failed
+                                                   checkpoint-00000100.safetensors   two generations
+                                                   .lock            held by the run that uses the folder
 
-A file is replaced whole or not at all (memcli.files.atomic), so a folder is valid whenever its run is killed.
+A file is replaced whole or not at all (memcli.files.atomic), so a folder is valid whenever its run is killed. What is
+in a folder is untrusted, as any file is.
 """
 
 import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from memcli.errors import MemoryFileError, UsageError
-from memcli.files import atomic, container, headers
-from memcli.files.identity import NewerFormatError
-from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
+from memcli.errors import ExistsError, MemoryFileError, UsageError
+from memcli.files import atomic, checkpoints, headers
+from memcli.files.checkpoints import Accept, Checkpoint
+from memcli.files.resumable import ASKED, differences, read_json, require_same, told, write_json
 from memcli.text import printable
 
 if TYPE_CHECKING:
@@ -31,29 +32,16 @@ if TYPE_CHECKING:
 STATES = ("running", "done", "interrupted", "failed")
 SETTINGS, METRICS, STATUS = "settings.json", "metrics.jsonl", "status.json"
 TRIALS, TRACKER = "trials.json", "tracker.json"  # of tuning; which tracker follows the run, and where
-GENERATIONS = 2
-_CHECKPOINT = re.compile(r"checkpoint-(\d{8,})\.safetensors")
+PREVIEW = "preview.png"
 _LOOKS_BYTES = 2**23
-_FILE_BYTES = 2**40  # a checkpoint of any size that was written can be read again
-
-
-class Checkpoint(NamedTuple):
-    """The state of a run after `step` steps."""
-
-    step: int
-    tensors: dict[str, "Tensor"]
-    counters: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The folder of one run, locked while it is in use: made by `opened`.
-
-    `damaged` names the checkpoints that could not be read when the run was resumed, and were removed.
-    """
+    """The folder of one run, locked while it is in use: made by `opened`."""
 
     path: Path
-    damaged: tuple[str, ...] = ()
+    continued: bool = False  # whether it holds an earlier run of the same settings, which goes on
 
     def metrics(self, step: int, **figures: float) -> None:
         """Append {"step": step, ...figures} to metrics.jsonl; a figure that is not finite becomes null."""
@@ -93,35 +81,51 @@ class RunFolder:
         return found
 
     def save(self, step: int, tensors: "dict[str, Tensor]", counters: Mapping[str, Any]) -> None:
-        """Write a checkpoint of the state after `step` steps, and remove all but the newest two.
+        """Write a checkpoint of the state after `step` steps, as `checkpoints.save` does."""
+        checkpoints.save(self.path, step, tensors, counters)
 
-        Raises LimitError where the disk is full; the older checkpoints are then as they were.
+    def latest(
+        self, accept: Accept = lambda _: None, note: Callable[[str], None] = lambda _: None
+    ) -> Checkpoint | None:
+        """The newest checkpoint that is whole and that `accept` takes, or None where there is none; see `newest`.
+
+        Newer ones are removed, with a note, and figures after it are cut off, so that the run may write them again.
         """
-        manifest = {"kind": "checkpoint", "step": step, "counters": dict(counters)}
-        container.write(self.path / f"checkpoint-{step:08d}.safetensors", tensors, manifest, force=True)
-        for _, path in _checkpoints(self.path)[GENERATIONS:]:
+        found, damaged = checkpoints.newest(self.path, accept)
+        for path in damaged:
+            note(f"{printable(path.name)} was damaged and is left out; an older checkpoint is continued")
             path.unlink()
-
-    def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that can be read, or None where there is none."""
-        loaded = (_load(path) for _, path in _checkpoints(self.path))
-        return next((checkpoint for checkpoint in loaded if checkpoint is not None), None)
+        if (self.path / METRICS).exists():
+            kept = _lines_until(-1 if found is None else found.step, (self.path / METRICS).read_bytes())
+            atomic.write_bytes(self.path / METRICS, kept, force=True)
+        return found
 
 
 def folder_of(output: str | Path) -> Path:
-    """The run folder beside `output`: f.safetensors -> f.run."""
+    """The run folder beside `output`: f.safetensors -> f.safetensors.run."""
     output = Path(output)
     if output.suffix == ".run":
         raise UsageError(f"{printable(str(output))} is the name of a run folder", do="Choose another `output`")
-    return output.with_suffix(".run")
+    return output.with_name(f"{output.name}.run")
 
 
-def settings(output: str | Path) -> dict[str, Any]:
-    """The settings of the run of `output`. UsageError where there is none, MemoryFileError where they are damaged."""
-    path = folder_of(output) / SETTINGS
-    if not path.is_file():
-        raise UsageError(f"there is no run to resume in {printable(str(path.parent))}", do="Leave out `resume`")
-    return read_json(path)
+def state(output: str | Path) -> dict[str, Any]:
+    """What `RunFolder.status` wrote last for the run of `output`; nothing where that is missing or damaged."""
+    with suppress(OSError, MemoryFileError):
+        return read_json(_present(output) / STATUS)
+    return {}
+
+
+def asked(output: str | Path) -> dict[str, Any]:
+    """What was asked for when the run of `output` was started; nothing where there is no such run, or it is older.
+
+    MemoryFileError where the settings are damaged.
+    """
+    path = _present(output) / SETTINGS
+    stored = read_json(path).get(ASKED, {}) if path.is_file() else {}
+    if not isinstance(stored, dict):
+        raise MemoryFileError(f"{printable(str(path))} is damaged", do="Start afresh with `force`")
+    return stored
 
 
 def looks(output: str | Path, sha256: str) -> list[dict[str, float]]:
@@ -130,13 +134,13 @@ def looks(output: str | Path, sha256: str) -> list[dict[str, float]]:
     Nor where the run did not make the file whose checksum is `sha256`. A line that is damaged is left out, and what
     is not a finite number, and all beyond the first MiBs.
     """
-    folder = folder_of(output)
+    folder = _present(output)
+    if state(output).get("sha256") != sha256:
+        return []
     try:
-        if read_json(folder / STATUS).get("sha256") != sha256:
-            return []
         with open(folder / METRICS, "rb") as file:
             lines = file.read(_LOOKS_BYTES).splitlines()
-    except (OSError, MemoryFileError):
+    except OSError:
         return []
     found = []
     for line in lines:
@@ -148,39 +152,86 @@ def looks(output: str | Path, sha256: str) -> list[dict[str, float]]:
 
 @contextmanager
 def opened(
-    output: str | Path, settings: dict[str, Any], *, resume: bool = False, force: bool = False
+    output: str | Path,
+    settings: dict[str, Any],
+    *,
+    resume: bool = False,
+    force: bool = False,
+    flags: Mapping[str, str] | None = None,
 ) -> Iterator[RunFolder]:
-    """The run folder of `output`, new or resumed, locked while the block runs.
+    """The run folder of `output`, new or continued, locked while the block runs.
 
-    With `resume`, figures after the newest checkpoint are cut off, so that the run may write them again.
-    `settings` must be plain JSON. `force` starts afresh in an existing folder and removes only files of a run.
+    A run of the same settings is continued, also one that is over, unless `force` alone says that it starts afresh:
+    then only files of a run are removed. So it does where a run left neither a checkpoint nor a trial. `settings` must
+    be plain JSON; `flags` are as in `require_same`. A folder by the former rule for its name, f.run, is renamed.
 
-    Raises ExistsError where the folder exists (without resume or force) or another run is using it, and UsageError
-    where it cannot be made, or there is nothing to resume, or the settings differ from those of the run.
+    Raises ExistsError where the folder holds a run of other settings, UsageError where `resume` asks for its
+    continuation or the folder cannot be made, and ExistsError where another run is using it.
     """
     folder = folder_of(output)
     shown = printable(str(folder))
-    if resume and not os.path.lexists(folder / SETTINGS):
-        raise UsageError(f"there is no run to resume in {shown}", do="Leave out `resume`")
-    if os.path.lexists(folder):
-        if not folder.is_dir():
-            raise UsageError(f"{shown} exists and is not a folder", do="Remove it, or choose another `output`")
-        refuse_existing(folder, "exists from an earlier run", resume=resume, force=force)
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(f"{shown} exists and is not a folder", do="Remove it, or choose another `output`")
+    afresh = force and not resume
+    if not (afresh or os.path.lexists(folder)):
+        _take_over(_former(output), folder, settings)
     _make(folder)
     with atomic.locked(folder):
         known = _known_files(folder)
         for path in known:
             if path.is_symlink() or not path.is_file():
                 raise UsageError(f"{printable(str(path))} is not a regular file", do="Remove it")
-        damaged: tuple[str, ...] = ()
-        if resume:
-            require_same(read_json(folder / SETTINGS), settings, "the run")
-            damaged = _rewind(folder)
-        else:
-            for path in known:
+        for path in known:
+            if path.suffix == ".tmp":
                 path.unlink()
+        continued = not afresh and _continues(folder, settings, resume, flags or {})
+        if not continued:
+            for path in known:
+                path.unlink(missing_ok=True)
             write_json(folder / SETTINGS, settings)
-        yield RunFolder(folder, damaged)
+        yield RunFolder(folder, continued)
+
+
+def _continues(folder: Path, settings: dict[str, Any], resume: bool, flags: Mapping[str, str]) -> bool:
+    """Whether the run in `folder` goes on. Raises where it cannot, and where something would be lost."""
+    shown = printable(str(folder))
+    if not (folder / SETTINGS).exists():
+        if strange := sorted({path.name for path in folder.iterdir()} - {atomic.LOCK, PREVIEW}):
+            raise ExistsError(
+                f"{shown} exists, and holds {printable(strange[0])}, which is of no run",
+                do="Remove it, or choose another `output`",
+            )
+        return False
+    if not checkpoints.paths(folder) and not (folder / TRIALS).exists():
+        return False  # nothing would be lost
+    before = read_json(folder / SETTINGS)
+    if resume:
+        require_same(before, settings, "the run", flags)
+    elif differing := differences(before, settings):
+        raise ExistsError(
+            f"{shown} exists from an earlier run with other settings: {told(differing, flags)}",
+            do="Give the same settings to continue it, or add `force` to start afresh",
+        )
+    return True
+
+
+def _former(output: str | Path) -> Path:
+    """The run folder of `output` by the first rule for its name: f.safetensors -> f.run, and f.v1 -> f.run too."""
+    return Path(output).with_suffix(".run")
+
+
+def _present(output: str | Path) -> Path:
+    """The run folder of `output`, by either rule where it exists."""
+    folder, former = folder_of(output), _former(output)
+    return former if former.is_dir() and not os.path.lexists(folder) else folder
+
+
+def _take_over(former: Path, folder: Path, settings: dict[str, Any]) -> None:
+    """Rename the folder `former` to `folder` where it holds the run of these settings; another run's is left alone."""
+    with suppress(OSError, MemoryFileError):
+        if not differences(read_json(former / SETTINGS), settings):
+            with atomic.locked(former):
+                os.rename(former, folder)
 
 
 def _make(folder: Path) -> None:
@@ -193,62 +244,18 @@ def _make(folder: Path) -> None:
         ) from None
 
 
-def _checkpoints(folder: Path) -> list[tuple[int, Path]]:
-    """The checkpoints by step, newest first."""
-    named = ((_CHECKPOINT.fullmatch(path.name), path) for path in folder.iterdir())
-    return sorted(((int(match[1]), path) for match, path in named if match), reverse=True)
-
-
 def _known_files(folder: Path) -> list[Path]:
     """The files that runs write, and temporary ones of killed runs: no other run is alive, since we hold the lock."""
     named = [folder / name for name in (SETTINGS, METRICS, STATUS, TRIALS, TRACKER) if os.path.lexists(folder / name)]
     stray = re.compile(
-        r"\.(settings\.json|status\.json|trials\.json|tracker\.json|metrics\.jsonl|checkpoint-\d+\.safetensors)\.[0-9a-f]{16}\.tmp"
+        r"\.(settings\.json|status\.json|trials\.json|tracker\.json|metrics\.jsonl|preview\.png|checkpoint-\d+\.safetensors)"
+        r"\.[0-9a-f]{16}\.tmp"
     )
     return [
         *named,
-        *(path for _, path in _checkpoints(folder)),
+        *checkpoints.paths(folder),
         *(path for path in folder.iterdir() if stray.fullmatch(path.name)),
     ]
-
-
-def _load(path: Path) -> Checkpoint | None:
-    """The checkpoint at `path`, or None where it is damaged: a run then continues from an older one."""
-    try:
-        manifest, tensors = container.read(path, kind="checkpoint", file_bytes=_FILE_BYTES)
-    except NewerFormatError:  # it is not damaged, so it is neither removed nor ignored
-        raise
-    except MemoryFileError:
-        return None
-    step, counters = (manifest.get(key) for key in ("step", "counters"))
-    named = _CHECKPOINT.fullmatch(path.name)
-    if type(step) is not int or named is None or int(named[1]) != step or not isinstance(counters, dict):
-        return None
-    return Checkpoint(step, tensors, counters)
-
-
-def _rewind(folder: Path) -> tuple[str, ...]:
-    """Bring the folder to the state of its newest valid checkpoint; returns the names of the damaged ones removed."""
-    checkpoints = _checkpoints(folder)
-    damaged, step = [], -1
-    for number, path in checkpoints:
-        if _load(path) is not None:
-            step = number
-            break
-        damaged.append(path)
-    if damaged and step < 0:
-        raise MemoryFileError(
-            f"no checkpoint in {printable(str(folder))} can be read", do="Start afresh with `force`, without `resume`"
-        )
-    for path in damaged:
-        path.unlink()
-    for path in _known_files(folder):
-        if path.suffix == ".tmp":
-            path.unlink()
-    if (folder / METRICS).exists():
-        kept = _lines_until(step, (folder / METRICS).read_bytes())
-        atomic.write_bytes(folder / METRICS, kept, force=True)
-    return tuple(path.name for path in damaged)
 
 
 def _lines_until(step: int, lines: bytes) -> bytes:

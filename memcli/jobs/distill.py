@@ -5,16 +5,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from memcli.data.sources import Source
 from memcli.data.summary import Summary
 from memcli.distillation import learn
 from memcli.distillation.estimate import estimate as measured
 from memcli.distillation.estimate import require_memory
 from memcli.distillation.tune import Tried, candidates, tune
-from memcli.errors import DivergedError, Interrupted, MemoryFileError, UsageError
+from memcli.errors import DivergedError, ExistsError, MemoryFileError, UsageError
 from memcli.files import atomic, memoryfile, runfolder
 from memcli.files.memoryfile import Artifact
+from memcli.files.resumable import ASKED
 from memcli.files.runfolder import RunFolder
+from memcli.jobs.asked import FLAGS, completed, kept
+from memcli.jobs.ending import attempt, computing, ending, note_other_machine, number
 from memcli.jobs.plan import Plan, grouped, prepared
 from memcli.jobs.preview import preview
 from memcli.jobs.tracking import followed
@@ -23,6 +28,8 @@ from memcli.progress import Callback
 from memcli.stopping import Stopped, resumable, stoppable, whole
 from memcli.text import printable
 from memcli.trackers import TRACKERS
+
+_REPLACE = "Add `force` to replace it, or choose another `output`"
 
 
 @dataclass(frozen=True)
@@ -110,34 +117,89 @@ def distill(
     training diverged: the best memory before that is written then, too. Method: Deng & Russakovsky, NeurIPS 2022.
     """
     output, callback = Path(output), callback or Callback()
-    atomic.check_output(output, force)
     if track is not None:
         TRACKERS.find(track).require()
+    settings |= {} if licence is None else {"licence": licence}
+    if resume:
+        settings = completed(settings, runfolder.asked(output))
+    _require_free(output, resume, force)
+    asked, licence = kept(settings), settings.pop("licence", None)
     plan = prepared(source, **grouped(settings))
     require_memory(plan.spec, plan.recipe, plan.run.device)
     told = plan.resolved() | {"fingerprint": plan.source.fingerprint, "licence": licence}
     told |= {"tune": True} if plan.tune else {}
     with (
-        runfolder.opened(output, told, resume=resume, force=force) as run,
+        runfolder.opened(output, {**told, ASKED: asked}, resume=resume, force=force, flags=FLAGS) as run,
         stoppable(plan.progress),
-        followed(track, run, output.stem, told, callback, plan.progress) as both,
     ):
-        for name, value in plan.summary.lines():
-            plan.progress.note(f"{name}: {value}")
-        for name in run.damaged:
-            plan.progress.note(f"{name} was damaged and is left out; an older checkpoint is continued")
-        trials, found = _learned(plan, run, licence, both)
-        with suppress(Stopped), whole():  # what is left to do is quick, and then there is nothing to stop
-            sha256 = memoryfile.write(output, found.artifact, force=force)
-            real = plan.source.split("train")
-            preview(found.artifact, run.path / "preview.png", real=real, force=True)
-            run.status("failed" if found.diverged else "done", steps=found.steps, seconds=found.seconds, sha256=sha256)
-        made = replace(found.artifact, sha256=sha256)
-        result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged, trials)
-        both.on_end(result)
+        result = _finished(plan, run, output) if resume and not force else None
+        if result is None:
+            with followed(track, run, output.stem, told, callback, plan.progress) as both:
+                result = _made(plan, run, output, licence, force, both)
+                both.on_end(result)
     if result.diverged:
         raise GivenUpError(result)
     return result
+
+
+def _require_free(output: Path, resume: bool, force: bool) -> None:
+    """Raise ExistsError where `output` exists, unless it is what the run that is resumed has made."""
+    try:
+        atomic.check_output(output, force)
+    except ExistsError:
+        if not resume or runfolder.state(output).get("state") not in ("running", "done", "failed"):
+            raise
+
+
+def _finished(plan: Plan, run: RunFolder, output: Path) -> DistilledFile | None:
+    """What the run made, where it is finished and `output` holds just that."""
+    told = runfolder.state(output)
+    if not (output.exists() and told.get("state") in ("done", "failed")):
+        return None
+    artifact = memoryfile.read(output)
+    if artifact.sha256 != told.get("sha256"):
+        raise ExistsError(f"{printable(str(output))} exists, and is not what the run made", do=_REPLACE)
+    plan.progress.note(f"{printable(str(output))} is what this run made: nothing is left to do")
+    accuracy, steps = artifact.manifest.results["validation"]["accuracy"], artifact.manifest.recipe["steps"]
+    trials = _tuned(plan, run) if plan.tune else ()
+    return DistilledFile(
+        output, artifact, accuracy, steps, number(told.get("seconds")), told["state"] == "failed", trials
+    )
+
+
+def _made(
+    plan: Plan, run: RunFolder, output: Path, licence: str | None, force: bool, callback: Callback
+) -> DistilledFile:
+    """The run itself, whose status ends as it does; what is left when the memory is written may fail."""
+    progress, here = plan.progress, computing(plan.run.device)
+    for name, value in plan.summary.lines():
+        progress.note(f"{name}: {value}")
+    if run.continued:
+        progress.note("an earlier run of these settings goes on")
+        note_other_machine(progress, runfolder.state(output), here)
+    with ending(run, here):
+        trials, found = _learned(plan, run, licence, callback)
+        with suppress(Stopped), whole():  # what is left to do is quick, and then there is nothing to stop
+            sha256 = _write(output, found.artifact, force)
+            precision = found.artifact.manifest.provenance["precision"]
+            told = {"steps": found.steps, "seconds": found.seconds, "sha256": sha256, **here, "precision": precision}
+            state = "failed" if found.diverged else "done"
+            attempt(progress, runfolder.STATUS, lambda: run.status(state, **told))
+            real, picture = plan.source.split("train"), run.path / runfolder.PREVIEW
+            attempt(progress, runfolder.PREVIEW, lambda: preview(found.artifact, picture, real=real, force=True))
+    made = replace(found.artifact, sha256=sha256)
+    return DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged, trials)
+
+
+def _write(output: Path, artifact: Artifact, force: bool) -> str:
+    """Write the memory and return its checksum. Where a run was killed just after that, it is there already."""
+    if output.exists() and not force:
+        there = memoryfile.read(output)
+        parts = there.memory.parts
+        same = there.manifest == artifact.manifest and parts.keys() == artifact.memory.parts.keys()
+        if same and all(torch.equal(part, parts[name]) for name, part in artifact.memory.parts.items()):
+            return there.sha256
+    return memoryfile.write(output, artifact, force=force)
 
 
 def _tuned(plan: Plan, run: RunFolder) -> tuple[Tried, ...]:
@@ -175,26 +237,18 @@ def _tuned(plan: Plan, run: RunFolder) -> tuple[Tried, ...]:
 def _learned(
     plan: Plan, run: RunFolder, licence: str | None, callback: Callback
 ) -> tuple[tuple[Tried, ...], learn.Distilled]:
-    """Tuning, if it is asked for, and the distillation; its end is told in the run folder where it is no good one."""
-    run.status("running")
-    try:
-        with resumable("stopped before the first step"):
-            trials = _tuned(plan, run) if plan.tune else ()
-            found = learn.learn(
-                plan.source,
-                trials[0].spec if trials else plan.spec,
-                plan.recipe,
-                plan.run,
-                licence=licence,
-                progress=plan.progress,
-                callback=callback,
-                run=run,
-                began=plan.began,
-            )
-    except Interrupted as error:
-        run.status("interrupted", reason=error.what, exit_code=error.exit_code)
-        raise
-    except Exception as error:
-        run.status("failed", reason=str(error))
-        raise
+    """Tuning, if it is asked for, and the distillation."""
+    with resumable("stopped before the first step"):
+        trials = _tuned(plan, run) if plan.tune else ()
+        found = learn.learn(
+            plan.source,
+            trials[0].spec if trials else plan.spec,
+            plan.recipe,
+            plan.run,
+            licence=licence,
+            progress=plan.progress,
+            callback=callback,
+            run=run,
+            began=plan.began,
+        )
     return trials, found

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from memcli.data.real import RealImages
+from memcli.files.checkpoints import require_like
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 
@@ -32,8 +33,8 @@ class Objective(ABC):
         return {}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        """Continue from what `tensors()` returned."""
-        assert not tensors, "this objective keeps nothing"
+        """Continue from what `tensors()` returned. MemoryFileError where it cannot have (`require_like`)."""
+        require_like(tensors, {})
 
 
 @dataclass(frozen=True)

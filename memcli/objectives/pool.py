@@ -8,6 +8,7 @@ from torch import Tensor
 
 from memcli import seeds
 from memcli.engine import OuterGradient, Tensors
+from memcli.files.checkpoints import damaged, require_like
 
 _ENDED = (-1, 0, 0)  # the counts of an ended training in a checkpoint: no draw is negative
 
@@ -74,20 +75,41 @@ class Trainings:
                 named |= {f"{place}.{name}.{number}": tensor for number, tensor in enumerate(tensors)}
         return named
 
-    def restore(self, tensors: dict[str, Tensor], device: torch.device) -> None:
-        """Continue from what `tensors()` returned."""
-        self._going = []
-        for place in range(self._places if tensors else 0):
-            draw, ahead, taken = tensors[f"{place}.counts"].tolist()
-            if draw < 0:
-                self._going.append(None)
-                continue
-            part: dict[str, Tensors] = {}
-            for name in ("weights", "fixed", "state"):
-                count = sum(key.startswith(f"{place}.{name}.") for key in tensors)
-                part[name] = tuple(tensors[f"{place}.{name}.{n}"].to(device) for n in range(count))
-            state = part["state"] if taken else None
-            self._going.append(Training(part["weights"], part["fixed"], draw, ahead, taken, state))
+    def restore(self, tensors: dict[str, Tensor], device: torch.device, started: Callable[[Tensors], Tensors]) -> None:
+        """Continue from what `tensors()` returned; `started(weights)` is the optimiser's state before its first step.
+
+        Raises MemoryFileError where `tensors()` cannot have returned it.
+        """
+        if not tensors:
+            self._going = []
+            return
+        weights, fixed = self._fresh(0, 0, "inner")
+        shapes = {"weights": weights, "fixed": fixed, "state": started(weights)}
+        like = {f"{place}.counts": torch.tensor(_ENDED) for place in range(self._places)}
+        counts = {name: tensor for name, tensor in tensors.items() if name in like}
+        require_like(counts, like)
+        for place in range(self._places):
+            draw, _, taken = counts[f"{place}.counts"].tolist()
+            for name, parts in shapes.items() if draw >= 0 else ():
+                if name != "state" or taken:
+                    like |= {f"{place}.{name}.{number}": part for number, part in enumerate(parts)}
+        require_like(tensors, like)
+        self._going = [self._restored(tensors, place, shapes, device) for place in range(self._places)]
+
+    def _restored(
+        self, tensors: dict[str, Tensor], place: int, shapes: dict[str, Tensors], device: torch.device
+    ) -> Training | None:
+        draw, ahead, taken = tensors[f"{place}.counts"].tolist()
+        if draw < 0:
+            return None
+        if not 0 <= ahead <= self._steps or not 0 <= taken <= self._steps - self._window:
+            raise damaged("the steps of a training are impossible")
+        part = {
+            name: tuple(tensors[f"{place}.{name}.{number}"].to(device) for number in range(len(parts)))
+            for name, parts in shapes.items()
+            if name != "state" or taken
+        }
+        return Training(part["weights"], part["fixed"], draw, ahead, taken, part.get("state"))
 
     def _begun(self, seed: int, step: int, purpose: str = "inner", ahead: int = 0) -> Training:
         weights, fixed = self._fresh(seed, step, purpose)

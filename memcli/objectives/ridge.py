@@ -22,6 +22,7 @@ from memcli.data.augmentations import augmentations
 from memcli.data.real import RealImages
 from memcli.data.sampling import balanced_rows
 from memcli.errors import UsageError
+from memcli.files.checkpoints import damaged, require_like
 from memcli.memory.memory import Memory, Query
 from memcli.memory.spec import MemorySpec
 from memcli.networks import Classifier, build, stateless
@@ -128,6 +129,9 @@ class RidgeObjective(Objective):
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         self._pool = [self._fresh(0, 0, place) for place in range(self._settings.networks)] if tensors else []
+        require_like(tensors, self.tensors())
+        if any(not 0 <= int(tensors[f"{place}.age"]) <= self._settings.age for place in range(len(self._pool))):
+            raise damaged("the age of a network is impossible")
         for place, member in enumerate(self._pool):
             member.age = int(tensors[f"{place}.age"])
             for number, (name, weight) in enumerate(member.network.named_parameters()):

@@ -179,7 +179,7 @@ class UnrolledObjective(Objective):
         return self._trainings.tensors()
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        self._trainings.restore(tensors, self._device)
+        self._trainings.restore(tensors, self._device, self._settings.inner_optimiser(1.0).start)
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The loss of one inner step. `controls` are an enlarged memory's parts; `batch` is a flat InnerBatch."""

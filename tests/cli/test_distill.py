@@ -55,7 +55,7 @@ def test_json_holds_the_promised_keys(start: Callable, tmp_path: Path) -> None:
 
 def test_the_run_folder_holds_figures_status_and_a_picture(start: Callable, tmp_path: Path) -> None:
     start()
-    folder = tmp_path / "f.run"
+    folder = tmp_path / "f.safetensors.run"
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [0, 2, 4]
     assert json.loads((folder / "status.json").read_text())["state"] == "done"
@@ -154,7 +154,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(start: Callable, tmp_path: 
         assert part in shown
     assert "recipe.stages.1.outer.lr" in start("--dry-run", "--verbose").stdout
     assert not (tmp_path / "f.safetensors").exists()
-    assert not (tmp_path / "f.run").exists()
+    assert not (tmp_path / "f.safetensors.run").exists()
 
 
 @pytest.mark.parametrize(
@@ -169,11 +169,9 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(start: Callable, tmp_path: 
         (["--storage", "float8"], 2, "unknown storage 'float8'. Choose --storage from float32, float16, int8, int4."),
         (["--labels", "soft"], 2, "unknown labels 'soft'. Choose --labels from fixed, class, row."),
         (["--tune", "--bases", 2], 2, "--tune chooses bases, scale and rows, and no cells. Leave out --bases"),
-        (["--tune", "--resume"], 2, "there is no run to resume in"),
         (["--cells", 20, "--scale", 2], 2, "20 cells at scale 2. Give 1 to 64 cells at scale 1, or 0 for none."),
         (["--scale", 3], 2, "scale 3 does not divide 8x8 images."),
         (["--recipe", "fast"], 2, "unknown recipe 'fast'."),
-        (["--resume"], 2, "there is no run to resume in"),
         (["--image-size", 8], 2, "images of fake: cannot be resized."),
     ],
 )
@@ -208,14 +206,18 @@ def test_resuming_with_other_settings_is_refused_by_name(start: Callable, tmp_pa
     (tmp_path / "f.safetensors").unlink()
     result = start("--resume", "--seed", 9)
     assert result.exit_code == 2
-    assert "other settings: seed differ" in result.stderr
+    assert "the run was started with other settings: --seed 0, not 9. Give the same settings to" in result.stderr
+    again = start("--seed", 9, "--ipc", 2)
+    assert again.exit_code == 8
+    told = "f.safetensors.run exists from an earlier run with other settings: --ipc; --seed 0, not 9. Give the same"
+    assert told in again.stderr
 
 
 def test_more_steps_may_be_asked_of_a_finished_run(start: Callable, tmp_path: Path) -> None:
     start("--steps", 2)
     found = json.loads(start("--steps", 4, "--resume", "--force", "--json").stdout)
     assert found["steps"] == 4
-    lines = (tmp_path / "f.run" / "metrics.jsonl").read_text().splitlines()
+    lines = (tmp_path / "f.safetensors.run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 2, 4]
 
 
@@ -225,7 +227,7 @@ def test_a_run_that_diverges_leaves_its_best_memory_and_exits_6(start: Callable,
     assert result.exit_code == 6
     assert "training diverged. The best memory before that is in" in result.stderr
     assert inspection.inspect(tmp_path / "f.safetensors")
-    assert json.loads((tmp_path / "f.run" / "status.json").read_text())["state"] == "failed"
+    assert json.loads((tmp_path / "f.safetensors.run" / "status.json").read_text())["state"] == "failed"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -244,7 +246,7 @@ def test_a_signal_saves_the_run_and_resume_ends_with_the_same_bytes(
         errors = process.stderr.read()
     assert process.returncode == 75, errors
     assert "with --resume to continue" in errors.splitlines()[-1]
-    assert json.loads((tmp_path / "f.run" / "status.json").read_text())["state"] == "interrupted"
+    assert json.loads((tmp_path / "f.safetensors.run" / "status.json").read_text())["state"] == "interrupted"
     assert not (tmp_path / "f.safetensors").exists()
     assert start("--resume").exit_code == 0
     assert (tmp_path / "f.safetensors").read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
@@ -255,7 +257,7 @@ def test_a_killed_run_is_continued_from_its_last_checkpoint(start: Callable, rec
     start(output=tmp_path / "whole.safetensors")
     command = [sys.executable, "-m", "memcli", "distill", FAKE, "-o", "f.safetensors", "--recipe", str(recipe), "-q"]
     with subprocess.Popen(command, cwd=tmp_path) as process:
-        while not (tmp_path / "f.run" / "checkpoint-00000010.safetensors").exists():
+        while not (tmp_path / "f.safetensors.run" / "checkpoint-00000010.safetensors").exists():
             assert process.poll() is None, "it ended before it could be killed"
             time.sleep(0.01)
         process.kill()

@@ -19,21 +19,28 @@ def test_what_exists_needs_a_word_on_how_to_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "now", "named"),
     [
-        ({"a": 1}, {"a": 2}, "a"),
+        ({"a": 1}, {"a": 2}, "a 1, not 2"),
         ({"a": 1}, {}, "a"),
         ({}, {"a": None}, "a"),
-        ({"b": {"c": 1, "d": 2}, "a": 1}, {"b": {"c": 2, "d": 2}, "a": 2}, "a, b.c"),
-        ({"b": {}}, {"b": {"c": 1}}, "b, b.c"),
+        ({"b": {"c": 1, "d": 2}, "a": 1}, {"b": {"c": 2, "d": 2}, "a": 2}, "a 1, not 2; b.c 1, not 2"),
+        ({"b": {}}, {"b": {"c": 1}}, "b; b.c"),
         ({"a\x1b": 1}, {}, r"a\x1b"),
+        ({"e": {"f": 1, "g": 2}}, {"e": {"f": 2, "g": 3}}, "`eff` 1, not 2; `e`"),
+        ({"asked": {"h": "x"}, "a": 1}, {"asked": {"h": "y\x1b"}, "a": 2}, r"`h` x, not y\x1b"),
+        ({"asked": {"other": 1}, "a": 1}, {"asked": {"other": 2}, "a": 2}, "a 1, not 2"),
     ],
 )
-def test_keys_that_differ_are_named(before: dict[str, Any], now: dict[str, Any], named: str) -> None:
+def test_settings_that_differ_are_named(before: dict[str, Any], now: dict[str, Any], named: str) -> None:
     with pytest.raises(UsageError) as raised:
-        require_same(before, now, "the run")
+        require_same(before, now, "the run", {"e": "e", "e.f": "eff", "asked.h": "h"})
     assert str(raised.value) == (
-        f"the run was started with other settings: {named} differ. "
+        f"the run was started with other settings: {named}. "
         "Give the same settings to `resume`, or start afresh with `force`."
     )
+
+
+def test_what_was_asked_alone_makes_no_difference() -> None:
+    require_same({"asked": {"h": 1}, "a": 1}, {"asked": {"h": 2}, "a": 1}, "the run")
 
 
 def test_what_json_cannot_tell_apart_is_the_same() -> None:

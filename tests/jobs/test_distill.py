@@ -1,5 +1,6 @@
 """`memcli.distill`: the same as the command, from Python; what is stopped goes on, also while it is being tuned."""
 
+import errno
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import torch
 
 import memcli
 from memcli.errors import ExistsError, Interrupted, LimitError, MemoryFileError, UsageError
+from memcli.files.runfolder import RunFolder
 from memcli.jobs.distill import DistilledFile, GivenUpError
 from memcli.objectives import Outcome, UnrolledObjective
 from memcli.progress import Callback, Silent
@@ -43,6 +45,14 @@ def distill(output: Path, recipe: str, **settings: Any) -> DistilledFile:
     return memcli.distill(DATA, output, **{"recipe": recipe, "ipc": 2, "device": "cpu", **settings})
 
 
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+
 class Stopping(Silent):
     """Asks the process to stop, as Ctrl-C does, when the stage of that title has reported so often."""
 
@@ -67,7 +77,7 @@ def test_the_file_is_the_command_s_and_what_is_returned_is_what_is_read(tmp_path
     assert read.sha256 == made.sha256
     for name, part in made.artifact.memory.parts.items():
         assert torch.equal(part, read.memory.parts[name])
-    assert json.loads((tmp_path / "a.run" / "status.json").read_text())["sha256"] == made.sha256
+    assert json.loads((tmp_path / "a.safetensors.run" / "status.json").read_text())["sha256"] == made.sha256
     with pytest.raises(ExistsError, match="Add `force` to replace it"):
         distill(made.path, recipe)
     assert distill(made.path, recipe, force=True).sha256 == made.sha256
@@ -118,18 +128,134 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     with pytest.raises(Interrupted, match="Give the same command with `resume` to continue"):
         distill(output, recipe, **settings, progress=Stopping(title, reports))
     assert not output.exists()
-    assert json.loads((tmp_path / "stopped.run" / "status.json").read_text())["state"] == "interrupted"
+    assert json.loads((tmp_path / "stopped.safetensors.run" / "status.json").read_text())["state"] == "interrupted"
     again = distill(output, recipe, **settings, resume=True)
     assert output.read_bytes() == whole.path.read_bytes()
     assert again.trials == whole.trials
     assert bool(again.trials) == tune
 
 
+def status(output: Path) -> dict[str, Any]:
+    return json.loads((output.parent / f"{output.name}.run" / "status.json").read_text())
+
+
+def test_the_same_call_goes_on_by_itself_and_less_is_enough_to_resume(tmp_path: Path, recipe: str) -> None:
+    whole = distill(tmp_path / "whole.safetensors", recipe, seed=3, storage="float16")
+    settings: dict[str, Any] = {"recipe": recipe, "ipc": 2, "device": "cpu", "seed": 3, "storage": "float16"}
+    for name, again, how in (
+        ("a", settings, {}),
+        ("b", {}, {"resume": True}),
+        ("c", {"device": "cpu"}, {"resume": True}),
+    ):
+        output = tmp_path / f"{name}.safetensors"
+        with pytest.raises(Interrupted):
+            memcli.distill(DATA, output, **settings, progress=Stopping("distilling", 4))
+        Path(recipe).write_text(RECIPE if name == "a" else 'base = "paper"')  # what was meant then counts
+        memcli.distill(DATA, output, **again, **how)
+        Path(recipe).write_text(RECIPE)
+        assert output.read_bytes() == whole.path.read_bytes()
+
+
+def test_a_finished_run_is_resumed_in_no_time(tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    output, notes = tmp_path / "a.safetensors", Notes()
+    made = distill(output, recipe)
+    monkeypatch.setattr("memcli.distillation.learn.learn", lambda *_, **__: pytest.fail("it learns again"))
+    again = memcli.distill(DATA, output, resume=True, progress=notes)
+    assert (again.sha256, again.steps, again.validation) == (made.sha256, made.steps, made.validation)
+    assert (again.seconds, again.diverged) == (status(output)["seconds"], False)
+    assert any("is what this run made: nothing is left to do" in note for note in notes.notes)
+    with pytest.raises(UsageError, match="started with other settings: `seed` 0, not 1"):
+        memcli.distill(DATA, output, resume=True, seed=1)
+    output.write_bytes(tiny.write_memory(tmp_path / "other").read_bytes())
+    with pytest.raises(ExistsError, match=r"a\.safetensors exists, and is not what the run made\. Add `force`"):
+        memcli.distill(DATA, output, resume=True)
+
+
+def test_a_run_that_was_killed_after_its_output_is_resumed(tmp_path: Path, recipe: str) -> None:
+    output = tmp_path / "a.safetensors"
+    made = distill(output, recipe)
+    (tmp_path / "a.safetensors.run" / "status.json").write_text('{"state": "running"}')
+    assert memcli.distill(DATA, output, resume=True).sha256 == made.sha256
+    assert status(output)["state"] == "done"
+    output.write_bytes(tiny.write_memory(tmp_path / "other").read_bytes())
+    (tmp_path / "a.safetensors.run" / "status.json").write_text('{"state": "running"}')
+    with pytest.raises(ExistsError, match=r"a\.safetensors exists\. Add `force`"):
+        memcli.distill(DATA, output, resume=True)
+
+
+@pytest.mark.parametrize("asked", ['{"seed": "x"}', '{"seed": true}', '{"colour": 1}', '{"recipe": {"stages": 3}}'])
+def test_what_was_asked_is_untrusted(tmp_path: Path, asked: str) -> None:
+    output = tmp_path / "a.safetensors"
+    (tmp_path / "a.safetensors.run").mkdir()
+    (tmp_path / "a.safetensors.run" / "settings.json").write_text(f'{{"asked": {asked}}}')
+    with pytest.raises(MemoryFileError, match=r"the settings of the run are damaged: .*\. Start afresh with `force`"):
+        memcli.distill(DATA, output, resume=True)
+
+
+def failing(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_run_that_fails_before_its_first_checkpoint_is_in_nobody_s_way(
+    tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "a.safetensors"
+    with monkeypatch.context() as patch:
+        patch.setattr("memcli.files.runfolder.RunFolder.save", failing)
+        with pytest.raises(OSError, match="No space"):
+            distill(output, recipe)
+    assert status(output)["state"] == "failed"
+    assert "No space left" in status(output)["reason"]
+    assert distill(output, recipe, seed=1).steps == 6
+
+
+@pytest.mark.parametrize("fails", ["memcli.jobs.distill.preview", "memcli.files.runfolder.RunFolder.status"])
+def test_a_memory_that_is_written_is_no_failure(
+    tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    output, notes = tmp_path / "a.safetensors", Notes()
+    kept: Any = RunFolder.status
+    ends = fails.endswith("status")
+    part = (lambda run, state, **more: (failing if state == "done" else kept)(run, state, **more)) if ends else failing
+    monkeypatch.setattr(fails, part)
+    made = distill(output, recipe, progress=notes)
+    assert memcli.load(output).sha256 == made.sha256
+    assert any(f"{'status.json' if ends else 'preview.png'} was not written" in note for note in notes.notes)
+    assert status(output)["state"] == ("running" if ends else "done")
+
+
+def test_the_status_ends_where_the_last_write_fails_or_a_second_signal_comes(
+    tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for raised, state in ((OSError(errno.ENOSPC, "full"), "failed"), (KeyboardInterrupt(), "interrupted")):
+
+        def write(*_: Any, raised: BaseException = raised, **__: Any) -> None:
+            raise raised
+
+        monkeypatch.setattr("memcli.files.memoryfile.write", write)
+        with pytest.raises(type(raised)):
+            distill(tmp_path / "a.safetensors", recipe, force=True)
+        assert status(tmp_path / "a.safetensors")["state"] == state
+
+
+def test_what_it_was_computed_on_is_told_and_another_machine_is_noted(tmp_path: Path, recipe: str) -> None:
+    output, notes = tmp_path / "a.safetensors", Notes()
+    distill(output, recipe)
+    told = status(output)
+    assert {"device", "threads", "torch", "precision"} <= told.keys()
+    assert (told["device"], told["precision"]) == ("cpu", "float32")
+    path = tmp_path / "a.safetensors.run" / "status.json"
+    path.write_text(json.dumps({**told, "state": "interrupted", "threads": told["threads"] + 1}))
+    output.unlink()
+    distill(output, recipe, progress=notes)
+    assert any(f"begun with threads {told['threads'] + 1}: it goes on, but not" in note for note in notes.notes)
+
+
 def test_trials_that_were_made_are_not_made_again(tmp_path: Path, recipe: str, monkeypatch: pytest.MonkeyPatch) -> None:
     output = tmp_path / "a.safetensors"
     with pytest.raises(Interrupted):
         distill(output, recipe, tune=True, steps=24, progress=Stopping("tuning", 1))
-    before = json.loads((tmp_path / "a.run" / "trials.json").read_text())["trials"]
+    before = json.loads((tmp_path / "a.safetensors.run" / "trials.json").read_text())["trials"]
     assert before
     made: list[Any] = []
     from memcli.distillation import tune as module
@@ -137,7 +263,7 @@ def test_trials_that_were_made_are_not_made_again(tmp_path: Path, recipe: str, m
     original = module.Distillation
     monkeypatch.setattr(module, "Distillation", lambda *args, **more: made.append(args[1]) or original(*args, **more))
     distill(output, recipe, tune=True, steps=24, resume=True)
-    after = json.loads((tmp_path / "a.run" / "trials.json").read_text())["trials"]
+    after = json.loads((tmp_path / "a.safetensors.run" / "trials.json").read_text())["trials"]
     assert after[: len(before)] == before
     assert len(made) == len(after) - len(before)
 
@@ -147,7 +273,7 @@ def test_trials_that_are_damaged_are_refused(tmp_path: Path, recipe: str, trials
     output = tmp_path / "a.safetensors"
     with pytest.raises(Interrupted):
         distill(output, recipe, tune=True, steps=24, progress=Stopping("tuning", 1))
-    (tmp_path / "a.run" / "trials.json").write_text(f'{{"trials": {trials}}}')
+    (tmp_path / "a.safetensors.run" / "trials.json").write_text(f'{{"trials": {trials}}}')
     with pytest.raises(MemoryFileError, match=r"trials\.json is damaged\. Start afresh with `force`"):
         distill(output, recipe, tune=True, steps=24, resume=True)
 
@@ -193,7 +319,7 @@ def test_settings_that_are_impossible_are_named_as_python_names_them(
     with pytest.raises(UsageError) as raised:
         distill(tmp_path / "a.safetensors", recipe, **settings)
     assert message in str(raised.value)
-    assert not (tmp_path / "a.run").exists()
+    assert not (tmp_path / "a.safetensors.run").exists()
 
 
 def test_a_run_that_memory_will_not_suffice_for_leaves_nothing(

@@ -129,7 +129,7 @@ def test_a_run_s_curves_are_shown_where_the_run_made_the_file(tmp_path: Path) ->
     (tmp_path / "quick.toml").write_text(RECIPE)
     made = tmp_path / "made.safetensors"
     memcli.distill(tmp_path / "photos", made, recipe=str(tmp_path / "quick.toml"), device="cpu")
-    with (tmp_path / "made.run" / "metrics.jsonl").open("a") as file:
+    with (tmp_path / "made.safetensors.run" / "metrics.jsonl").open("a") as file:
         file.write('torn {"\n{"step": 9, "validation": null, "loss": "x"}\n[]\n')
     page = page_of(made)
     assert "learning" in page.ids()

@@ -21,6 +21,7 @@ def state(step: int) -> dict[str, torch.Tensor]:
 def run(output: Path, *steps: int, **how: bool) -> None:
     """A run that writes figures and a checkpoint at every one of `steps`."""
     with opened(output, SETTINGS, **how) as folder:
+        folder.latest()
         for step in steps:
             folder.metrics(step, loss=step / 2)
             folder.save(step, state(step), {"best": 0.1, "rate": 0.02 / 3})

@@ -67,14 +67,14 @@ def test_tensorboard_shows_a_whole_run(tmp_path: Path) -> None:
     output, heard = tmp_path / "m.safetensors", Heard()
     settings = {"recipe": str(tmp_path / "quick.toml"), "device": "cpu", "callback": heard}
     made = memcli.distill(tmp_path / "photos", output, track="tensorboard", **settings)
-    shown = scalars(tmp_path / "m.run" / "tensorboard")
+    shown = scalars(tmp_path / "m.safetensors.run" / "tensorboard")
     assert heard.steps == [1, 2]
     assert [step for step, _ in shown["loss"]] == [1, 2]
     assert {"validation", "best", "lr", "seconds", "stage"} <= set(shown)
     assert shown["final validation"] == [(2, pytest.approx(made.validation))]
     assert shown["bytes"] == [(2, made.artifact.spec.bytes)]
-    place = str(tmp_path / "m.run" / "tensorboard")
-    recorded = (tmp_path / "m.run" / "tracker.json").read_text()
+    place = str(tmp_path / "m.safetensors.run" / "tensorboard")
+    recorded = (tmp_path / "m.safetensors.run" / "tracker.json").read_text()
     assert '"tracker": "tensorboard"' in recorded
     assert place in recorded
     plain = memcli.distill(tmp_path / "photos", tmp_path / "plain.safetensors", **settings)
@@ -87,12 +87,12 @@ def test_tensorboard_goes_on_where_a_run_was_stopped_and_starts_afresh_with_it(t
         tell(both, range(1, 5))
     with following(tmp_path, "tensorboard", resume=True) as (both, _):
         tell(both, range(3, 6))
-    assert [step for step, _ in scalars(tmp_path / "m.run" / "tensorboard")["loss"]] == [1, 2, 3, 4, 5]
+    assert [step for step, _ in scalars(tmp_path / "m.safetensors.run" / "tensorboard")["loss"]] == [1, 2, 3, 4, 5]
     with runfolder.opened(tmp_path / "m.safetensors", {}, force=True) as run:
         assert run.tracker() == {}
         with followed("tensorboard", run, "m", {}, Callback(), Silent()) as both:
             tell(both, range(1, 3))
-    assert [step for step, _ in scalars(tmp_path / "m.run" / "tensorboard")["loss"]] == [1, 2]
+    assert [step for step, _ in scalars(tmp_path / "m.safetensors.run" / "tensorboard")["loss"]] == [1, 2]
 
 
 def test_trackio_keeps_a_run_on_this_machine(
@@ -126,7 +126,7 @@ def test_wandb_keeps_a_run_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         tell(both, range(1, 4))
     assert len(notes.notes) == 1
     wandb.teardown()  # which waits until all is on disk
-    (stored,) = (tmp_path / "m.run" / "wandb").glob("offline-run-*/run-*.wandb")
+    (stored,) = (tmp_path / "m.safetensors.run" / "wandb").glob("offline-run-*/run-*.wandb")
     assert b"validation" in stored.read_bytes()
     assert stored.stem.removeprefix("run-") == notes.notes[0].removeprefix("wandb follows the run: ")
 
