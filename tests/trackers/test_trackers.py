@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 from tiny import RECIPE, write_images
 
 import memcli
@@ -43,6 +44,7 @@ def following(folder: Path, name: str, resume: bool = False) -> Iterator[tuple[C
         followed(name, run, "m", {"recipe": "toy"}, Callback(), notes) as both,
     ):
         yield both, notes
+        run.save(2, {"state": torch.ones(1)}, {})
 
 
 def tell(both: Callback, steps: range) -> None:
