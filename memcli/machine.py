@@ -17,6 +17,7 @@ from typing import Any
 BINARY = getattr(os, "O_BINARY", 0)  # without it, Windows changes line ends
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)
+MOVES_OPEN = sys.platform != "win32"  # whether a file that is open can be moved to another's place
 _CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
 _IMPORTED = time.monotonic()
 _LONGEST_IMPORT = 120.0  # seconds from the start of a process to this line, at most, where its clocks make sense

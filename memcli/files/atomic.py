@@ -1,17 +1,16 @@
 """Writes files and folders whole or not at all, and refuses to replace what it should not. No torch.
 
 A reader sees the old content or the new one, never a part of it, also after kill -9 or a full disk. After kill -9 at
-most a temporary sibling is left, `.NAME.<16 hex digits>.tmp`, which no reader takes for an output.
+most a temporary sibling is left (memcli.files.temporaries), which the next start of the same output removes.
 """
 
 import errno
 import json
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -19,9 +18,11 @@ from typing import Any, BinaryIO
 
 from memcli import machine
 from memcli.errors import ExistsError, LimitError, UsageError
+from memcli.files import temporaries
 from memcli.text import printable
 
 FOLDER_MARK = "memcli.json"  # the file by which a folder that memcli wrote is known
+KIND = "recalled"  # of a folder that may be replaced, as its FOLDER_MARK tells
 LOCK = ".lock"  # the file in a folder that is locked by the run that uses the folder
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG}
@@ -31,7 +32,8 @@ def check_output(path: str | Path, force: bool) -> Path:
     """The regular file that writing to `path` would create or replace, its symbolic links resolved.
 
     Raises UsageError where it is anything but a regular file (even with `force`) or its folder is missing, and
-    ExistsError where it exists and `force` is not set. Call it before long work begins.
+    ExistsError where it exists and `force` is not set. Call it before long work begins. What killed writers of the same
+    output left beside it is removed.
     """
     return _checked(path, force, stat.S_ISREG, "a regular file")
 
@@ -66,7 +68,7 @@ def check_apart(output: str | Path, *inputs: str | Path) -> None:
 
 def mark(folder: Path, manifest: dict[str, Any]) -> None:
     """Write FOLDER_MARK into a folder that is otherwise complete: `manifest`, and the names of all files."""
-    told = json.dumps({**manifest, "files": sorted(_files(folder))}, indent=1)
+    told = json.dumps({"kind": KIND, **manifest, "files": sorted(_files(folder))}, indent=1)
     (folder / FOLDER_MARK).write_text(f"{told}\n", encoding="utf-8")
 
 
@@ -84,17 +86,18 @@ def write_bytes(path: str | Path, data: bytes | mmap, *, force: bool) -> None:
     """
     target = check_output(path, force)
     with explained(target):
-        temporary = _beside(target)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | machine.BINARY
-        descriptor = os.open(temporary, flags, 0o666)  # the kernel applies the umask
+        descriptor, temporary = temporaries.new_file(target)
         try:
             try:
                 _keep_mode(descriptor, target)
                 _write_all(descriptor, data)
                 os.fsync(descriptor)
+                if machine.MOVES_OPEN:  # still locked, so that nobody takes it for left over
+                    os.replace(temporary, target)
             finally:
                 os.close(descriptor)
-            os.replace(temporary, target)
+            if not machine.MOVES_OPEN:
+                os.replace(temporary, target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -119,22 +122,22 @@ def new_folder(path: str | Path, *, force: bool) -> Iterator[Path]:
 
     An existing folder is replaced only with `force`, and only if all its files are named by its FOLDER_MARK (`mark`).
     The two are exchanged in one step, and the old one is then deleted. Where the system cannot do that, the old one is
-    moved aside first: a kill between the two steps leaves both, under hidden names.
+    moved aside first: after a kill between the two steps the next start of the same output puts it back.
     Raises as `check_folder` does, and LimitError where the disk fills up, also inside the block.
     """
     target = check_folder(path, force)
-    temporary = _beside(target)
-    with explained(target):
-        os.mkdir(temporary)
-    try:
-        with explained(target, only=FULL):
-            yield temporary
-        check_folder(path, force)  # again: `path` may have appeared while the block ran
+    with ExitStack() as stack:
         with explained(target):
-            _swap(temporary, target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
+            temporary = stack.enter_context(temporaries.new_folder(target))
+        try:
+            with explained(target, only=FULL):
+                yield temporary
+            check_folder(path, force)  # again: `path` may have appeared while the block ran
+            with explained(target):
+                _swap(temporary, target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
 
 
 @contextmanager
@@ -183,6 +186,7 @@ def _checked(path: str | Path, force: bool, wanted: Callable[[int], bool], noun:
         target = Path(os.path.realpath(path))
     except FileNotFoundError:  # of a relative path
         raise UsageError("the current folder was removed", do="Change to another folder") from None
+    temporaries.collect(target)
     try:
         with explained(target, only=REFUSED):
             mode = os.stat(target).st_mode
@@ -207,16 +211,11 @@ def _files(folder: Path) -> set[str]:
 def _written(folder: Path) -> set[str]:
     """The files that the FOLDER_MARK of `folder` names; none where there is no such thing, or it is not ours."""
     try:
-        files = json.loads((folder / FOLDER_MARK).read_text(encoding="utf-8"))["files"]
+        mark = json.loads((folder / FOLDER_MARK).read_text(encoding="utf-8"))
+        files = mark["files"] if mark["kind"] == KIND else []
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return set()
     return {name for name in files if isinstance(name, str)} if isinstance(files, list) else set()
-
-
-def _beside(target: Path) -> Path:
-    """A new hidden name in the folder of `target`, and so on the same file system."""
-    head = target.name[:50]  # at most 200 bytes of UTF-8: a name of full length still gets a temporary sibling
-    return target.with_name(f".{head}.{secrets.token_hex(8)}.tmp")
 
 
 def _keep_mode(descriptor: int, target: Path) -> None:
@@ -246,15 +245,17 @@ def _swap(new: Path, target: Path) -> None:
     if not target.exists():
         os.rename(new, target)
         _sync_folder(target.parent)
-        return
-    old = new
-    if not machine.exchange(new, target):
-        old = _beside(target)
-        os.rename(target, old)
-        try:
-            os.rename(new, target)
-        except BaseException:
-            os.rename(old, target)
-            raise
-    _sync_folder(target.parent)
-    shutil.rmtree(old)
+    elif machine.exchange(new, target):
+        _sync_folder(target.parent)
+        shutil.rmtree(new, ignore_errors=True)  # what is left of it is removed by the next start
+    else:
+        old = temporaries.beside(target, "old")
+        with temporaries.held(target):
+            os.rename(target, old)
+            try:
+                os.rename(new, target)
+            except BaseException:
+                os.rename(old, target)
+                raise
+            _sync_folder(target.parent)
+            shutil.rmtree(old, ignore_errors=True)

@@ -296,7 +296,7 @@ import os, shutil, signal, sys
 from pathlib import Path
 from memcli import machine
 from memcli.files import atomic
-def die(*_): os.kill(os.getpid(), signal.SIGKILL)
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
 module, name = {"before": (machine, "exchange"), "after": (shutil, "rmtree")}[sys.argv[1]]
 with atomic.new_folder("out", force=True) as folder:
     (folder / "new").touch()
