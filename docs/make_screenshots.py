@@ -9,6 +9,7 @@ package and Chromium.
 import io
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from memcli.cli._pictures import draw
 
 DOCS = Path(__file__).parent
 NAME = "digits.safetensors"
+_LINES = 5  # of what inspect prints
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 TERMINAL = """<meta charset="utf-8"><style>
 body {{ margin: 0; background: #14161a; color: #e9ebee; display: inline-block; padding: 18px 22px }}
@@ -43,18 +45,14 @@ def prepared(folder: Path) -> tuple[Path, Path]:
 
 def terminal(memory: Path) -> str:
     """A page that looks as a terminal does after `memcli inspect`."""
-    found = memcli.load(memory)
+    artifact = memcli.load(memory)
+    command = [sys.executable, "-m", "memcli", "inspect", memory.name]
+    lines = subprocess.run(command, cwd=memory.parent, check=True, capture_output=True, text=True).stdout.splitlines()
     console = Console(record=True, width=110, force_terminal=True, color_system="truecolor", file=io.StringIO())
-    spec = found.spec
     console.print(f"$ memcli inspect {memory.name}", style="bold", highlight=False)
-    for name, value in (
-        ("file", f"{memory.name}, {memory.stat().st_size:,} bytes, format 1, valid"),
-        ("data", f"{spec.data.name}, {'x'.join(map(str, spec.data.shape))}, {len(found.classes)} classes"),
-        ("size", f"{spec.bytes:,} bytes, {spec.floats:,} floats"),
-        ("...", ""),
-    ):
-        console.print(f"{name:<8}{value}", highlight=False)
-    draw(found.memory, console)
+    for line in (*lines[:_LINES], "..."):
+        console.print(line, highlight=False)
+    draw(artifact.memory, console)
     return console.export_html(inline_styles=True, code_format=TERMINAL)
 
 

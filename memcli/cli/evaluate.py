@@ -45,6 +45,7 @@ JSON = {
     "`per_class` has an accuracy for each class, null without test images; `confusion[i][j]` counts test images of "
     "class i that were taken for j, over all runs, and is null beyond 200 classes",
     "baselines": "by name (random, bytes, full), where asked for: a list as in results, but without the last two",
+    "accuracy": "`{memory: {network: mean}}`, and so for each baseline: for programs that skip lists, as DVC does",
     "majority": "the accuracy of always giving the most frequent class of the test images, a fraction of 1",
     "classes": "the names of the classes",
     "test_images": "how many test images each class has",

@@ -242,6 +242,11 @@ def to_json(report: Report) -> dict[str, Any]:
             for row in _figures(report, "memory")
         ],
         "baselines": {kind: _figures(report, kind) for kind in BASELINES if kind in kinds},
+        "accuracy": {
+            kind: {row["network"]: row["accuracy"]["mean"] for row in _figures(report, kind)}
+            for kind in ("memory", *BASELINES)
+            if kind in kinds
+        },
         "majority": report.majority,
         "classes": list(report.classes),
         "test_images": list(report.test_images),

@@ -161,7 +161,7 @@ def test_random_subsets_are_even_pure_and_take_all_of_a_small_class(source: Sour
 
 def test_to_json_has_the_contracts_keys(report: Report, artifact: Artifact, source: Source) -> None:
     data = to_json(report)
-    assert set(data) == {"results", "baselines", "majority", "classes", "test_images", "complete"}
+    assert set(data) == {"results", "baselines", "accuracy", "majority", "classes", "test_images", "complete"}
     for figures in (data["results"], data["baselines"]["random"], data["baselines"]["full"]):
         more = {"per_class", "confusion"} if figures is data["results"] else set()
         assert [entry["network"] for entry in figures] == ["mlp:width=16", RECIPE.network]
@@ -169,6 +169,9 @@ def test_to_json_has_the_contracts_keys(report: Report, artifact: Artifact, sour
         assert all(entry["lr"] == RECIPE.for_network(entry["network"]).lr for entry in figures)
         assert all(set(entry["accuracy"]) == {"mean", "std", "n"} for entry in figures)
         assert all(entry["accuracy"]["n"] == 2 for entry in figures)
+    rows = {"memory": data["results"], **data["baselines"]}
+    means = {kind: {row["network"]: row["accuracy"]["mean"] for row in rows[kind]} for kind in rows}
+    assert data["accuracy"] == means
     assert [entry["steps"] for entry in data["results"]] == [40, 20]
     assert to_json(measure(artifact, source, runs=1))["baselines"] == {}
 
