@@ -45,13 +45,13 @@ MaxImages = Annotated[
 ]
 MaxBytes = Annotated[
     str,
-    option(LIMITS, "--max-bytes", metavar="SIZE", help="Refuse a file whose recall, or output, is larger, as 20GB."),
+    option(LIMITS, "--max-bytes", metavar="SIZE", help="Refuse to write, or to recall into memory, more; as 20GB."),
 ]
 MaxSeconds = Annotated[
     str, option(LIMITS, "--max-seconds", metavar="TIME", help="Refuse work that would take longer, as 90m or 200h.")
 ]
 Trust = Annotated[bool, option(LIMITS, "--trust", help="Lift all limits: for files from people whom you trust.")]
-MAX_IMAGES, MAX_BYTES, MAX_SECONDS = 10_000_000, "8GiB", "72h"  # the defaults of these
+MAX_IMAGES, MAX_BYTES, MAX_SECONDS = 10_000_000, "24GiB", "72h"  # the defaults of these
 
 Quiet = Annotated[bool, option(MESSAGES, "--quiet", "-q", help="No progress and no notes.")]
 Verbose = Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Every report of progress on its own line.")]

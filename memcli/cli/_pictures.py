@@ -29,11 +29,12 @@ def draw(memory: "Memory", console: "Console") -> None:
     from rich.cells import set_cell_size
 
     from memcli.exporters.drawing import stretched
+    from memcli.memory.cost import at_once
     from memcli.memory.memory import Query
     from memcli.memory.query import pixels
     from memcli.text import printable
 
-    names = [printable(name) for name in memory.spec.data.classes[:_MOST]]
+    names = [printable(name) for name in memory.spec.data.classes[: at_once(memory.spec, _MOST)]]
     numbers = torch.arange(len(names))
     query = Query.of_classes(torch.zeros_like(numbers), numbers, len(memory.spec.data.classes))
     pictures = [half_blocks(image) for image in stretched(pixels(memory, query))]
@@ -47,8 +48,8 @@ def draw(memory: "Memory", console: "Console") -> None:
             console.print()
         line = (" " * _GAP).join(set_cell_size(name, width - _GAP) for name in names[begin : begin + across])
         console.print(line.rstrip(), markup=False, highlight=False, no_wrap=True)
-    if len(memory.spec.data.classes) > _MOST:
-        console.print(f"and {len(memory.spec.data.classes) - _MOST} classes more", highlight=False)
+    if len(memory.spec.data.classes) > len(names):
+        console.print(f"and {len(memory.spec.data.classes) - len(names)} classes more", highlight=False)
 
 
 def half_blocks(image: "ndarray") -> "list[Text]":

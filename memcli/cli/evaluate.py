@@ -136,7 +136,8 @@ def command(
         emit(figures, _lines(report, figures, everything=verbose), as_json=json)
 
     with reporting(quiet=quiet, verbose=verbose) as progress:
-        memory = load(file, limits(max_images, max_bytes, max_seconds, trust=trust))
+        allowed = limits(max_images, max_bytes, max_seconds, trust=trust)
+        memory = load(file, allowed)
         try:
             report = evaluate(
                 memory,
@@ -151,6 +152,7 @@ def command(
                 download=download,
                 split=split,
                 skip_damaged=skip_damaged,
+                limits=allowed,
                 progress=progress,
                 follow=follow,
             )

@@ -1,6 +1,6 @@
 """`memcli export`: a trained network as a program that runs without memcli."""
 
-from memcli.cli._options import Force, Json, NetworkFile, Output
+from memcli.cli._options import Force, Json, NetworkFile, Output, Trust, limits
 from memcli.cli._output import emit
 
 PANEL = "Use a network"  # of memcli --help
@@ -13,7 +13,9 @@ JSON = {
 }
 
 
-def command(network: NetworkFile, *, output: Output, force: Force = False, json: Json = False) -> None:
+def command(
+    network: NetworkFile, *, output: Output, force: Force = False, json: Json = False, trust: Trust = False
+) -> None:
     """Write a network that `memcli retrain` wrote as a program for PyTorch (.pt2) or ONNX (.onnx).
 
     It takes pixels in [0, 1] as float32, (n, channels, height, width), and gives the probability of each class.
@@ -22,7 +24,7 @@ def command(network: NetworkFile, *, output: Output, force: Force = False, json:
     """
     from memcli.jobs.export import export
 
-    made = export(network, output, force=force)
+    made = export(network, output, force=force, limits=limits(trust=trust))
     result = {
         "output": str(output),
         "format": made.format,

@@ -3,12 +3,10 @@
 from typing import Annotated, Any
 
 from memcli.cli._options import (
-    MAX_BYTES,
     MAX_IMAGES,
     MESSAGES,
     OUTPUT,
     Json,
-    MaxBytes,
     MaxImages,
     MemoryFile,
     Trust,
@@ -48,7 +46,6 @@ def command(
         ),
     ] = None,
     max_images: MaxImages = MAX_IMAGES,
-    max_bytes: MaxBytes = MAX_BYTES,
     trust: Trust = False,
     verbose: Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Also every setting of its recipe.")] = False,
 ) -> None:
@@ -65,7 +62,7 @@ def command(
             "pictures are drawn on a terminal that shows colours, and not in JSON",
             do="Leave out `pictures`, or see `memcli recall --preview` and `memcli report`",
         )
-    found = inspect(file, limits(max_images, max_bytes, trust=trust))
+    found = inspect(file, limits(max_images, trust=trust))
     manifest = found.manifest
     stored, spec = manifest.to_json(), manifest.spec
     data, retrain = spec.data, manifest.retrain
@@ -107,7 +104,7 @@ def command(
 
         from memcli.jobs.opening import load
 
-        draw(load(file, limits(max_images, max_bytes, trust=trust)).memory, Console())
+        draw(load(file, limits(max_images, trust=trust)).memory, Console())
 
 
 def _recipe(recipe: dict[str, Any]) -> str:

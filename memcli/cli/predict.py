@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from memcli.cli._options import Device, Json, NetworkFile
+from memcli.cli._options import Device, Json, NetworkFile, Trust, limits
 from memcli.cli._output import emit, percent
 
 PANEL = "Use a network"  # of memcli --help
@@ -23,6 +23,7 @@ def command(
     ],
     *,
     json: Json = False,
+    trust: Trust = False,
     device: Device = "auto",
 ) -> None:
     """Say which class image files show, and how probable that is, by a network that `memcli retrain` wrote.
@@ -33,7 +34,7 @@ def command(
     """
     from memcli.jobs.predict import predict_readable, unreadable
 
-    predictions, damaged = predict_readable(network, images, device=device)
+    predictions, damaged = predict_readable(network, images, device=device, limits=limits(trust=trust))
     told = [
         {"file": each.file, "class": each.label, "probability": each.probabilities[each.label]}
         | {"probabilities": each.probabilities}

@@ -7,11 +7,9 @@ import typer
 
 from memcli.cli._options import (
     LIMITS,
-    MAX_BYTES,
     MAX_IMAGES,
     Force,
     Json,
-    MaxBytes,
     MaxImages,
     Output,
     Trust,
@@ -48,7 +46,6 @@ def command(
         float, option(LIMITS, "--max-file", min=0, max=2**20, metavar="MIB", help="Refuse a file that is larger.")
     ] = 1024,
     max_images: MaxImages = MAX_IMAGES,
-    max_bytes: MaxBytes = MAX_BYTES,
     trust: Trust = False,
 ) -> None:
     """Fetch a memory from the Hugging Face Hub; it is checked whole before it is written.
@@ -57,7 +54,7 @@ def command(
     """
     from memcli.jobs.hub import pull
 
-    allowed = limits(max_images, max_bytes, trust=trust)
+    allowed = limits(max_images, trust=trust)
     if not trust:
         allowed = replace(allowed, max_file=int(max_file * 2**20))
     found = pull(place, output, force=force, limits=allowed)

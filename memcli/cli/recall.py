@@ -110,7 +110,8 @@ def command(
         if preview is not None:
             atomic.check_apart(preview, file, output)
             atomic.check_output(preview, force)
-        artifact = load(file, limits(max_images, max_bytes, max_seconds, trust=trust))
+        allowed = limits(max_images, max_bytes, max_seconds, trust=trust)
+        artifact = load(file, allowed)
         recalled = recall(
             artifact,
             output,
@@ -121,6 +122,7 @@ def command(
             chunk=chunk,
             force=force,
             device=device,
+            limits=allowed,
             progress=progress,
         )
         if preview is not None:

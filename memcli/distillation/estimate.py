@@ -5,11 +5,9 @@ import time
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
 
 from memcli import machine
 from memcli.data.sources.base import Source
-from memcli.data.spec import DataSpec
 from memcli.distillation.loop import Distillation
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import CLOSING, TUNING_SHARE, reserved
@@ -18,7 +16,7 @@ from memcli.distillation.speed import decided
 from memcli.errors import LimitError
 from memcli.files.memoryfile import stored
 from memcli.memory.spec import MemorySpec
-from memcli.networks import build
+from memcli.networks.cost import cost
 from memcli.progress import Progress, Silent
 from memcli.training import choose
 from memcli.training.loop import images_at_once
@@ -125,31 +123,16 @@ def require_memory(spec: MemorySpec, recipe: Recipe, device: torch.device) -> No
     if device.type == "cuda" or available is None:
         return
     data, trainings = spec.data, (recipe.check, recipe.retrain)
-    needed = max(
-        *(images_at_once(data) * _outputs(training.network, data)[1] for training in trainings),
-        *(_KEPT * training.batch * _outputs(training.network, data)[0] for training in trainings),
-    )
+    needed = 0
+    for training in trainings:
+        if counted := cost(training.network, data):
+            needed = max(needed, images_at_once(data) * counted.largest, _KEPT * training.batch * counted.outputs)
     for stage in recipe.stages:
-        images = getattr(stage.objective, "per_class", 1) * len(data.classes)
-        needed = max(needed, _KEPT * images * _outputs(stage.objective.network, data)[0])
+        if counted := cost(stage.objective.network, data):
+            images = getattr(stage.objective, "per_class", 1) * len(data.classes)
+            needed = max(needed, _KEPT * images * counted.outputs)
     if needed > available:
         raise LimitError(
             f"{needed / 2**20:,.0f} MiB of memory are needed at least, and {available / 2**20:,.0f} MiB are free",
             do="Give a smaller `image_size`, a `recipe` with smaller networks, or a machine with more memory",
         )
-
-
-def _outputs(name: str, data: DataSpec) -> tuple[int, int]:
-    """Bytes of the outputs of all layers of a network for one image, and those of the largest."""
-    network, sizes = build(name, data, seed=0).eval(), [0]
-
-    def count(_layer: nn.Module, _given: object, output: object) -> None:
-        if isinstance(output, Tensor):
-            sizes.append(4 * output.numel())
-
-    for layer in network.modules():
-        if not any(layer.children()):
-            layer.register_forward_hook(count)
-    with torch.no_grad():
-        network(torch.zeros(1, *data.shape))
-    return sum(sizes), max(sizes)

@@ -1,5 +1,6 @@
 """What every format of a recalled training set has in common."""
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -57,6 +58,15 @@ class Exporter(ABC):
 
         `memory_sha256`: the checksum of the memory that recalled them, to be told where the format has a place for it.
         """
+
+    def most_bytes(self, data: DataSpec, total: int, weights: int) -> int:
+        """The most bytes that `export` writes for so many images, whose label vectors hold at most `weights` weights.
+
+        Here as four arrays (memcli.exporters.spool) and the names, which JSON writes longest.
+        """
+        del weights
+        names = sum(len(json.dumps(name)) + 2 for name in data.classes)
+        return total * (4 * data.floats_per_image + 4 * len(data.classes) + 16) + names
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,11 @@ class Npz(Exporter):
             with _array(archive, "classes", names.dtype.str, names.shape) as entry:
                 entry.write(names.tobytes())
 
+    def most_bytes(self, data: DataSpec, total: int, weights: int) -> int:
+        """Each name is as long as the longest, in four bytes a character."""
+        names = 4 * len(data.classes) * max(map(len, data.classes))
+        return super().most_bytes(data, total, weights) + names
+
 
 @contextmanager
 def _array(archive: zipfile.ZipFile, name: str, kind: str, shape: tuple[int, ...]) -> Iterator[IO[bytes]]:

@@ -18,6 +18,12 @@ def check_channels(data: DataSpec) -> None:
         )
 
 
+def most_png_bytes(data: DataSpec) -> int:
+    """The most bytes of the PNG file of an image: its lines, which noise does not let shrink, and what is around."""
+    lines = data.floats_per_image + data.height
+    return lines + lines // 1000 + 200
+
+
 def png_files(images: Tensor) -> list[bytes]:
     """A PNG file for each of the images, (n, C, H, W) in units of [0, 1]: clipped to it, and rounded to 8 bits."""
     files = []

@@ -23,12 +23,14 @@ from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
 from memcli.exporters.base import MIXTURE, PictureExporter, RecalledChunk
 from memcli.exporters.encoding import Encoding, to_picture
+from memcli.exporters.pictures import most_png_bytes
 from memcli.files import atomic
 
 _CHANNELS = {1, 3}  # grey or colour; PNG with an alpha channel would be read back composited
 _SAFE = re.compile(r"\w(?:[\w .+()-]*[\w+()-])?")  # starts with a letter or digit, never ends in a dot or a space
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?|class-\d+", re.IGNORECASE)  # Windows devices; our own
 _LONGEST = 100  # bytes of a folder's name, well under the 255 of most file systems
+_WEIGHT, _BLOCK = 30, 4096  # characters of a number in JSON, at most; bytes of a block of a disk
 _NAMED = 3  # classes of a mixture whose folder tells them
 
 
@@ -112,6 +114,13 @@ class Png(PictureExporter):
                 "transforms": encoding.transforms(data),
             }
             atomic.mark(folder, manifest)
+
+    def most_bytes(self, data: DataSpec, total: int, weights: int) -> int:
+        """A file an image, in whole blocks of a disk, and `labels.json`, which names classes again and again."""
+        names = sorted((len(json.dumps(name)) for name in data.classes), reverse=True)
+        label = sum(names[:weights]) + _WEIGHT * weights + 2 * _LONGEST
+        picture = -(-most_png_bytes(data) // _BLOCK) * _BLOCK
+        return total * (picture + label) + 3 * sum(names)
 
 
 def _write_images(

@@ -22,8 +22,10 @@ from numpy.lib import format as npy
 from memcli.data.sources.webdataset import CLASSES
 from memcli.data.spec import DataSpec
 from memcli.exporters.base import MIXTURE, Exporter, RecalledChunk
-from memcli.exporters.pictures import check_channels, png_files
+from memcli.exporters.pictures import check_channels, most_png_bytes, png_files
 from memcli.files import atomic
+
+_WEIGHT = 26  # characters of a number in JSON, at most
 
 
 class WebDataset(Exporter):
@@ -51,6 +53,14 @@ class WebDataset(Exporter):
                         _add(shard, f"{number:08d}.{suffix}", content)
                     number += 1
             shard.write(bytes(2 * tarfile.BLOCKSIZE))  # the end
+
+    def most_bytes(self, data: DataSpec, total: int, weights: int) -> int:
+        """Four files a sample, each with a header and in whole blocks."""
+        del weights  # the vector is written whole
+        names = [len(json.dumps(name)) for name in data.classes]
+        told = max(names) + _WEIGHT * len(data.classes)
+        sample = most_png_bytes(data) + 4 * data.floats_per_image + told + 9 * tarfile.BLOCKSIZE
+        return total * sample + sum(names)
 
 
 def _samples(chunk: RecalledChunk, data: DataSpec) -> Iterator[dict[str, bytes]]:

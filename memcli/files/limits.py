@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from memcli.data.spec import DataSpec
 from memcli.errors import LimitError
 from memcli.files.container import FILE_BYTES, HEADER_BYTES
 from memcli.memory.spec import MemorySpec
@@ -20,22 +21,27 @@ class Limits:
     max_file: int = FILE_BYTES  # bytes of the file itself
     max_header: int = HEADER_BYTES
     max_images: int = 10**7  # of the whole recall
-    max_bytes: int = 8 * 2**30  # of the whole recall, of what is written, and of what recalling holds in memory
+    max_bytes: int = 24 * 2**30  # of what is written, and of the images that are recalled into memory
     max_seconds: float = 72 * 3600.0  # of a recall, or of one training, as counted beforehand
     free_memory: bool = True  # whether what needs more memory than is free is refused
 
-    def require_recall(self, spec: MemorySpec) -> None:
-        """Raise LimitError where the whole recall of a memory, float32 images and their label vectors, is too large."""
+    def require_images(self, spec: MemorySpec) -> None:
+        """Raise LimitError where a memory recalls too many images in all."""
         if spec.recalled > self.max_images:
             raise LimitError(
-                f"its recall of {spec.recalled} images is over the limit of {self.max_images}", do=_raise("max_images")
+                f"it recalls {spec.recalled:,} images, and {self.max_images:,} are allowed", do=_raise("max_images")
             )
-        self.require_bytes("its recall", 4 * spec.recalled * (spec.data.floats_per_image + len(spec.data.classes)))
+
+    def require_recall(self, data: DataSpec, images: int) -> None:
+        """Raise LimitError where so many images and their label vectors, float32, are too much for memory."""
+        self.require_bytes("its recall", 4 * images * (data.floats_per_image + len(data.classes)))
 
     def require_bytes(self, what: str, needed: int) -> None:
         """Raise LimitError where `what`, such as "its recall", needs more bytes than are allowed."""
         if needed > self.max_bytes:
-            raise LimitError(f"{what} of {needed} bytes is over the limit of {self.max_bytes}", do=_raise("max_bytes"))
+            raise LimitError(
+                f"{what} needs {needed:,} bytes, and {self.max_bytes:,} are allowed", do=_raise("max_bytes")
+            )
 
     def require_seconds(self, what: str, needed: float) -> None:
         """Raise LimitError where `what` is counted to take more time than is allowed."""

@@ -14,6 +14,7 @@ from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.manifest import Manifest
 from memcli.files.queryfile import Asked, label_vectors
 from memcli.memory import quantise
+from memcli.memory.cost import at_once
 from memcli.memory.memory import Memory, Query
 from memcli.memory.query import pixels
 from memcli.memory.spec import MemorySpec
@@ -48,7 +49,9 @@ class Artifact:
         return f"<memory of {printable(self.spec.data.name)}: {size}>"
 
     @torch.no_grad()
-    def recall(self, query: Asked | None = None, *, normalised: bool = False) -> tuple[Tensor, Tensor]:
+    def recall(
+        self, query: Asked | None = None, *, normalised: bool = False, limits: Limits = DEFAULT_LIMITS
+    ) -> tuple[Tensor, Tensor]:
         """Images (n, C, H, W) float32 and their label vectors (n, classes) float32, on the memory's device.
 
         `query`: the name or the number of a class, a mixture such as "cat:0.7,dog:0.3", an interpolation such as
@@ -58,22 +61,25 @@ class Artifact:
         trained on them: (pixel - mean) / std, whitened where the memory is. Labels are the query's, or those that were
         learned, which need not sum to 1.
 
-        Raises as `label_vectors` does. [RTP] sec. 3, equation of x_i(y).
+        Raises as `label_vectors` does, and LimitError where that is over `limits`. [RTP] sec. 3, equation of x_i(y).
         """
-        if query is None:
-            asked = Query.everything(self.spec)
-        else:
-            asked = Query.of_label(self.spec, label_vectors(query, self.spec))
-        images = self.memory.recall(asked).float() if normalised else pixels(self.memory, asked)
+        labels = None if query is None else label_vectors(query, self.spec)
+        limits.require_recall(self.spec.data, self.spec.recalled if labels is None else len(labels) * self.spec.rows)
+        asked = Query.everything(self.spec) if labels is None else Query.of_label(self.spec, labels)
+        whole = [
+            self.memory.recall(part).float() if normalised else pixels(self.memory, part)
+            for part in asked.chunks(at_once(self.spec, len(asked)))
+        ]
+        images = whole[0] if len(whole) == 1 else torch.cat(whole)
         return images, self.memory.targets(asked).float()
 
-    def dataset(self, *, normalised: bool = False) -> TensorDataset:
+    def dataset(self, *, normalised: bool = False, limits: Limits = DEFAULT_LIMITS) -> TensorDataset:
         """All images of the memory as a torch Dataset of (image, label): (C, H, W) float32, and a class number.
 
         Where labels were learned, a label is a vector (classes,) float32; `torch.nn.functional.cross_entropy` takes
         either. `normalised` is as in `recall`; a network that is trained on pixels is tested on pixels in [0, 1].
         """
-        images, labels = self.recall(normalised=normalised)
+        images, labels = self.recall(normalised=normalised, limits=limits)
         return TensorDataset(images, labels if self.spec.labels != "fixed" else labels.argmax(1))
 
 

@@ -17,9 +17,9 @@ _NUMPY = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1"}
 
 
 def accept(header: Header, limits: Limits) -> Manifest:
-    """The manifest of a header whose tensors agree with it, and whose recall is within `limits`.
+    """The manifest of a header whose tensors agree with it, and that recalls no more images than `limits` allow.
 
-    Raises MemoryFileError where it is not a valid memory, LimitError where its recall is too large.
+    Raises MemoryFileError where it is not a valid memory, LimitError where it recalls too many images.
     """
     manifest = Manifest.from_json(header.manifest)
     spec, tensors = manifest.spec, header.tensors
@@ -36,7 +36,7 @@ def accept(header: Header, limits: Limits) -> Manifest:
             raise damaged(f"{name} has {len(entry.shape)} dimensions, not {len(shape)}")
         if entry.shape != shape:
             raise damaged(f"{name} is of shape {entry.shape}, where the manifest means {shape}")
-    limits.require_recall(spec)
+    limits.require_images(spec)
     return manifest
 
 

@@ -11,7 +11,9 @@ from torch import nn
 from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError, UsageError
 from memcli.files import container
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.networks import build
+from memcli.networks.cost import sketched
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
 
@@ -41,16 +43,20 @@ def load_network(path: str | Path, *, expect_sha256: str | None = None) -> nn.Mo
     return read(path, expect_sha256=expect_sha256)[0]
 
 
-def read(path: str | Path, *, expect_sha256: str | None = None) -> tuple[nn.Module, DataSpec]:
+def read(
+    path: str | Path, limits: Limits = DEFAULT_LIMITS, *, expect_sha256: str | None = None
+) -> tuple[nn.Module, DataSpec]:
     """That network, and what the images are that it takes.
 
     Raises MemoryFileError where the file is damaged, or its checksum is not `expect_sha256`, or it names a network that
-    is not known here, cannot be built here or does not have those weights.
+    is not known here, cannot be built here or does not have those weights. Raises LimitError where it is over `limits`.
     """
-    manifest, tensors = container.read(path, kind=KIND, expected=expect_sha256)
+    manifest, tensors = container.read(path, kind=KIND, file_bytes=limits.max_file, expected=expect_sha256)
     try:
         data = DataSpec.from_json(manifest["data"])
-        network = build(str(manifest["network"]), data, seed=0)
+        name = str(manifest["network"])
+        sketched(name, data).load_state_dict(tensors, assign=True)  # refuses shapes before there is memory for them
+        network = build(name, data, seed=0)
         network.load_state_dict(tensors)
     except UsageError as error:
         raise MemoryFileError(

@@ -19,6 +19,7 @@ from memcli.data.spec import DataSpec
 from memcli.errors import DataError, DivergedError, GateError, Interrupted, UsageError
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
+from memcli.jobs import budget
 from memcli.jobs.baselines import BASELINES
 from memcli.jobs.baselines.base import Comparison
 from memcli.jobs.device import resolve
@@ -63,14 +64,18 @@ def evaluate(
     `skip_damaged` leaves out up to so many that cannot be read. `follow` is given the report so far after each
     training, so that nothing is lost where a later one fails or is stopped. Accuracies of the report are shares of 1.
 
-    Raises UsageError for impossible requests, MemoryFileError for a damaged file, DataError where the data does not
-    fit the memory, DivergedError where training stays not finite at lower rates too, Interrupted after SIGINT or
-    SIGTERM.
+    Raises UsageError for impossible requests, MemoryFileError for a damaged file, LimitError where the file, or a
+    training by it, is over `limits`, DataError where the data does not fit the memory, DivergedError where training
+    stays not finite at lower rates too, Interrupted after SIGINT or SIGTERM.
     """
     artifacts = loaded(memory, limits)
     if len(artifacts) != 1:
         raise UsageError(f"{len(artifacts)} memories were given", do="Give one; `retrain` takes several")
     (artifact,) = artifacts.values()
+    place = resolve(device) if isinstance(device, str) else device
+    names = _names(networks, artifact.manifest.retrain)
+    for recipe in _recipes(artifact, names, protocol).values():
+        budget.require_training([artifact.spec], artifact.spec.data, recipe, limits, place, of_file=not networks)
     return measure(
         artifact,
         open_aligned(
@@ -82,11 +87,11 @@ def evaluate(
             whole=bool(baselines),
             progress=progress,
         ),
-        networks=(networks,) if isinstance(networks, str) else tuple(networks),
+        networks=names,
         runs=runs,
         baselines=frozenset((baselines,) if isinstance(baselines, str) else baselines),
         seed=seed,
-        device=resolve(device) if isinstance(device, str) else device,
+        device=place,
         progress=progress,
         full_epochs=full_epochs,
         protocol=protocol,
@@ -126,13 +131,13 @@ def measure(
     Raises UsageError for impossible requests, DataError where the source was not aligned to the memory, and what
     training raises.
     """
-    recipe, device, progress = recipe or artifact.manifest.retrain, device or torch.device("cpu"), progress or Silent()
+    own, device, progress = recipe or artifact.manifest.retrain, device or torch.device("cpu"), progress or Silent()
     memory = artifact.memory.to(device)
     data = memory.spec.data
     _require_possible(source_aligned, data, baselines, {"runs": runs, "full epochs": full_epochs})
     kinds = ("memory", *(name for name in BASELINES if name in baselines))
-    names = tuple(dict.fromkeys(networks)) or (recipe.network,)
-    recipes = {name: PROTOCOLS.find(protocol).recipe(memory.spec, recipe, name) for name in names}
+    names = _names(networks, own)
+    recipes = _recipes(artifact, names, protocol, own)
     for name in names:
         build(name, data, seed=seed)  # a name that is wrong is told before hours of training, not after
     counts = torch.bincount(source_aligned.split("test").labels, minlength=len(data.classes)).tolist()
@@ -153,6 +158,19 @@ def measure(
             do="Give the same command again, or fewer `runs` for less time",
         ) from stopped
     return replace(report, complete=True)
+
+
+def _names(networks: str | Sequence[str], own: TrainRecipe) -> tuple[str, ...]:
+    """The networks that were asked for, each once; none: the one of the file."""
+    return tuple(dict.fromkeys((networks,) if isinstance(networks, str) else networks)) or (own.network,)
+
+
+def _recipes(
+    artifact: Artifact, names: Sequence[str], protocol: str, own: TrainRecipe | None = None
+) -> dict[str, TrainRecipe]:
+    """How each network is trained."""
+    kind, own = PROTOCOLS.find(protocol), own or artifact.manifest.retrain
+    return {name: kind.recipe(artifact.spec, own, name) for name in names}
 
 
 def _require_possible(source: Source, data: DataSpec, baselines: frozenset[str], numbers: dict[str, int]) -> None:

@@ -20,6 +20,8 @@ from memcli.data.spec import DataSpec
 from memcli.data.whitening import whitened
 from memcli.errors import UsageError
 from memcli.files import atomic, weights
+from memcli.files.limits import DEFAULT_LIMITS, Limits
+from memcli.jobs import budget
 from memcli.networks.plain import plain
 from memcli.text import printable
 
@@ -51,11 +53,14 @@ class Program(nn.Module):
         return logits.softmax(1)
 
 
-def export(network: str | Path, output: str | Path, *, force: bool = False) -> Exported:
+def export(
+    network: str | Path, output: str | Path, *, force: bool = False, limits: Limits = DEFAULT_LIMITS
+) -> Exported:
     """Write the network whose weights are in the file `network` as a program: `output` ends in .pt2 or .onnx.
 
-    Raises MemoryFileError for a damaged file of weights, ExistsError where `output` exists and `force` is not set,
-    UsageError for another suffix, a network that cannot be converted, or where ONNX is not installed.
+    Raises MemoryFileError for a damaged file of weights, LimitError for one over `limits`, ExistsError where
+    `output` exists and `force` is not set, UsageError for another suffix, a network that cannot be converted, or where
+    ONNX is not installed.
     """
     suffix = Path(output).suffix.lower()
     if suffix not in FORMATS:
@@ -64,7 +69,8 @@ def export(network: str | Path, output: str | Path, *, force: bool = False) -> E
         )
     atomic.check_apart(output, network)
     atomic.check_output(output, force)
-    trained, data = weights.read(network)
+    trained, data = weights.read(network, limits)
+    budget.require_looking(trained, data, 2, limits, torch.device("cpu"))
     program = Program(trained, data).eval()
     example = torch.zeros(2, *data.shape)
     program(example)  # a model may keep what it computes once for a size

@@ -21,8 +21,8 @@ def load(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
     """The memory in the file at `path`, on the CPU, after every check that the command line makes.
 
     `recall` and `dataset` of what is returned give its images; `spec`, `manifest` and `sha256` tell what it is.
-    Raises MemoryFileError where the file is damaged or hostile, LimitError where it, or its whole recall, is over
-    `limits`. The file is never executed: it holds no pickle and no code (docs/format.md).
+    Raises MemoryFileError where the file is damaged or hostile, LimitError where it is over `limits`. The file is never
+    executed: it holds no pickle and no code (docs/format.md).
     """
     return memoryfile.read(path, limits)
 

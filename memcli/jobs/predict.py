@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from memcli.data.images import LabelledImages
 from memcli.data.sources._images import Damage, Picture, decode, empty
 from memcli.data.spec import DataSpec
-from memcli.errors import DataError, UsageError
+from memcli.errors import DataError, MemoryFileError, UsageError
 from memcli.files import weights
+from memcli.files.limits import DEFAULT_LIMITS, Limits
+from memcli.jobs import budget
 from memcli.jobs.device import resolve
 
-_BATCH = 64  # images in memory at a time
+_BATCH, _PIXELS = 64, 64 * 256 * 256  # images in memory at a time, at most, and their pixels
 
 
 @dataclass(frozen=True)
@@ -31,33 +33,44 @@ class Prediction:
 
 
 def predict(
-    network: str | Path, images: str | Path | Sequence[str | Path], *, device: str | torch.device = "cpu"
+    network: str | Path,
+    images: str | Path | Sequence[str | Path],
+    *,
+    device: str | torch.device = "cpu",
+    limits: Limits = DEFAULT_LIMITS,
 ) -> list[Prediction]:
     """What the network whose weights `retrain` wrote to the file `network` says of image files, in their order.
 
     Images are read as a source of image files reads them, in the shape and normalisation that the file of weights has.
-    Raises MemoryFileError for a damaged file of weights, DataError that names every image that cannot be read.
+    Raises MemoryFileError for a damaged file of weights, LimitError for one over `limits`, DataError that names
+    every image that cannot be read.
     """
     files = [images] if isinstance(images, str | Path) else list(images)
     if not files:
         raise UsageError("no image was given", do="Give an image file, or several")
-    predictions, damaged = predict_readable(network, files, device=device)
+    predictions, damaged = predict_readable(network, files, device=device, limits=limits)
     if damaged:
         raise unreadable(damaged)
     return predictions
 
 
 def predict_readable(
-    network: str | Path, images: Sequence[str | Path], *, device: str | torch.device = "cpu"
+    network: str | Path,
+    images: Sequence[str | Path],
+    *,
+    device: str | torch.device = "cpu",
+    limits: Limits = DEFAULT_LIMITS,
 ) -> tuple[list[Prediction], list[str]]:
     """The same for the images that can be read, and what is wrong with each of the others."""
-    trained, data = weights.read(network)
+    trained, data = weights.read(network, limits)
     place = resolve(device) if isinstance(device, str) else device
+    batch = max(1, min(_BATCH, _PIXELS // (data.height * data.width)))
+    budget.require_looking(trained, data, batch, limits, place)
     trained = trained.to(place)
     predictions: list[Prediction] = []
     damaged: list[str] = []
-    for start in range(0, len(images), _BATCH):
-        names, pixels, wrong = _readable([str(image) for image in images[start : start + _BATCH]], data)
+    for start in range(0, len(images), batch):
+        names, pixels, wrong = _readable([str(image) for image in images[start : start + batch]], data)
         damaged += wrong
         if names:
             predictions += _predicted(trained, data, names, pixels, place)
@@ -89,6 +102,8 @@ def _predicted(
 ) -> Iterator[Prediction]:
     images = LabelledImages(pixels, torch.zeros(len(names), dtype=torch.int64))
     logits = network(images.normalised(data).to(device)).cpu().double()
+    if not logits.isfinite().all():
+        raise MemoryFileError("the network gives numbers that are not finite", do="Get the file again, or make it anew")
     for name, shares in zip(names, logits.softmax(1), strict=True):
         order = shares.argsort(descending=True, stable=True).tolist()
         yield Prediction(name, {data.classes[number]: shares[number].item() for number in order})

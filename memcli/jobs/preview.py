@@ -14,6 +14,7 @@ from memcli.exporters.drawing import Line, contact_sheet, stretched
 from memcli.files import atomic
 from memcli.files.queryfile import label_vectors
 from memcli.jobs.opening import MemoryLike, loaded
+from memcli.memory.cost import at_once
 from memcli.memory.memory import Memory, Query
 from memcli.memory.query import MOST_STEPS, pixels
 
@@ -59,9 +60,9 @@ def _lines(memory: Memory, name: str, labels: Tensor, columns: int) -> list[Line
     """One line of the first rows for one label vector; for several (q, classes), lines of one row of each."""
     rows = memory.spec.rows
     if len(labels) == 1:
-        few = min(rows, columns)
+        few = at_once(memory.spec, min(rows, columns))
         return [Line(name, stretched(pixels(memory, Query(torch.arange(few), labels.expand(few, -1)))))]
-    labels = labels[:MOST_STEPS]
+    labels = labels[: at_once(memory.spec, MOST_STEPS)]
     strips = [Query(torch.full((len(labels),), row), labels) for row in range(min(rows, _STRIPS))]
     return [Line("" if row else name, stretched(pixels(memory, query))) for row, query in enumerate(strips)]
 

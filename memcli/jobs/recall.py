@@ -13,9 +13,12 @@ from memcli.exporters import EXPORTERS, Exporter, format_of
 from memcli.exporters.base import PictureExporter, RecalledChunk
 from memcli.exporters.encoding import ENCODINGS, Encoding
 from memcli.files import atomic
+from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.queryfile import Asked, label_vectors
+from memcli.jobs import budget
 from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded
+from memcli.memory.cost import at_once
 from memcli.memory.memory import Memory, Query
 from memcli.memory.query import pieces, pixels
 from memcli.memory.spec import MemorySpec
@@ -45,9 +48,10 @@ def recall(
     chunk: int = 256,
     force: bool = False,
     device: str | torch.device = "cpu",
+    limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Recalled:
-    """Write what a memory recalls to `path`, never more than `chunk` images at a time in memory.
+    """Write what a memory recalls to `path`, never more than `chunk` images, or 1 GiB, at a time in memory.
 
     `artifact`: what `load` gives, or a path. `format`: a name in EXPORTERS; None: the one that the suffix of `path`
     means, or "png", a folder, where it has none or ends in a slash. `encode`, of a format of pictures: "clip", which is
@@ -55,21 +59,18 @@ def recall(
     each as `label_vectors` takes it, in this order; none: every class. `per_class`: only the first rows of each.
 
     Raises UsageError for an unknown format, encoding or query, or more rows than there are, MemoryFileError for a
-    damaged file, ExistsError where `path` exists. A folder is replaced by `force` only where memcli wrote all in it.
+    damaged file, LimitError where the file, or what it asks for, is over `limits`, ExistsError where `path` exists. A
+    folder is replaced by `force` only where memcli wrote all in it.
     """
     if isinstance(artifact, str | Path):
         atomic.check_apart(path, artifact)
     format = format or format_of(path)
     exporter, encoding = _exporter(format, encode), None
-    (artifact,) = loaded(artifact).values()
-    spec = artifact.spec
-    whole = _Recall(
-        artifact.memory.to(resolve(device) if isinstance(device, str) else device),
-        _asked(queries, spec),
-        _rows(per_class, spec),
-        chunk,
-        progress or Silent(),
-    )
+    (artifact,) = loaded(artifact, limits).values()
+    spec, place = artifact.spec, resolve(device) if isinstance(device, str) else device
+    labels, rows = _asked(queries, spec), _rows(per_class, spec)
+    budget.require_recall(spec, exporter, labels, rows, chunk, limits, place)
+    whole = _Recall(artifact.memory.to(place), labels, rows, at_once(spec, chunk), progress or Silent())
     if isinstance(exporter, PictureExporter):
         if encode == "range":
             exporter = exporter.encoded(Encoding.range(images for _, images in whole.pieces("range of values")))

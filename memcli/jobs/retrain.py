@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from memcli.data.sampling import shuffled_epochs
 from memcli.data.sources import Source
 from memcli.data.spec import MAX_NAME, DataSpec
-from memcli.errors import LimitError, MemoryFileError
+from memcli.errors import MemoryFileError
 from memcli.files import atomic
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
 from memcli.files.weights import Retrained, checksum, save
+from memcli.jobs import budget
 from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.memory.memory import Memory, Query
@@ -24,8 +25,6 @@ from memcli.progress import Progress
 from memcli.text import printable
 from memcli.training.loop import Batch, accuracy, recalled_batches, train
 from memcli.training.recipe import TrainRecipe
-
-MAX_BYTES = 8 << 30  # of images that several memories may recall together
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single equality
@@ -76,17 +75,12 @@ def common_data(named: Mapping[str, DataSpec]) -> DataSpec:
 
 
 @torch.no_grad()
-def recall_all(memories: Mapping[str, Memory], data: DataSpec) -> TrainingSet:
+def recall_all(memories: Mapping[str, Memory], data: DataSpec, limits: Limits = DEFAULT_LIMITS) -> TrainingSet:
     """All rows of all classes of `memories`, labelled with the classes of `data`, which holds those of every memory.
 
-    Raises LimitError where that is more than MAX_BYTES.
+    Raises LimitError where that is more than `limits` allow.
     """
-    needed = 4 * data.floats_per_image * sum(memory.spec.recalled for memory in memories.values())
-    if needed > MAX_BYTES:
-        raise LimitError(
-            f"together the memories recall {needed / 2**30:.1f} GiB of images, and at most {MAX_BYTES >> 30} are held",
-            do="Give fewer files",
-        )
+    limits.require_recall(data, sum(memory.spec.recalled for memory in memories.values()))
     position = {name: label for label, name in enumerate(data.classes)}
     images, labels = [], []
     for memory in memories.values():
@@ -113,6 +107,7 @@ def train_on_memories(
     progress: Progress | None = None,
     title: str = "retraining",
     data: DataSpec | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Retrained:
     """Train a fresh network on what a memory, or the union of several by name, recalls.
 
@@ -133,7 +128,7 @@ def train_on_memories(
         (memory,) = memories.values()
         batch = recalled_batches(memory, recipe.batch, seed, recipe.mixture)
     else:
-        batch = recall_all(memories, data).batches(recipe.batch, seed)
+        batch = recall_all(memories, data, limits).batches(recipe.batch, seed)
     train(network, recipe, batch, progress, seed=seed, title=title)
     return Retrained(network, data, recipe, seed, time.monotonic() - began)
 
@@ -180,7 +175,8 @@ def retrain(
 
     Raises UsageError for a network that is unknown or does not take the images, MemoryFileError for files that are
     damaged or do not fit together, DataError for data that does not fit them, ExistsError where `output` exists,
-    LimitError where too much would be recalled, DivergedError where training does not stay finite.
+    LimitError where more would be recalled, or trained for, than `limits` allow, DivergedError where training does
+    not stay finite.
     """
     if output is not None:
         atomic.check_output(output, force)
@@ -193,12 +189,14 @@ def retrain(
         recipe = recipe.for_network(sized(network, common))
     given = {"steps": steps, "batch": batch, "lr": lr}
     recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    place = resolve(device) if isinstance(device, str) else device
+    specs = [artifact.spec for artifact in artifacts.values()]
+    budget.require_training(specs, common, recipe, limits, place, of_file=network is None)
     source = None
     if data is not None:
         reading = {"download": download, "skip_damaged": skip_damaged, "split": split}
         source = open_aligned(data, common, progress=progress, **reading)  # type: ignore[arg-type]
-    place = resolve(device) if isinstance(device, str) else device
-    trained = train_on_memories(artifacts, recipe=recipe, seed=seed, device=place, progress=progress)
+    trained = train_on_memories(artifacts, recipe=recipe, seed=seed, device=place, progress=progress, limits=limits)
     reached = None if source is None else accuracy(trained.network, source.split("test"), trained.data)
     sha256 = None
     union = checksum([artifact.sha256 for artifact in artifacts.values()])

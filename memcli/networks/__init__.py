@@ -12,7 +12,7 @@ from memcli.registry import Registry
 from memcli.seeds import isolated
 from memcli.text import parse_call, printable
 
-__all__ = ["NETWORKS", "Classifier", "Network", "build", "first_linear", "names", "sized", "stateless"]
+__all__ = ["NETWORKS", "Classifier", "Network", "build", "first_linear", "make", "names", "sized", "stateless"]
 
 NETWORKS: Registry[Network] = Registry(
     "network",
@@ -40,14 +40,18 @@ def build(name: str, data: DataSpec, *, seed: int, purpose: str = "network", ste
     The initial weights are a function of (name, data, seed, purpose, step) only, drawn by torch.nn's own initialisers.
     Raises UsageError for an unknown network or setting, and for images that the network cannot take.
     """
+    with isolated(seed, purpose, step):
+        return make(name, data).to(memory_format=torch.channels_last)
+
+
+def make(name: str, data: DataSpec) -> nn.Module:
+    """The same network, drawn by the global generator and in the usual layout. Raises as `build` does."""
     family = name.partition(":")[0]
     if family not in NETWORKS:
         known = ", ".join(network.usage for network in NETWORKS.working().values())
         raise UsageError(f"there is no network {printable(family)!r}", do=f"Choose from {known}")
     network = NETWORKS[family]
-    settings = network.read(name)
-    with isolated(seed, purpose, step):
-        return network.make(data, **settings).to(memory_format=torch.channels_last)
+    return network.make(data, **network.read(name))
 
 
 def sized(name: str, data: DataSpec, **settings: int) -> str:

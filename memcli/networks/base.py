@@ -95,6 +95,12 @@ class Classifier(nn.Module):
         return self.head(self.features(images))
 
 
+def without_numbers(network: nn.Module) -> dict[str, Tensor]:
+    """Its weights and buffers by name, as shapes: on the meta device, for `torch.func.functional_call`."""
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    return {name: tensor.detach().to("meta") for name, tensor in tensors.items()}
+
+
 def require_side(data: DataSpec, least: int, name: str) -> None:
     """Raise UsageError where an image of `data` is smaller than least x least pixels."""
     if min(data.height, data.width) < least:

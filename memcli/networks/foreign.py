@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
+from memcli.networks.base import without_numbers
 from memcli.text import printable
 
 _LEAST_SIDE = 64  # pixels: AlexNet needs 63, the most of all models that do not fix their size
@@ -47,12 +48,10 @@ def require_logits(network: nn.Module, data: DataSpec, name: str, do: str) -> No
 
     It runs on the meta device: that computes shapes only, and changes no weights, statistics or generators.
     """
-    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    shadow = {key: tensor.detach().to("meta") for key, tensor in tensors.items()}
     images = torch.empty(2, *data.shape, device="meta")
     shown = "x".join(map(str, data.shape))
     try:
-        logits = torch.func.functional_call(network, shadow, (images,))
+        logits = torch.func.functional_call(network, without_numbers(network), (images,))
     except Exception as error:  # a model of others may raise anything on a shape that it does not take
         raise UsageError(f"{name} refuses {shown} images: {printable(str(error))}", do=do) from error
     if not isinstance(logits, Tensor) or logits.shape != (2, len(data.classes)):

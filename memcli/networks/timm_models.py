@@ -10,6 +10,7 @@ from memcli.networks.base import Network
 from memcli.networks.foreign import Enlarged, enlarged_size, require_colours, require_logits
 from memcli.text import printable
 
+_LARGEST = 512  # pixels a side, of a model that is made for one size
 _TRY = "Choose another, such as timm:resnet18 or timm:vit_tiny_patch16_224"
 
 
@@ -34,6 +35,8 @@ def make(data: DataSpec, *, name: str) -> nn.Module:
     require_colours(data, "timm")
     published = timm.models.get_pretrained_cfg(name)
     settings = {"img_size": enlarged_size(data)} if published is not None and published.fixed_input_size else {}
+    if settings and max(settings["img_size"]) > _LARGEST:  # its tables grow with the square of the pixels
+        raise UsageError(f"timm:{name} takes images of up to {_LARGEST}x{_LARGEST} pixels", do=_TRY)
     try:
         body = timm.create_model(name, pretrained=False, num_classes=len(data.classes), **settings)
     except Exception as error:  # whatever a foreign model may raise on a size that it cannot be made for

@@ -71,7 +71,14 @@ def report(
     source = None if data is None else open_aligned(data, artifact.spec.data, download=download, progress=progress)
     if source is not None and measured is None:
         evaluated = evaluate(
-            artifact, source, runs=runs, baselines=baselines, seed=seed, device=device, progress=progress
+            artifact,
+            source,
+            runs=runs,
+            baselines=baselines,
+            seed=seed,
+            device=device,
+            limits=limits,
+            progress=progress,
         )
         measured = from_json(to_json(evaluated), len(artifact.classes))
     page = render(memory, found, artifact, source, measured).encode()

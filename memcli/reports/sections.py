@@ -15,6 +15,7 @@ from memcli.data.whitening import unwhitened
 from memcli.files.evalfigures import EvalFigures, Measured
 from memcli.files.inspection import Inspection
 from memcli.jobs.baselines.base import real_images_per_class
+from memcli.memory.cost import at_once
 from memcli.memory.memory import Memory, Query
 from memcli.memory.query import pixels
 from memcli.memory.spec import MemorySpec
@@ -47,9 +48,9 @@ class Card:
 
 
 def strongest(memory: Memory) -> Tensor:
-    """The numbers of the bases that add most to what is recalled, the strongest first, at most MOST_BASES."""
+    """The numbers of the bases that add most to images, the strongest first: MOST_BASES, or fewer large ones."""
     use = memory.addresses.abs().mean((0, 1)) * memory.bases.flatten(1).norm(dim=1)
-    return use.argsort(descending=True)[:MOST_BASES]
+    return use.argsort(descending=True)[: at_once(memory.spec, MOST_BASES)]
 
 
 def bases(memory: Memory) -> Shown:
@@ -96,7 +97,7 @@ def cards(memory: Memory, source: Source | None, measured: EvalFigures | None) -
     """A card for each of the first MOST_CARDS classes."""
     found = []
     train = None if source is None else source.split("train")
-    few = min(memory.spec.rows, PER_CLASS)
+    few = at_once(memory.spec, min(memory.spec.rows, PER_CLASS))
     shares = measured.per_class if measured and measured.per_class else (None,) * len(memory.spec.data.classes)
     for number, name in enumerate(printable(name) for name in memory.spec.data.classes[:MOST_CARDS]):
         query = Query.of_classes(torch.arange(few), torch.full((few,), number), len(shares))

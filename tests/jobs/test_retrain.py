@@ -9,6 +9,7 @@ import torch
 from memcli.data.spec import DataSpec
 from memcli.errors import ExistsError, LimitError, MemoryFileError
 from memcli.files import container
+from memcli.files.limits import Limits
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact
 from memcli.files.weights import checksum, save
@@ -132,11 +133,11 @@ def test_memories_that_do_not_fit_are_refused_by_name(change: dict, message: str
         common_data({"one.pt": DATA, "other\x1b.pt": replace(DATA, **change)})
 
 
-def test_a_union_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch, artifact: Artifact) -> None:
-    monkeypatch.setattr("memcli.jobs.retrain.MAX_BYTES", 4 * 64 * 15)
-    assert len(recall_all({"one": artifact.memory}, DATA).images) == 8
-    with pytest.raises(LimitError, match="Give fewer files"):
-        recall_all({"one": artifact.memory, "two": artifact.memory}, DATA)
+def test_a_union_that_is_too_large_is_refused(artifact: Artifact) -> None:
+    limits = Limits(max_bytes=4 * 66 * 15)
+    assert len(recall_all({"one": artifact.memory}, DATA, limits).images) == 8
+    with pytest.raises(LimitError, match="its recall needs 4,224 bytes, and 3,960 are allowed"):
+        recall_all({"one": artifact.memory, "two": artifact.memory}, DATA, limits)
 
 
 def test_the_checksum_of_a_union_depends_on_every_file_and_their_order() -> None:
