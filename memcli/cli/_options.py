@@ -51,6 +51,10 @@ MaxSeconds = Annotated[
     str, option(LIMITS, "--max-seconds", metavar="TIME", help="Refuse work that would take longer, as 90m or 200h.")
 ]
 Trust = Annotated[bool, option(LIMITS, "--trust", help="Lift all limits: for files from people whom you trust.")]
+ExpectSha256 = Annotated[
+    str | None,
+    option(LIMITS, "--expect-sha256", metavar="SUM", help="Refuse a file that is not the one of this checksum."),
+]
 MAX_IMAGES, MAX_BYTES, MAX_SECONDS = 10_000_000, "24GiB", "72h"  # the defaults of these
 
 Quiet = Annotated[bool, option(MESSAGES, "--quiet", "-q", help="No progress and no notes.")]

@@ -13,6 +13,7 @@ from memcli.cli._options import (
     TRAINING,
     Device,
     Download,
+    ExpectSha256,
     Json,
     MaxBytes,
     MaxImages,
@@ -112,6 +113,7 @@ def command(
     max_images: MaxImages = MAX_IMAGES,
     max_bytes: MaxBytes = MAX_BYTES,
     max_seconds: MaxSeconds = MAX_SECONDS,
+    expect_sha256: ExpectSha256 = None,
     trust: Trust = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -137,7 +139,7 @@ def command(
 
     with reporting(quiet=quiet, verbose=verbose) as progress:
         allowed = limits(max_images, max_bytes, max_seconds, trust=trust)
-        memory = load(file, allowed)
+        memory = load(file, allowed, expect_sha256=expect_sha256)
         try:
             report = evaluate(
                 memory,

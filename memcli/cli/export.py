@@ -1,6 +1,6 @@
 """`memcli export`: a trained network as a program that runs without memcli."""
 
-from memcli.cli._options import Force, Json, NetworkFile, Output, Trust, limits
+from memcli.cli._options import ExpectSha256, Force, Json, NetworkFile, Output, Trust, limits
 from memcli.cli._output import emit
 
 PANEL = "Use a network"  # of memcli --help
@@ -14,7 +14,13 @@ JSON = {
 
 
 def command(
-    network: NetworkFile, *, output: Output, force: Force = False, json: Json = False, trust: Trust = False
+    network: NetworkFile,
+    *,
+    output: Output,
+    force: Force = False,
+    json: Json = False,
+    expect_sha256: ExpectSha256 = None,
+    trust: Trust = False,
 ) -> None:
     """Write a network that `memcli retrain` wrote as a program for PyTorch (.pt2) or ONNX (.onnx).
 
@@ -24,7 +30,7 @@ def command(
     """
     from memcli.jobs.export import export
 
-    made = export(network, output, force=force, limits=limits(trust=trust))
+    made = export(network, output, force=force, limits=limits(trust=trust), expect_sha256=expect_sha256)
     result = {
         "output": str(output),
         "format": made.format,

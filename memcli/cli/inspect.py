@@ -1,11 +1,12 @@
 """`memcli inspect`: what a memory file holds. It imports torch only to draw pictures."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from memcli.cli._options import (
     MAX_IMAGES,
     MESSAGES,
     OUTPUT,
+    ExpectSha256,
     Json,
     MaxImages,
     MemoryFile,
@@ -16,6 +17,9 @@ from memcli.cli._options import (
 from memcli.cli._output import LABELS_TOLD, emit, size_lines
 from memcli.errors import UsageError
 from memcli.text import nested_lines, printable
+
+if TYPE_CHECKING:
+    from memcli.files.memoryfile import Artifact
 
 PANEL = "Look at a memory"  # of memcli --help
 JSON = {
@@ -46,6 +50,7 @@ def command(
         ),
     ] = None,
     max_images: MaxImages = MAX_IMAGES,
+    expect_sha256: ExpectSha256 = None,
     trust: Trust = False,
     verbose: Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Also every setting of its recipe.")] = False,
 ) -> None:
@@ -62,7 +67,13 @@ def command(
             "pictures are drawn on a terminal that shows colours, and not in JSON",
             do="Leave out `pictures`, or see `memcli recall --preview` and `memcli report`",
         )
-    found = inspect(file, limits(max_images, trust=trust))
+    read: Artifact | None = None
+    if drawn:
+        from memcli.files.memoryfile import read_inspected
+
+        found, read = read_inspected(file, limits(max_images, trust=trust), expect_sha256)
+    else:
+        found = inspect(file, limits(max_images, trust=trust), expect_sha256=expect_sha256)
     manifest = found.manifest
     stored, spec = manifest.to_json(), manifest.spec
     data, retrain = spec.data, manifest.retrain
@@ -99,12 +110,10 @@ def command(
         *(nested_lines("retrain", stored["retrain"]) if verbose else ()),
     ]
     emit(result, lines, as_json=json)
-    if drawn:
+    if read is not None:
         from rich.console import Console
 
-        from memcli.jobs.opening import load
-
-        draw(load(file, limits(max_images, trust=trust)).memory, Console())
+        draw(read.memory, Console())
 
 
 def _recipe(recipe: dict[str, Any]) -> str:

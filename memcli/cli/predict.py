@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from memcli.cli._options import Device, Json, NetworkFile, Trust, limits
+from memcli.cli._options import Device, ExpectSha256, Json, NetworkFile, Trust, limits
 from memcli.cli._output import emit, percent
 
 PANEL = "Use a network"  # of memcli --help
@@ -23,6 +23,7 @@ def command(
     ],
     *,
     json: Json = False,
+    expect_sha256: ExpectSha256 = None,
     trust: Trust = False,
     device: Device = "auto",
 ) -> None:
@@ -34,7 +35,9 @@ def command(
     """
     from memcli.jobs.predict import predict_readable, unreadable
 
-    predictions, damaged = predict_readable(network, images, device=device, limits=limits(trust=trust))
+    predictions, damaged = predict_readable(
+        network, images, device=device, limits=limits(trust=trust), expect_sha256=expect_sha256
+    )
     told = [
         {"file": each.file, "class": each.label, "probability": each.probabilities[each.label]}
         | {"probabilities": each.probabilities}

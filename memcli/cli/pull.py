@@ -8,6 +8,7 @@ import typer
 from memcli.cli._options import (
     LIMITS,
     MAX_IMAGES,
+    ExpectSha256,
     Force,
     Json,
     MaxImages,
@@ -46,6 +47,7 @@ def command(
         float, option(LIMITS, "--max-file", min=0, max=2**20, metavar="MIB", help="Refuse a file that is larger.")
     ] = 1024,
     max_images: MaxImages = MAX_IMAGES,
+    expect_sha256: ExpectSha256 = None,
     trust: Trust = False,
 ) -> None:
     """Fetch a memory from the Hugging Face Hub; it is checked whole before it is written.
@@ -57,7 +59,7 @@ def command(
     allowed = limits(max_images, trust=trust)
     if not trust:
         allowed = replace(allowed, max_file=int(max_file * 2**20))
-    found = pull(place, output, force=force, limits=allowed)
+    found = pull(place, output, force=force, limits=allowed, expect_sha256=expect_sha256)
     result = {
         "output": str(found.path),
         "repository": found.repository,

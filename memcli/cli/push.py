@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from memcli.cli._options import OUTPUT, Json, MemoryFile, option
+from memcli.cli._options import OUTPUT, ExpectSha256, Json, MemoryFile, option
 from memcli.cli._output import emit
 
 PANEL = "Share a memory"  # of memcli --help
@@ -28,6 +28,7 @@ def command(
     ] = None,
     public: Annotated[bool, option(OUTPUT, "--public", help="Let all see a repository that this makes.")] = False,
     json: Json = False,
+    expect_sha256: ExpectSha256 = None,
 ) -> None:
     """Put a memory and its card into a repository of the Hugging Face Hub, which is made where it is missing.
 
@@ -35,6 +36,6 @@ def command(
     """
     from memcli.jobs.hub import push
 
-    done = push(file, to, public=public, own_card=card)
+    done = push(file, to, public=public, own_card=card, expect_sha256=expect_sha256)
     lines = [("commit", done.url), ("file", done.file), ("card", done.card)]
     emit(asdict(done), lines, as_json=json)

@@ -11,6 +11,7 @@ from memcli.cli._options import (
     MAX_SECONDS,
     OUTPUT,
     Device,
+    ExpectSha256,
     Force,
     Json,
     MaxBytes,
@@ -87,6 +88,7 @@ def command(
     max_images: MaxImages = MAX_IMAGES,
     max_bytes: MaxBytes = MAX_BYTES,
     max_seconds: MaxSeconds = MAX_SECONDS,
+    expect_sha256: ExpectSha256 = None,
     trust: Trust = False,
     chunk: Annotated[
         int, option(COMPUTING, "--chunk", min=1, max=65536, metavar="N", help="Images in memory at a time.")
@@ -111,7 +113,7 @@ def command(
             atomic.check_apart(preview, file, output)
             atomic.check_output(preview, force)
         allowed = limits(max_images, max_bytes, max_seconds, trust=trust)
-        artifact = load(file, allowed)
+        artifact = load(file, allowed, expect_sha256=expect_sha256)
         recalled = recall(
             artifact,
             output,

@@ -11,6 +11,7 @@ from memcli.cli._options import (
     TRAINING,
     Device,
     Download,
+    ExpectSha256,
     Force,
     Json,
     MaxBytes,
@@ -65,6 +66,7 @@ def command(
     max_images: MaxImages = MAX_IMAGES,
     max_bytes: MaxBytes = MAX_BYTES,
     max_seconds: MaxSeconds = MAX_SECONDS,
+    expect_sha256: ExpectSha256 = None,
     trust: Trust = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -88,6 +90,7 @@ def command(
             device=device,
             force=force,
             limits=limits(max_images, max_bytes, max_seconds, trust=trust),
+            expect_sha256=expect_sha256,
             progress=progress,
         )
     reached = None if written.accuracy is None else [("accuracy", percent(written.accuracy))]

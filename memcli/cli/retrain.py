@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 from memcli.cli._options import (
     DATA,
+    LIMITS,
     MAX_BYTES,
     MAX_IMAGES,
     MAX_SECONDS,
@@ -76,6 +77,15 @@ def command(
     max_images: MaxImages = MAX_IMAGES,
     max_bytes: MaxBytes = MAX_BYTES,
     max_seconds: MaxSeconds = MAX_SECONDS,
+    expect_sha256: Annotated[
+        list[str] | None,
+        option(
+            LIMITS,
+            "--expect-sha256",
+            metavar="SUM",
+            help="Refuse a file that is not the one of this checksum; once for each file.",
+        ),
+    ] = None,
     trust: Trust = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -102,6 +112,7 @@ def command(
             device=device,
             force=force,
             limits=limits(max_images, max_bytes, max_seconds, trust=trust),
+            expect_sha256=expect_sha256 or (),
             progress=progress,
         )
     trained, recipe = made.trained, made.trained.recipe

@@ -29,19 +29,31 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 Figures = list[Measured]
 
 
-def card(path: str | Path, *, figures: str | Path | None = None, repository: str | None = None) -> str:
+def card(
+    path: str | Path,
+    *,
+    figures: str | Path | None = None,
+    repository: str | None = None,
+    expect_sha256: str | None = None,
+) -> str:
     """The card of the memory file at `path`, as Markdown.
 
     `figures`: a file that `memcli eval FILE --json` was written to, whose accuracies the card then tells.
-    `repository`: "USER/NAME", where the file can be pulled from. Raises MemoryFileError and LimitError as `inspect`
-    does, and DataError where the figures cannot be read or are those of another memory.
+    `repository`: "USER/NAME", where the file can be pulled from. `expect_sha256`: the checksum that the file must have.
+    Raises MemoryFileError and LimitError as `inspect` does, and DataError where the figures cannot be read or are those
+    of another memory.
     """
-    path, inspection = Path(path), inspect(path)
+    return card_of(inspect(path, expect_sha256=expect_sha256), Path(path), figures=figures, repository=repository)
+
+
+def card_of(
+    inspection: Inspection, path: Path, *, figures: str | Path | None = None, repository: str | None = None
+) -> str:
+    """The same of a file that was inspected."""
     measured = [] if figures is None else list(read_figures(figures, inspection).rows)
-    name = path.name
     lines = [
         *_front(inspection.manifest, repository or path.stem, measured),
-        *_text(name, inspection, repository, measured),
+        *_text(path.name, inspection, repository, measured),
     ]
     return "\n".join(lines) + "\n"
 

@@ -58,7 +58,8 @@ class OpenFile:
         the one that was `expected`.
         """
         sha256 = identity.verify(self.header, payload)
-        identity.accept(self.header, self.shown, expected)
+        identity.require(sha256, expected)
+        identity.warn(self.header.manifest, self.shown, expected)
         return sha256
 
 

@@ -80,17 +80,20 @@ def verify(header: Header, payload: bytes) -> str:
     return str(stored)
 
 
-def accept(header: Header, shown: str, expected: str | None) -> None:
-    """Refuse a verified file whose checksum is not the one that was `expected`, and warn of what none covers.
-
-    `shown`: the name of the file. Raises MemoryFileError.
-    """
-    manifest, stored = header.manifest, header.manifest[CHECKSUM]
-    if expected is not None and stored != expected.strip().lower():
+def require(sha256: str, expected: str | None) -> None:
+    """Raise MemoryFileError where a checksum is not the one that was `expected`, if one was."""
+    if expected is not None and sha256 != expected.strip().lower():
         raise MemoryFileError(
-            f"its {CHECKSUM} is {stored}, and {printable(expected)} was expected",
+            f"its {CHECKSUM} is {sha256}, and {printable(expected)} was expected",
             do="Get the file that is meant, or find out who changed it",
         )
+
+
+def warn(manifest: dict[str, Any], shown: str, expected: str | None) -> None:
+    """Warn where no checksum covers all that a file says, or not the one that was `expected`.
+
+    `shown`: the name of the file.
+    """
     if format_of(manifest) > 1:
         return
     what = "class names, mean, standard deviation, labels, recipes, licence"

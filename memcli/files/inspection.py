@@ -37,6 +37,15 @@ def inspect(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, expect_sha256:
         return inspected(file, limits, expect_sha256)[0]
 
 
+def inspect_content(
+    path: str | Path, limits: Limits = DEFAULT_LIMITS, *, expect_sha256: str | None = None
+) -> tuple[Inspection, bytes]:
+    """The same, and the whole file, as the very bytes that were checked."""
+    with container.opened(path, file_bytes=limits.max_file, header_bytes=limits.max_header) as file:
+        found, payload = inspected(file, limits, expect_sha256)
+        return found, file.content(payload)
+
+
 def inspected(file: container.OpenFile, limits: Limits, expect_sha256: str | None) -> tuple[Inspection, bytes]:
     """The same of a file that is open, and the bytes of its tensors, which were checked."""
     manifest = accept(file.header, limits)

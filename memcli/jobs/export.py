@@ -54,9 +54,16 @@ class Program(nn.Module):
 
 
 def export(
-    network: str | Path, output: str | Path, *, force: bool = False, limits: Limits = DEFAULT_LIMITS
+    network: str | Path,
+    output: str | Path,
+    *,
+    force: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    expect_sha256: str | None = None,
 ) -> Exported:
     """Write the network whose weights are in the file `network` as a program: `output` ends in .pt2 or .onnx.
+
+    `expect_sha256`: the checksum that the file of weights must have.
 
     Raises MemoryFileError for a damaged file of weights, LimitError for one over `limits`, ExistsError where
     `output` exists and `force` is not set, UsageError for another suffix, a network that cannot be converted, or where
@@ -69,7 +76,7 @@ def export(
         )
     atomic.check_apart(output, network)
     atomic.check_output(output, force)
-    trained, data = weights.read(network, limits)
+    trained, data = weights.read(network, limits, expect_sha256=expect_sha256)
     budget.require_looking(trained, data, 2, limits, torch.device("cpu"))
     program = Program(trained, data).eval()
     example = torch.zeros(2, *data.shape)

@@ -15,8 +15,8 @@ from urllib.parse import unquote
 from memcli import __version__
 from memcli.errors import DataError, LimitError, UsageError
 from memcli.files import atomic
-from memcli.files.card import card
-from memcli.files.inspection import inspect
+from memcli.files.card import card_of
+from memcli.files.inspection import inspect_content
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.text import printable
 
@@ -73,18 +73,21 @@ def push(
     *,
     public: bool = False,
     own_card: str | Path | None = None,
+    expect_sha256: str | None = None,
     endpoint: str | None = None,
 ) -> Pushed:
     """Put a memory file and a card into the model repository `to`, `hf:USER/NAME[@BRANCH][/FILE]`, in one commit.
 
     A repository that is missing is made, private unless `public`; one that is there stays as visible as it is. The card
-    is the text of `own_card`, or else made by `memcli.card`, unless the repository has one.
+    is the text of `own_card`, or else made by `memcli.card`, unless the repository has one. `expect_sha256`: the
+    checksum that the memory must have.
 
     Raises MemoryFileError where the file is no valid memory, UsageError for a wrong place, without the extra or
     without permission, and DataError where the Hub cannot be reached.
     """
     hub, place = _library(), Place.of(to)
-    path, found = Path(memory), inspect(memory)
+    path = Path(memory)
+    found, content = inspect_content(memory, expect_sha256=expect_sha256)
     name = place.file or (path.name if path.suffix == _SUFFIX else f"{path.name}{_SUFFIX}")
     text = _text(own_card)
     api = hub.HfApi(endpoint=endpoint, library_name="memcli", library_version=__version__)
@@ -92,9 +95,9 @@ def push(
         api.create_repo(place.repository, private=not public, exist_ok=True)
         there = api.model_info(place.repository).siblings or []
         writes = text is not None or CARD not in {each.rfilename for each in there}
-        operations = [hub.CommitOperationAdd(name, path.read_bytes())]
+        operations = [hub.CommitOperationAdd(name, content)]
         if writes:
-            written = card(path, repository=place.repository) if text is None else text
+            written = card_of(found, path, repository=place.repository) if text is None else text
             operations.append(hub.CommitOperationAdd(CARD, written.encode()))
         done = api.create_commit(
             place.repository, operations, commit_message=f"Memory {found.sha256[:12]}", revision=place.revision
@@ -103,12 +106,18 @@ def push(
 
 
 def pull(
-    place: str, output: str | Path, *, force: bool = False, limits: Limits = DEFAULT_LIMITS, endpoint: str | None = None
+    place: str,
+    output: str | Path,
+    *,
+    force: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+    expect_sha256: str | None = None,
+    endpoint: str | None = None,
 ) -> Pulled:
     """Fetch one memory file from `hf:USER/NAME[@REVISION][/FILE]`, check it whole, and only then write it to `output`.
 
     FILE may be left out where the repository has one .safetensors file; nothing else is ever fetched. The size is asked
-    for first, and what is sent is counted too.
+    for first, and what is sent is counted too. `expect_sha256`: the checksum that it must have.
 
     Raises LimitError where it is over `limits`, MemoryFileError where it is no valid memory, ExistsError where `output`
     exists, UsageError for a wrong place or without the extra, and DataError where the Hub cannot be reached.
@@ -125,9 +134,8 @@ def pull(
             _fetch(
                 hub, hub.hf_hub_url(wanted.repository, name, revision=about.sha, endpoint=api.endpoint), file, limits
             )
-        found = inspect(fetched, limits)
-        with open(fetched, "rb") as whole, atomic.mapped(whole) as content:  # closed, or Windows cannot remove it
-            atomic.write_bytes(output, content, force=force)
+        found, content = inspect_content(fetched, limits, expect_sha256=expect_sha256)
+        atomic.write_bytes(output, content, force=force)
     return Pulled(Path(output), wanted.repository, str(about.sha), name, found.file_bytes, found.sha256)
 
 

@@ -8,7 +8,7 @@ from memcli.data.sources import Source, aligned, open_source, undivided
 from memcli.data.spec import DataSpec
 from memcli.data.summary import summary
 from memcli.errors import UsageError
-from memcli.files import memoryfile
+from memcli.files import identity, memoryfile
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
 from memcli.progress import Progress, Silent
@@ -17,27 +17,42 @@ from memcli.text import printable
 MemoryLike = Artifact | str | Path
 
 
-def load(path: str | Path, limits: Limits = DEFAULT_LIMITS) -> Artifact:
+def load(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, expect_sha256: str | None = None) -> Artifact:
     """The memory in the file at `path`, on the CPU, after every check that the command line makes.
 
     `recall` and `dataset` of what is returned give its images; `spec`, `manifest` and `sha256` tell what it is.
+    `expect_sha256`: the checksum that it must have, as `memcli inspect` prints it. Warns (MemoryFileWarning) of a file
+    of format 1 whose checksum covers less than all.
     Raises MemoryFileError where the file is damaged or hostile, LimitError where it is over `limits`. The file is never
     executed: it holds no pickle and no code (docs/format.md).
     """
-    return memoryfile.read(path, limits)
+    return memoryfile.read(path, limits, expect_sha256=expect_sha256)
 
 
-def loaded(memories: MemoryLike | Sequence[MemoryLike], limits: Limits = DEFAULT_LIMITS) -> dict[str, Artifact]:
-    """One memory or several, by the name of the file or "memory N"; each file is read once."""
+def loaded(
+    memories: MemoryLike | Sequence[MemoryLike],
+    limits: Limits = DEFAULT_LIMITS,
+    expect_sha256: str | Sequence[str] = (),
+) -> dict[str, Artifact]:
+    """One memory or several, by the name of the file or "memory N"; each file is read once.
+
+    `expect_sha256`: none, or the checksum of each, in their order.
+    """
     several = [memories] if isinstance(memories, Artifact | str | Path) else list(memories)
     if not several:
         raise UsageError("no memory was given", do="Give a memory file, or several")
+    sums: list[str | None] = [expect_sha256] if isinstance(expect_sha256, str) else list(expect_sha256)
+    if sums and len(sums) != len(several):
+        raise UsageError(
+            f"{len(sums)} checksums were given for {len(several)} memories", do="Give `expect_sha256` once for each"
+        )
     found = {}
-    for number, each in enumerate(several):
+    for number, (each, expected) in enumerate(zip(several, sums or [None] * len(several), strict=True)):
         if isinstance(each, Artifact):
+            identity.require(each.sha256, expected)
             found["the memory" if len(several) == 1 else f"memory {number + 1}"] = each
         else:
-            found[str(each)] = load(each, limits)
+            found[str(each)] = load(each, limits, expect_sha256=expected)
     return found
 
 

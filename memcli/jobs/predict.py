@@ -38,17 +38,19 @@ def predict(
     *,
     device: str | torch.device = "cpu",
     limits: Limits = DEFAULT_LIMITS,
+    expect_sha256: str | None = None,
 ) -> list[Prediction]:
     """What the network whose weights `retrain` wrote to the file `network` says of image files, in their order.
 
     Images are read as a source of image files reads them, in the shape and normalisation that the file of weights has.
+    `expect_sha256`: the checksum that this file must have.
     Raises MemoryFileError for a damaged file of weights, LimitError for one over `limits`, DataError that names
     every image that cannot be read.
     """
     files = [images] if isinstance(images, str | Path) else list(images)
     if not files:
         raise UsageError("no image was given", do="Give an image file, or several")
-    predictions, damaged = predict_readable(network, files, device=device, limits=limits)
+    predictions, damaged = predict_readable(network, files, device=device, limits=limits, expect_sha256=expect_sha256)
     if damaged:
         raise unreadable(damaged)
     return predictions
@@ -60,9 +62,10 @@ def predict_readable(
     *,
     device: str | torch.device = "cpu",
     limits: Limits = DEFAULT_LIMITS,
+    expect_sha256: str | None = None,
 ) -> tuple[list[Prediction], list[str]]:
     """The same for the images that can be read, and what is wrong with each of the others."""
-    trained, data = weights.read(network, limits)
+    trained, data = weights.read(network, limits, expect_sha256=expect_sha256)
     place = resolve(device) if isinstance(device, str) else device
     batch = max(1, min(_BATCH, _PIXELS // (data.height * data.width)))
     budget.require_looking(trained, data, batch, limits, place)

@@ -164,6 +164,7 @@ def retrain(
     device: str | torch.device = "auto",
     force: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    expect_sha256: str | Sequence[str] = (),
     progress: Progress | None = None,
 ) -> TrainedNetwork:
     """Train a fresh network on what a memory recalls, or several together, as `memcli retrain` does.
@@ -171,7 +172,8 @@ def retrain(
     `memories`: what `load` gives, or paths. `network` (such as "resnet18"), `steps` of SGD, `batch` (images a step) and
     `lr` default to what the memory's file says. `output`: where the weights are written, if anywhere; `force` replaces
     a file. `data`: real images whose test split the network is then measured on, or all of which where `split` is
-    "all"; up to `skip_damaged` that cannot be read are left out.
+    "all"; up to `skip_damaged` that cannot be read are left out. `expect_sha256`: the checksum of each memory, in their
+    order.
 
     Raises UsageError for a network that is unknown or does not take the images, MemoryFileError for files that are
     damaged or do not fit together, DataError for data that does not fit them, ExistsError where `output` exists,
@@ -180,7 +182,7 @@ def retrain(
     """
     if output is not None:
         atomic.check_output(output, force)
-    artifacts = loaded(memories, limits)
+    artifacts = loaded(memories, limits, expect_sha256)
     if output is not None:
         atomic.check_apart(output, *artifacts)
     recipe = common_recipe(artifacts)

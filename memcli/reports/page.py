@@ -15,7 +15,7 @@ from memcli.data.sources import Source
 from memcli.errors import UsageError
 from memcli.files import atomic, memoryfile, runfolder
 from memcli.files.evalfigures import EvalFigures, from_json, read_figures
-from memcli.files.inspection import Inspection, inspect
+from memcli.files.inspection import Inspection
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
 from memcli.jobs.evaluate import evaluate, to_json
@@ -47,6 +47,7 @@ def report(
     device: str | torch.device = "auto",
     force: bool = False,
     limits: Limits = DEFAULT_LIMITS,
+    expect_sha256: str | None = None,
     progress: Progress | None = None,
 ) -> Written:
     """Write an HTML page of what the memory file `memory` holds and how good it is, as `memcli report` does.
@@ -56,7 +57,8 @@ def report(
     `runs` networks are trained on the memory and on each of the `baselines`, and measured on its test images. Where the
     folder of the run that made the memory is still beside it, its learning curves are shown.
 
-    What is shown is bounded, so that a file from anyone makes a page of a few megabytes at most.
+    What is shown is bounded, so that a file from anyone makes a page of a few megabytes at most. `expect_sha256`: the
+    checksum that the file must have.
 
     Raises UsageError for impossible requests, MemoryFileError for a damaged file, LimitError for one over `limits`,
     DataError for data or figures that do not fit it, ExistsError where `output` exists, and what `evaluate` raises.
@@ -65,9 +67,8 @@ def report(
     if output.suffix.lower() not in (".html", ".htm"):
         raise UsageError(f"{printable(str(output))} is no name of a page", do="Let `output` end in .html")
     atomic.check_output(output, force)
-    found = inspect(memory, limits)
+    found, artifact = memoryfile.read_inspected(memory, limits, expect_sha256)
     measured = None if figures is None else read_figures(figures, found)
-    artifact = memoryfile.read(memory, limits)
     source = None if data is None else open_aligned(data, artifact.spec.data, download=download, progress=progress)
     if source is not None and measured is None:
         evaluated = evaluate(

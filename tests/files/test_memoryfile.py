@@ -106,9 +106,11 @@ def test_the_page_tells_how_to_check_a_file_without_memcli(name: str, tmp_path: 
     other = data.replace(b"cat", b"dog")
     assert other != data
     for content, verdict in ((data, "valid"), (other, "NOT VALID"), (data[:-1] + b"\x7f", "NOT VALID")):
-        (tmp_path / "f").write_bytes(content)
-        command = [sys.executable, "-I", "-c", check, tmp_path / "f"]
-        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(maxsplit=1)
+        (tmp_path / "memory.safetensors").write_bytes(content)
+        command = [sys.executable, "-I", "-c", check]
+        printed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout.split(
+            maxsplit=1
+        )
         assert printed[1].strip() == verdict
         assert (printed[0] == inspect(GOLDEN.parent / name).sha256) == (verdict == "valid")
 
