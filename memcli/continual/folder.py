@@ -17,15 +17,24 @@ from typing import Any
 
 from torch import nn
 
+from memcli.continual.tasks import Stream
+from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError
 from memcli.files import atomic, memoryfile
 from memcli.files.memoryfile import Artifact
 from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
-from memcli.files.weights import Retrained, checksum, load_network, save
+from memcli.files.weights import Retrained, checksum, read, save
 from memcli.text import printable
 
 INDEX, FIGURES = "index.json", "figures.json"
 _FORMAT = 2
+_FLAGS = {  # by the start of a dotted key of the settings
+    "seed": "seed",
+    "data": "data",
+    "plan.retrain.steps": "steps",
+    "plan.retrain.network": "network",
+    "plan.refine.network": "network",
+}
 
 
 @dataclass
@@ -52,9 +61,22 @@ class Folder:
             artifacts[name] = memoryfile.read(self.path / name, expect_sha256=entry["memory_sha256"])
         return artifacts
 
-    def network(self, number: int) -> nn.Module:
-        """The network after task `number`, in evaluation mode. Raises as `memories` does."""
-        return load_network(self.path / network_name(number), expect_sha256=self.entries[number]["network_sha256"])
+    def require_of(self, stream: Stream, artifacts: Mapping[str, Artifact]) -> None:
+        """Raise MemoryFileError where the finished tasks, or their memories, are not those of `stream`."""
+        names = [task.name for task in stream.tasks]
+        if [entry["task"] for entry in self.entries] != names[: self.finished]:
+            raise _damaged(f"the index in {printable(str(self.path))} is not of these tasks")
+        for number, (name, artifact) in enumerate(artifacts.items()):
+            if artifact.spec.data != stream.task_data(number):
+                raise _damaged(f"{printable(str(self.path / name))} is not of task {number}")
+
+    def network(self, number: int, data: DataSpec) -> nn.Module:
+        """The network after task `number`, which takes images of `data`, in evaluation mode. Raises as `memories`."""
+        path = self.path / network_name(number)
+        network, its = read(path, expect_sha256=self.entries[number]["network_sha256"])
+        if its != data:
+            raise _damaged(f"{printable(str(path))} takes other images")
+        return network
 
     def add(self, task: str, artifact: Artifact, retrained: Retrained) -> None:
         """Write the memory of the next task, the network after it, and then the index that names both."""
@@ -109,7 +131,7 @@ def _opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
     if resume and exists:
         index = read_json(path / INDEX)
         tasks = index.pop("tasks", None)
-        require_same(index, {"format": _FORMAT, **settings}, f"the stream in {shown}")
+        require_same(index, {"format": _FORMAT, **settings}, f"the stream in {shown}", _FLAGS)
         return Folder(path, dict(settings), _entries(tasks, shown))
     (path / FIGURES).unlink(missing_ok=True)
     folder = Folder(path, dict(settings))
@@ -124,5 +146,13 @@ def _entries(tasks: Any, shown: str) -> list[dict[str, str]]:
         isinstance(each, dict) and set(each) == keys and all(isinstance(value, str) for value in each.values())
         for each in tasks
     ):
-        raise MemoryFileError(f"the index in {shown} is damaged", do="Start afresh with `force`")
+        raise _damaged(f"the index in {shown} is damaged")
+    if [(each["memory"], each["network"]) for each in tasks] != [
+        (memory_name(number), network_name(number)) for number in range(len(tasks))
+    ]:
+        raise _damaged(f"the index in {shown} names other files")
     return list(tasks)
+
+
+def _damaged(what: str) -> MemoryFileError:
+    return MemoryFileError(what, do="Start afresh with `force`")

@@ -11,6 +11,7 @@ from memcli import seeds
 from memcli.continual.plan import Plan
 from memcli.continual.tasks import Stream
 from memcli.data.images import LabelledImages
+from memcli.errors import MemoryFileError
 from memcli.jobs.retrain import TrainingSet
 from memcli.networks import build
 from memcli.progress import Progress
@@ -31,8 +32,18 @@ class Figures:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        return cls(tuple(map(tuple, data["matrix"])), data["joint"], data["random"])
+    def from_json(cls, data: dict[str, Any], tasks: int) -> Self:
+        """What `to_json` gave for so many tasks. MemoryFileError where it cannot have."""
+        matrix: Any = data.get("matrix")
+        means: tuple[Any, Any] = data.get("joint"), data.get("random")
+        square = isinstance(matrix, list) and [isinstance(row, list) and len(row) for row in matrix] == tasks * [tasks]
+        if not (square and all(map(_is_share, means))) or any(
+            value is not None if later > after else not _is_share(value)
+            for after, row in enumerate(matrix)
+            for later, value in enumerate(row)
+        ):
+            raise MemoryFileError("the figures of the stream are damaged", do="Start afresh with `force`")
+        return cls(tuple(map(tuple, matrix)), *means)
 
     @property
     def ra(self) -> float:
@@ -48,6 +59,10 @@ class Figures:
     def bti(self) -> float:
         """Backward transfer and interference, RA - LA: negative where tasks are forgotten."""
         return self.ra - self.la
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
 
 
 def _mean(values: "tuple[float | None, ...] | list[float | None]") -> float:

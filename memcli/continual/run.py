@@ -28,9 +28,10 @@ def run_stream(
     its figures are returned. Raises Interrupted where Stopped is raised: the tasks before the present one are saved.
     """
     if (known := folder.figures()) is not None:
-        return Figures.from_json(known)
+        return Figures.from_json(known, folder.finished)
     progress, stream = progress or Silent(), open_stream()
     artifacts = folder.memories()
+    folder.require_of(stream, artifacts)
     for number in range(folder.finished):
         stream.tasks[number].finish()
     for number in range(folder.finished, len(stream.tasks)):
@@ -52,7 +53,7 @@ def run_stream(
 def _matrix(stream: Stream, folder: Folder, progress: Progress) -> tuple[tuple[float | None, ...], ...]:
     """[i][j]: the accuracy on task j of the network after task i, None where j comes later."""
     tasks = len(stream.tasks)
-    networks = [folder.network(number) for number in range(tasks)]
+    networks = [folder.network(number, stream.data) for number in range(tasks)]
     matrix: list[list[float | None]] = [[None] * tasks for _ in range(tasks)]
     progress.begin("testing", tasks, "tasks")
     for number in range(tasks):

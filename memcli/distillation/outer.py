@@ -187,19 +187,23 @@ class OuterLoop(Counters):
         return {"best.": self.best, "average.": self.average, "": self.here}
 
     def _like(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """As a checkpoint's tensors must be: of each optimiser's state all that a step makes of it, or nothing."""
+        """As a checkpoint's tensors must be: of the optimisers' states all that a step makes of them, or nothing."""
         like = {prefix + name: part for prefix, point in self._points().items() for name, part in point.parts.items()}
         moved = self.here.copy()
         optimisers = OUTER_OPTIMISERS[self._settings.optimiser].make(
             moved.parts, self._settings.lr, self._settings.momentum
         )
+        states: dict[str, dict[str, Tensor]] = {}
         for optimiser, parts in optimisers:
             for tensor in parts.values():
                 tensor.grad = torch.zeros_like(tensor)
             optimiser.step()
             for name, tensor in parts.items():
-                state = {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
-                like |= state if state.keys() & tensors.keys() else {}
+                states[name] = {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
+        begun = any(state.keys() & tensors.keys() for state in states.values())
+        for name, state in states.items():
+            if state.keys() & tensors.keys() or (begun and name != "log_lr"):  # that has no gradient in some stages
+                like |= state
         for name in like.keys() & tensors.keys():
             if name.endswith((".step", ".exp_avg_sq")) and (tensors[name] < 0).any():
                 raise damaged(f"its {name} is negative")

@@ -12,12 +12,14 @@ from typing import Any, Self
 from memcli.checks import at_least_one, below_one, one_of, positive
 from memcli.distillation.optimisers import OUTER_OPTIMISERS
 from memcli.errors import DataError, UsageError
+from memcli.files import regular
 from memcli.objectives import OBJECTIVES, ObjectiveSettings
 from memcli.registry import Registry
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
 
 STARTS = ("data", "noise")
+_MOST_BYTES = 1 << 16  # of a recipe's file: the parser of TOML takes time that is quadratic in the depth of a key
 _FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -165,11 +167,14 @@ def load_recipe(name: str) -> Recipe:
             do = f"Choose from {_choices(name)}, or name a .toml file"
             raise UsageError(f"unknown recipe {printable(name)!r}", do=do)
         return RECIPES[name]
-    settings = _read(Path(name))
-    base = str(settings.pop("base", "quick"))
-    if base not in RECIPES:
-        raise UsageError(f"{printable(name)!r} has base {printable(base)!r}", do=f"Choose from {_choices(base)}")
-    return RECIPES[base].changed({"name": Path(name).stem, **settings})
+    try:
+        settings = _read(Path(name))
+        base = str(settings.pop("base", "quick"))
+        if base not in RECIPES:
+            raise UsageError(f"{printable(name)!r} has base {printable(base)!r}", do=f"Choose from {_choices(base)}")
+        return RECIPES[base].changed({"name": Path(name).stem, **settings})
+    except RecursionError as error:
+        raise DataError(f"recipe {printable(name)!r} is nested too deeply", do="Correct it") from error
 
 
 def _choices(name: str) -> str:
@@ -179,7 +184,7 @@ def _choices(name: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(regular.read_bytes(path, _MOST_BYTES).decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         shown, reason = printable(str(path)), printable(str(error))
         raise DataError(f"cannot read recipe {shown!r}: {reason}", do="Correct it") from error

@@ -41,16 +41,22 @@ def usable(tensors: "Iterable[Tensor]") -> bool:
     return all(bool((tensor.abs() <= MOST).all()) for tensor in tensors if tensor.is_floating_point())  # NaN is not
 
 
-def require_like(tensors: "Mapping[str, Tensor]", like: "Mapping[str, Tensor]") -> None:
-    """Raise MemoryFileError, by name, unless `tensors` are `usable` and have the names, types and shapes of `like`."""
+def unlike(tensors: "Mapping[str, Tensor]", like: "Mapping[str, Tensor]") -> str | None:
+    """What is wrong, by name, with `tensors` that are not `usable`, or not of the names, types and shapes of `like`."""
     if differing := sorted(tensors.keys() ^ like.keys()):
-        wrong = "lacks" if differing[0] in like else "holds a strange"
-        raise damaged(f"it {wrong} {printable(differing[0])}")
+        return f"it {'lacks' if differing[0] in like else 'holds a strange'} {printable(differing[0])}"
     for name, tensor in tensors.items():
         if (tensor.dtype, tensor.shape) != (like[name].dtype, like[name].shape):
-            raise damaged(f"its {printable(name)} is of another type or shape")
+            return f"its {printable(name)} is of another type or shape"
         if not usable([tensor]):
-            raise damaged(f"its {printable(name)} holds numbers that no run has")
+            return f"its {printable(name)} holds numbers that are not finite, or beyond any use"
+    return None
+
+
+def require_like(tensors: "Mapping[str, Tensor]", like: "Mapping[str, Tensor]") -> None:
+    """Raise MemoryFileError, saying what is wrong, where `tensors` are `unlike` those that a checkpoint must hold."""
+    if wrong := unlike(tensors, like):
+        raise damaged(wrong)
 
 
 def damaged(what: str) -> MemoryFileError:

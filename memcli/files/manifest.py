@@ -93,6 +93,22 @@ def provenance(source: str, fingerprint: str, licence: str | None, **libraries: 
     return {"source": source, "fingerprint": fingerprint, "licence": licence, "versions": versions}
 
 
+def data_spec(stored: Any) -> DataSpec:
+    """The description of a data set in the manifest of any file. MemoryFileError where it is damaged."""
+    try:
+        return _build(DataSpec, stored, "data")
+    except UsageError as error:
+        raise damaged(f"its data set is impossible: {error.what}") from error
+
+
+def memory_spec(stored: Any, data: DataSpec) -> MemorySpec:
+    """The same of a memory of `data`."""
+    try:
+        return _build(MemorySpec, stored, "memory", data=data)
+    except UsageError as error:
+        raise damaged(f"its memory is impossible: {error.what}") from error
+
+
 def _build(cls: type[T], stored: Any, where: str, **given: Any) -> T:
     """The dataclass `cls` from an object that holds its other fields; those with a default may be missing."""
     _value(stored, dict, where)

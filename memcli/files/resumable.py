@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from memcli.errors import ExistsError, UsageError
-from memcli.files import atomic, headers
+from memcli.files import atomic, headers, regular
 from memcli.text import printable
 
 ASKED = "asked"  # the key in settings of what was asked for, which need not decide what is made
@@ -61,8 +61,8 @@ def require_same(
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. MemoryFileError, naming the file, where it is damaged."""
-    return headers.parse_json(path.read_bytes(), printable(str(path)))
+    """The object in a JSON file. MemoryFileError, naming the file, where it is damaged, OSError where it is no file."""
+    return headers.parse_json(regular.read_bytes(path), printable(str(path)))
 
 
 def write_json(path: Path, data: dict[str, Any]) -> None:

@@ -60,12 +60,12 @@ class RunFolder:
         """The trials of tuning so far, as `tried` kept them."""
         path = self.path / TRIALS
         trials = read_json(path).get("trials") if path.exists() else []
-        if not (isinstance(trials, list) and all(isinstance(trial, dict) for trial in trials)):
+        if not (isinstance(trials, list) and all(map(_is_trial, trials))):
             raise MemoryFileError(f"{printable(str(path))} is damaged", do="Start afresh with `force`")
         return trials
 
     def tried(self, trials: list[dict[str, Any]]) -> None:
-        """Keep the trials of tuning so far, each as plain JSON."""
+        """Keep the trials of tuning so far, each `{round, memory, steps, accuracy}` as plain JSON."""
         write_json(self.path / TRIALS, {"trials": trials})
 
     def tracked(self, tracker: str, place: str) -> None:
@@ -256,6 +256,15 @@ def _known_files(folder: Path) -> list[Path]:
         *checkpoints.paths(folder),
         *(path for path in folder.iterdir() if stray.fullmatch(path.name)),
     ]
+
+
+def _is_trial(trial: Any) -> bool:
+    """Whether `tried` can have kept it."""
+    if not isinstance(trial, dict) or trial.keys() != {"round", "memory", "steps", "accuracy"}:
+        return False
+    counts, accuracy = (trial["round"], trial["steps"]), trial["accuracy"]
+    plain = all(type(count) is int and 0 <= count < 2**53 for count in counts) and type(accuracy) in (int, float)
+    return plain and 0 <= accuracy <= 1
 
 
 def _lines_until(step: int, lines: bytes) -> bytes:

@@ -11,13 +11,16 @@ from torch import nn
 from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError, UsageError
 from memcli.files import container
+from memcli.files.checkpoints import unlike
 from memcli.files.limits import DEFAULT_LIMITS, Limits
+from memcli.files.manifest import data_spec
 from memcli.networks import build
 from memcli.networks.cost import sketched
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
 
 KIND = "network"
+_AGAIN = "Get the file again, or make it anew"
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,18 @@ def read(
     is not known here, cannot be built here or does not have those weights. Raises LimitError where it is over `limits`.
     """
     manifest, tensors = container.read(path, kind=KIND, file_bytes=limits.max_file, expected=expect_sha256)
+    shown, name = printable(str(path)), manifest.get("network")
+    if not isinstance(name, str):
+        raise MemoryFileError(f"{shown} names no network", do=_AGAIN)
+    data = data_spec(manifest.get("data"))
     try:
-        data = DataSpec.from_json(manifest["data"])
-        name = str(manifest["network"])
-        sketched(name, data).load_state_dict(tensors, assign=True)  # refuses shapes before there is memory for them
-        network = build(name, data, seed=0)
-        network.load_state_dict(tensors)
+        wrong = unlike(tensors, sketched(name, data).state_dict())  # before there is memory for them
+        network = None if wrong else build(name, data, seed=0)
     except UsageError as error:
-        raise MemoryFileError(
-            f"its network cannot be built: {error.what}", do=f"{error.do}. Get the file again, or make it anew"
-        ) from error
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise MemoryFileError(
-            f"its network cannot be built: {printable(str(error))}", do="Get the file again, or make it anew"
-        ) from error
+        raise MemoryFileError(f"its network cannot be built: {error.what}", do=f"{error.do}. {_AGAIN}") from error
+    if network is None:
+        raise MemoryFileError(f"{shown} does not hold the weights of {printable(name)}: {wrong}", do=_AGAIN)
+    network.load_state_dict(tensors)
     return network.eval(), data
 
 

@@ -13,8 +13,9 @@ from memcli.distillation import learn
 from memcli.distillation.estimate import estimate as measured
 from memcli.distillation.estimate import require_memory
 from memcli.distillation.tune import Tried, candidates, tune
-from memcli.errors import DivergedError, ExistsError, MemoryFileError, UsageError
+from memcli.errors import DivergedError, ExistsError, MemoryFileError
 from memcli.files import atomic, memoryfile, runfolder
+from memcli.files.manifest import memory_spec
 from memcli.files.memoryfile import Artifact
 from memcli.files.resumable import ASKED
 from memcli.files.runfolder import RunFolder
@@ -208,11 +209,11 @@ def _tuned(plan: Plan, run: RunFolder) -> tuple[Tried, ...]:
     known = {}
     try:
         for trial in told:
-            size = MemorySpec(data, **trial["memory"])
+            size = memory_spec(trial["memory"], data)
             known[trial["round"], size] = Tried(size, trial["steps"], trial["accuracy"])
-    except (KeyError, TypeError, UsageError) as error:
+    except MemoryFileError as error:
         shown = printable(str(run.path / runfolder.TRIALS))
-        raise MemoryFileError(f"{shown} is damaged", do="Start afresh with `force`") from error
+        raise MemoryFileError(f"{shown} is damaged ({error.what})", do="Start afresh with `force`") from error
 
     def record(place: tuple[int, MemorySpec], trial: Tried) -> None:
         figures = {"steps": trial.steps, "accuracy": trial.accuracy}

@@ -65,7 +65,7 @@ def test_the_last_network_is_what_retrain_gives_from_the_files(
     run_stream(open_small, plan, folder, seed=0)
     named = {path.name: memoryfile.read(path) for path in sorted((tmp_path / "out").glob("task-*.safetensors"))}
     again = train_on_memories(named, seed=derive(0, "network", 2)).network
-    kept = folder.network(2)
+    kept = folder.network(2, open_small().data)
     assert all((one == two).all() for one, two in zip(again.parameters(), kept.parameters(), strict=True))
 
 
@@ -78,7 +78,7 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
         folder_at(tmp_path / "out", stream, plan)
     other = settings("permutations", stream, plan, 1)
     with (
-        pytest.raises(UsageError, match="seed differ"),
+        pytest.raises(UsageError, match="with other settings: `seed` 0, not 1"),
         opened(tmp_path / "out", other, resume=True, force=False),
     ):
         pytest.fail("the block must not run")
@@ -91,7 +91,7 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
         (tmp_path / "out" / "network-000.safetensors").read_bytes()
     )
     with pytest.raises(MemoryFileError, match=r"network-001.safetensors: its sha256 is .* was expected"):
-        folder_at(tmp_path / "out", stream, plan, resume=True).network(1)
+        folder_at(tmp_path / "out", stream, plan, resume=True).network(1, stream.data)
     index = json.loads((tmp_path / "out" / "index.json").read_text())
     (tmp_path / "out" / "index.json").write_text(json.dumps({**index, "tasks": [{"memory": "../x"}]}))
     with pytest.raises(MemoryFileError, match=r"index.*is damaged.*`force`"):
