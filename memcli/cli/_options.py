@@ -66,6 +66,15 @@ SkipDamaged = Annotated[
     int,
     option(DATA, "--skip-damaged", min=0, metavar="N", help="Go on without up to N images that cannot be read."),
 ]
+ClassNames = Annotated[
+    Path | None,
+    option(
+        DATA,
+        "--class-names",
+        metavar="FILE.json",
+        help='What the memory calls classes of the data that are called otherwise there: {"0 - zero": "0"}.',
+    ),
+]
 Split = Annotated[
     str, option(DATA, "--split", metavar="NAME", help="What to measure on: test, or all of the data's images.")
 ]

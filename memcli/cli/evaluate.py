@@ -11,6 +11,7 @@ from memcli.cli._options import (
     OTHER_FAMILY,
     OUTPUT,
     TRAINING,
+    ClassNames,
     Device,
     Download,
     ExpectSha256,
@@ -64,6 +65,7 @@ def command(
     download: Download = False,
     split: Split = "test",
     skip_damaged: SkipDamaged = 0,
+    class_names: ClassNames = None,
     network: Annotated[
         list[str] | None,
         option(
@@ -154,6 +156,7 @@ def command(
                 download=download,
                 split=split,
                 skip_damaged=skip_damaged,
+                class_names=class_names,
                 limits=allowed,
                 progress=progress,
                 follow=follow,

@@ -9,6 +9,7 @@ from memcli.cli._options import (
     MAX_IMAGES,
     MAX_SECONDS,
     TRAINING,
+    ClassNames,
     Device,
     Download,
     ExpectSha256,
@@ -51,6 +52,7 @@ def command(
         option(DATA, "--data", metavar="SOURCE", help="Show its images, and measure networks on its test split."),
     ] = None,
     download: Download = False,
+    class_names: ClassNames = None,
     figures: Annotated[
         Path | None,
         option(
@@ -83,6 +85,7 @@ def command(
             output,
             data=data,
             download=download,
+            class_names=class_names,
             figures=figures,
             runs=runs,
             baselines=names_in(baselines),

@@ -10,6 +10,7 @@ from memcli.cli._options import (
     MAX_SECONDS,
     OTHER_FAMILY,
     TRAINING,
+    ClassNames,
     Device,
     Download,
     Force,
@@ -54,6 +55,7 @@ def command(
     download: Download = False,
     split: Split = "test",
     skip_damaged: SkipDamaged = 0,
+    class_names: ClassNames = None,
     network: Annotated[
         str | None,
         option(
@@ -108,6 +110,7 @@ def command(
             download=download,
             split=split,
             skip_damaged=skip_damaged,
+            class_names=class_names,
             seed=seed,
             device=device,
             force=force,

@@ -22,6 +22,7 @@ from memcli.files.memoryfile import Artifact
 from memcli.jobs import budget
 from memcli.jobs.baselines import BASELINES
 from memcli.jobs.baselines.base import Comparison
+from memcli.jobs.classnames import ClassNames
 from memcli.jobs.device import resolve
 from memcli.jobs.figures import Mistake, Report, Trial
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
@@ -52,6 +53,7 @@ def evaluate(
     device: str | torch.device = "auto",
     download: bool = False,
     skip_damaged: int = 0,
+    class_names: ClassNames | None = None,
     split: str = "test",
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
@@ -61,7 +63,8 @@ def evaluate(
 
     `memory`: what `load` gives, or a path; `data`: what `open_source` gives, or a text for it. The others, the
     baselines and the protocols are told under `measure`. `split` "all" measures on every image of `data`, and
-    `skip_damaged` leaves out up to so many that cannot be read. `follow` is given the report so far after each
+    `skip_damaged` leaves out up to so many that cannot be read. `class_names` is a mapping, or a JSON file of one, from
+    names of classes in `data` to those in the memory, where they differ. `follow` is given the report so far after each
     training, so that nothing is lost where a later one fails or is stopped. Accuracies of the report are shares of 1.
 
     Raises UsageError for impossible requests, MemoryFileError for a damaged file, LimitError where the file, or a
@@ -76,17 +79,11 @@ def evaluate(
     names = _names(networks, artifact.manifest.retrain)
     for recipe in _recipes(artifact, names, protocol).values():
         budget.require_training([artifact.spec], artifact.spec.data, recipe, limits, place, of_file=not networks)
+    reading = {"download": download, "skip_damaged": skip_damaged, "class_names": class_names, "split": split}
+    source = open_aligned(data, artifact.spec.data, whole=bool(baselines), progress=progress, **reading)  # type: ignore[arg-type]
     return measure(
         artifact,
-        open_aligned(
-            data,
-            artifact.spec.data,
-            download=download,
-            skip_damaged=skip_damaged,
-            split=split,
-            whole=bool(baselines),
-            progress=progress,
-        ),
+        source,
         networks=names,
         runs=runs,
         baselines=frozenset((baselines,) if isinstance(baselines, str) else baselines),

@@ -11,6 +11,7 @@ from memcli.errors import UsageError
 from memcli.files import identity, memoryfile
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
+from memcli.jobs.classnames import ClassNames, renamed
 from memcli.progress import Progress, Silent
 from memcli.text import printable
 
@@ -62,12 +63,14 @@ def open_aligned(
     *,
     download: bool = False,
     skip_damaged: int = 0,
+    class_names: ClassNames | None = None,
     split: str = "test",
     whole: bool = False,
     progress: Progress | None = None,
 ) -> Source:
     """`data` in the shape, classes and normalisation of `spec`; what was guessed of it, and what it holds, is noted.
 
+    `class_names`: what the memory calls classes that `data` calls otherwise (`renamed`).
     `split`: "test", or "all" for a source whose test split is all of its images. `whole`: train is read too.
     """
     if split not in ("test", "all"):
@@ -78,6 +81,8 @@ def open_aligned(
     progress = progress or Silent()
     for note in source.notes:
         progress.note(note)
+    if class_names is not None:
+        source = renamed(source, class_names)
     if split == "all":
         source = undivided(source)
     elif source.cut:

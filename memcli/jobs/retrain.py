@@ -17,6 +17,7 @@ from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
 from memcli.files.weights import Retrained, checksum, save
 from memcli.jobs import budget
+from memcli.jobs.classnames import ClassNames
 from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.memory.memory import Memory, Query
@@ -159,6 +160,7 @@ def retrain(
     data: Source | str | Path | None = None,
     download: bool = False,
     skip_damaged: int = 0,
+    class_names: ClassNames | None = None,
     split: str = "test",
     seed: int = 0,
     device: str | torch.device = "auto",
@@ -172,8 +174,8 @@ def retrain(
     `memories`: what `load` gives, or paths. `network` (such as "resnet18"), `steps` of SGD, `batch` (images a step) and
     `lr` default to what the memory's file says. `output`: where the weights are written, if anywhere; `force` replaces
     a file. `data`: real images whose test split the network is then measured on, or all of which where `split` is
-    "all"; up to `skip_damaged` that cannot be read are left out. `expect_sha256`: the checksum of each memory, in their
-    order.
+    "all"; up to `skip_damaged` that cannot be read are left out, and `class_names` maps names of its classes to the
+    memory's. `expect_sha256`: the checksum of each memory, in their order.
 
     Raises UsageError for a network that is unknown or does not take the images, MemoryFileError for files that are
     damaged or do not fit together, DataError for data that does not fit them, ExistsError where `output` exists,
@@ -196,7 +198,7 @@ def retrain(
     budget.require_training(specs, common, recipe, limits, place, of_file=network is None)
     source = None
     if data is not None:
-        reading = {"download": download, "skip_damaged": skip_damaged, "split": split}
+        reading = {"download": download, "skip_damaged": skip_damaged, "class_names": class_names, "split": split}
         source = open_aligned(data, common, progress=progress, **reading)  # type: ignore[arg-type]
     trained = train_on_memories(artifacts, recipe=recipe, seed=seed, device=place, progress=progress, limits=limits)
     reached = None if source is None else accuracy(trained.network, source.split("test"), trained.data)

@@ -18,6 +18,7 @@ from memcli.files.evalfigures import EvalFigures, from_json, read_figures
 from memcli.files.inspection import Inspection
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
+from memcli.jobs.classnames import ClassNames
 from memcli.jobs.evaluate import evaluate, to_json
 from memcli.jobs.opening import open_aligned
 from memcli.progress import Progress, Silent
@@ -40,6 +41,7 @@ def report(
     *,
     data: Source | str | Path | None = None,
     download: bool = False,
+    class_names: ClassNames | None = None,
     figures: str | Path | None = None,
     runs: int = 3,
     baselines: str | tuple[str, ...] = ("random",),
@@ -54,8 +56,9 @@ def report(
 
     `figures`: a file that `memcli eval FILE --json` was written to, whose accuracies the page shows. `data`: what
     `open_source` gives, or a text for it; its training images are shown beside the recalled ones, and without `figures`
-    `runs` networks are trained on the memory and on each of the `baselines`, and measured on its test images. Where the
-    folder of the run that made the memory is still beside it, its learning curves are shown.
+    `runs` networks are trained on the memory and on each of the `baselines`, and measured on its test images;
+    `class_names` maps its names of classes to the memory's. Where the folder of the run that made the memory is
+    still beside it, its learning curves are shown.
 
     What is shown is bounded, so that a file from anyone makes a page of a few megabytes at most. `expect_sha256`: the
     checksum that the file must have.
@@ -69,7 +72,9 @@ def report(
     atomic.check_output(output, force)
     found, artifact = memoryfile.read_inspected(memory, limits, expect_sha256)
     measured = None if figures is None else read_figures(figures, found)
-    source = None if data is None else open_aligned(data, artifact.spec.data, download=download, progress=progress)
+    source = None
+    if data is not None:
+        source = open_aligned(data, artifact.spec.data, download=download, class_names=class_names, progress=progress)
     if source is not None and measured is None:
         evaluated = evaluate(
             artifact,

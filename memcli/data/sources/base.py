@@ -263,7 +263,10 @@ def aligned(source: Source, spec: DataSpec) -> Source:
     extra = [name for name in source.classes if name not in set(spec.classes)]
     if missing or extra:
         differences = [f"lacks the classes {listed(missing)}"] * bool(missing) + [f"adds {listed(extra)}"] * bool(extra)
-        raise DataError(f"the source {' and '.join(differences)}", do="Give a source with the classes of the memory")
+        raise DataError(
+            f"the source {' and '.join(differences)}",
+            do="Give a source with the classes of the memory, or tell by `class_names` what it calls them",
+        )
     position = {name: label for label, name in enumerate(spec.classes)}
     mapped = torch.tensor([position[name] for name in source.classes])  # (classes,): own label -> the memory's
 
