@@ -25,6 +25,8 @@ _WHERE = {
     "export": "memcli.jobs.export",
     "report": "memcli.reports.page",
     "inspect": "memcli.files.inspection",
+    "verify": "memcli.jobs.verify",
+    "sign": "memcli.files.signing",
     "card": "memcli.files.card",
     "push": "memcli.jobs.hub",
     "pull": "memcli.jobs.hub",
@@ -54,6 +56,8 @@ __all__ = [
     "recall",
     "report",
     "retrain",
+    "sign",
+    "verify",
 ]
 
 if TYPE_CHECKING:
@@ -62,6 +66,7 @@ if TYPE_CHECKING:
     from memcli.files.card import card
     from memcli.files.inspection import inspect
     from memcli.files.memoryfile import Artifact
+    from memcli.files.signing import sign
     from memcli.files.weights import load_network
     from memcli.jobs.distill import distill, estimate
     from memcli.jobs.evaluate import evaluate
@@ -72,6 +77,7 @@ if TYPE_CHECKING:
     from memcli.jobs.preview import preview
     from memcli.jobs.recall import recall
     from memcli.jobs.retrain import retrain
+    from memcli.jobs.verify import verify
     from memcli.progress import Callback
     from memcli.reports.page import report
 

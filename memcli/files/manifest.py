@@ -109,6 +109,14 @@ def memory_spec(stored: Any, data: DataSpec) -> MemorySpec:
         raise damaged(f"its memory is impossible: {error.what}") from error
 
 
+def train_recipe(stored: Any) -> TrainRecipe:
+    """The same of how a network was trained."""
+    try:
+        return _build(TrainRecipe, stored, "retrain")
+    except UsageError as error:
+        raise damaged(f"its training is impossible: {error.what}") from error
+
+
 def _build(cls: type[T], stored: Any, where: str, **given: Any) -> T:
     """The dataclass `cls` from an object that holds its other fields; those with a default may be missing."""
     _value(stored, dict, where)

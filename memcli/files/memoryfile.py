@@ -9,6 +9,7 @@ from torch.utils.data import TensorDataset
 
 from memcli.errors import DivergedError, UsageError
 from memcli.files import container
+from memcli.files.headers import Header
 from memcli.files.inspection import Inspection, inspected
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.manifest import Manifest
@@ -114,11 +115,15 @@ def read_inspected(path: str | Path, limits: Limits, expect_sha256: str | None) 
     """What `inspect` tells, and the memory, from one reading of the file."""
     with container.opened(path, file_bytes=limits.max_file, header_bytes=limits.max_header) as file:
         found, payload = inspected(file, limits, expect_sha256)
-    spec = found.manifest.spec
-    stored_tensors = container.load(file.header, payload)
-    tensors = quantise.from_payload(stored_tensors, spec.shapes, spec.storage)
-    memory = Memory(spec, **tensors, cells=stored_tensors.get(CELLS))
+    memory = memory_in(file.header, payload, found.manifest.spec)
     return found, Artifact(memory, found.manifest, found.sha256)
+
+
+def memory_in(header: Header, payload: bytes, spec: MemorySpec) -> Memory:
+    """The memory in the bytes of all tensors, which were checked."""
+    stored_tensors = container.load(header, payload)
+    tensors = quantise.from_payload(stored_tensors, spec.shapes, spec.storage)
+    return Memory(spec, **tensors, cells=stored_tensors.get(CELLS))
 
 
 def write(path: str | Path, artifact: Artifact, *, force: bool) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError, UsageError
@@ -54,8 +54,13 @@ def read(
     Raises MemoryFileError where the file is damaged, or its checksum is not `expect_sha256`, or it names a network that
     is not known here, cannot be built here or does not have those weights. Raises LimitError where it is over `limits`.
     """
-    manifest, tensors = container.read(path, kind=KIND, file_bytes=limits.max_file, expected=expect_sha256)
-    shown, name = printable(str(path)), manifest.get("network")
+    content = container.read(path, kind=KIND, file_bytes=limits.max_file, expected=expect_sha256)
+    return built(*content, printable(str(path)))
+
+
+def built(manifest: dict[str, Any], tensors: dict[str, Tensor], shown: str) -> tuple[nn.Module, DataSpec]:
+    """The same of what was read from a file, which messages call `shown`."""
+    name = manifest.get("network")
     if not isinstance(name, str):
         raise MemoryFileError(f"{shown} names no network", do=_AGAIN)
     data = data_spec(manifest.get("data"))

@@ -44,6 +44,11 @@ def require_recall(
     if spec.labels == "fixed":
         weights = 1 if labels is None else max(1, int(labels.count_nonzero(1).max()))
     limits.require_bytes("what it writes", exporter.most_bytes(spec.data, total, weights))
+    require_computing(spec, total, chunk, limits, device)
+
+
+def require_computing(spec: MemorySpec, total: int, chunk: int, limits: Limits, device: torch.device) -> None:
+    """Raise LimitError where recalling `total` images is too much, at most `chunk` at once, and none is kept."""
     limits.require_bytes("recalling one image", held_bytes(spec))
     _require_free(held_bytes(spec) * at_once(spec, min(chunk, total)), limits, device, "chunk")
     limits.require_seconds("the recall", total * operations(spec) / _speed(device))
