@@ -9,6 +9,8 @@ An attempt raises where memcli did wrong, and returns figures to keep, or None.
 
 import importlib
 import json
+import subprocess
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -31,7 +33,7 @@ class Cases:
         self, part: str, keep: Path, *, only: str = "", ends: float = float("inf"), again: bool = False
     ) -> None:
         """`ends`: by time.monotonic, when no further case begins. `again`: those that failed are tried again."""
-        self._part, self._keep, self._only, self._ends = part, keep, only, ends
+        self._part, self._keep, self._only, self._ends, self._again = part, keep, only, ends, again
         self._known = {
             result["case"] for result in kept(keep) if result["part"] == part and (result["right"] or not again)
         }
@@ -53,6 +55,13 @@ class Cases:
         result["seconds"] = round(time.monotonic() - began, 3)
         with self._keep.open("a", encoding="utf-8") as file:
             file.write(json.dumps(result) + "\n")
+
+    def elsewhere(self, environment: dict[str, str]) -> None:
+        """The same part in a process of its own, with that environment."""
+        minutes = (self._ends - time.monotonic()) / 60
+        words = [self._part, "--keep", self._keep, "--only", self._only, "--minutes", minutes]
+        command = [sys.executable, sys.argv[0], *map(str, words), *(["--again"] if self._again else [])]
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
 
 
 def part(name: str) -> ModuleType:
