@@ -86,6 +86,8 @@ def as_expected(error: Exception) -> MemcliError | None:
     if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
         where = f" at {printable(str(error.filename))}" if error.filename else ""
         return LimitError(f"there is no space left{where}", do="Free some, or choose another `output`")
+    if isinstance(error, OSError) and error.errno == errno.EIO:
+        return LimitError(f"the disk failed: {printable(str(error))}", do="Check it, or use another one")
     return None
 
 

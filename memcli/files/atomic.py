@@ -25,6 +25,7 @@ FOLDER_MARK = "memcli.json"  # the file by which a folder that memcli wrote is k
 KIND = "recalled"  # of a folder that may be replaced, as its FOLDER_MARK tells
 LOCK = ".lock"  # the file in a folder that is locked by the run that uses the folder
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+FAILED = FULL | {errno.EIO}  # a disk that was good until then
 REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG}
 
 
@@ -123,14 +124,14 @@ def new_folder(path: str | Path, *, force: bool) -> Iterator[Path]:
     An existing folder is replaced only with `force`, and only if all its files are named by its FOLDER_MARK (`mark`).
     The two are exchanged in one step, and the old one is then deleted. Where the system cannot do that, the old one is
     moved aside first: after a kill between the two steps the next start of the same output puts it back.
-    Raises as `check_folder` does, and LimitError where the disk fills up, also inside the block.
+    Raises as `check_folder` does, and LimitError where the disk fills up or fails, also inside the block.
     """
     target = check_folder(path, force)
     with ExitStack() as stack:
         with explained(target):
             temporary = stack.enter_context(temporaries.new_folder(target))
         try:
-            with explained(target, only=FULL):
+            with explained(target, only=FAILED):
                 yield temporary
             check_folder(path, force)  # again: `path` may have appeared while the block ran
             with explained(target):

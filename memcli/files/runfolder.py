@@ -236,7 +236,7 @@ def _take_over(former: Path, folder: Path, settings: dict[str, Any]) -> None:
 
 def _make(folder: Path) -> None:
     try:
-        with atomic.explained(folder, only=atomic.REFUSED):
+        with atomic.explained(folder, only=atomic.REFUSED | atomic.FAILED):
             folder.mkdir(exist_ok=True)
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(

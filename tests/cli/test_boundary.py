@@ -59,6 +59,7 @@ def test_an_expected_failure_is_one_line_and_its_code(kind: type[MemcliError]) -
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: ..."), "the machine ran out of memory"),
         (OSError(errno.ENOSPC, "No space left on device", "/x\x1by"), r"no space left at /x\\x1by.*another `output`"),
         (OSError(errno.EDQUOT, "Quota exceeded"), "there is no space left. Free some"),
+        (OSError(errno.EIO, "Input/output error"), r"the disk failed: .*Input/output error\. Check it"),
     ],
 )
 def test_exhaustion_is_a_limit(error: Exception, message: str) -> None:
