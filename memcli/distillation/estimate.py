@@ -14,6 +14,7 @@ from memcli.distillation.schedule import CLOSING, TUNING_SHARE, reserved
 from memcli.distillation.settings import DEFAULTS, RunSettings
 from memcli.distillation.speed import decided
 from memcli.errors import LimitError
+from memcli.files.checkpoints import GENERATIONS
 from memcli.files.memoryfile import stored
 from memcli.memory.spec import MemorySpec
 from memcli.networks.cost import cost
@@ -21,6 +22,7 @@ from memcli.progress import Progress, Silent
 from memcli.training import choose
 from memcli.training.loop import images_at_once
 
+_COPIES = 5  # of the memory's numbers, in a checkpoint
 _KEPT = 3  # copies of an image's activations that a step holds at least: values, gradients, and second derivatives
 
 
@@ -112,6 +114,22 @@ def _within(parts: dict[str, float], budget: float | None) -> dict[str, float]:
     tuning = {"tuning": TUNING_SHARE * left} if "tuning" in parts else {}
     kept = {name: seconds for name, seconds in parts.items() if name not in ("looks", "tuning")}
     return {**kept, **tuning, "learning": left - sum(tuning.values())}
+
+
+def disk_bytes(spec: MemorySpec, recipe: Recipe) -> int:
+    """About how many bytes of disk a run takes: its file, and its checkpoints with the one that is being written.
+
+    A checkpoint holds the point, its average, the best one and two moments of the first, and the trainings of the pool
+    with their momentum.
+    """
+    pools = [0]
+    for stage in recipe.stages:
+        if places := getattr(stage.objective, "pool", 0):
+            needs = cost(stage.objective.network, spec.data)
+            numbers = 0 if needs is None else needs.parameters
+            pools.append(2 * 4 * places * getattr(stage.objective, "networks", 1) * numbers)
+    checkpoint = _COPIES * 4 * spec.floats + max(pools)
+    return spec.bytes + (GENERATIONS + 1) * checkpoint
 
 
 def require_memory(spec: MemorySpec, recipe: Recipe, device: torch.device) -> None:

@@ -11,13 +11,16 @@ from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import Schedule
 from memcli.distillation.settings import RunSettings
-from memcli.errors import DivergedError, Interrupted
+from memcli.engine import free_cache
+from memcli.errors import DivergedError, Interrupted, out_of_memory
 from memcli.files.checkpoints import Checkpoint, damaged, usable
 from memcli.files.memoryfile import stored
 from memcli.files.runfolder import RunFolder
+from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
-from memcli.progress import Callback, Progress
+from memcli.objectives import Outcome
+from memcli.progress import Callback, Progress, Silent
 from memcli.stopping import Stopped, whole
 from memcli.training import choose
 
@@ -37,6 +40,7 @@ class Distillation:
     ) -> None:
         """Computes the start, which reports to `progress`."""
         self.spec, self.recipe, self.settings = spec, recipe, settings
+        self._progress, self._lightened = progress or Silent(), False
         seed, device = settings.seed, settings.device
         training, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
         shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
@@ -57,7 +61,7 @@ class Distillation:
         before = loop.step, loop.retreats
         try:
             memory = loop.here.memory.rounded()
-            outcome = objective.step(memory, loop.here.lr, self.real, self.settings.seed, loop.draw)
+            outcome = self._outcome(memory)
             with whole():
                 loop.move(outcome, finished)
         except Stopped:
@@ -65,6 +69,24 @@ class Distillation:
                 objective.restore(kept)
             raise
         self.step_seconds = time.monotonic() - began
+
+    def _outcome(self, memory: Memory) -> Outcome:
+        """What a step of the objective gives; where memory does not suffice, from smaller pieces at a time."""
+        loop, objective = self.loop, self.objective
+        while True:
+            try:
+                return objective.step(memory, loop.here.lr, self.real, self.settings.seed, loop.draw)
+            except Exception as error:
+                what = out_of_memory(error)
+                if what is None or not objective.lighten():
+                    raise
+            free_cache(self.settings.device)  # here, where no traceback holds the tensors of the step
+            if not self._lightened:
+                self._progress.note(
+                    f"the {what} ran out of memory: steps are done for fewer images at a time, with the same outcome to"
+                    " rounding"
+                )
+            self._lightened = True
 
     def look(self) -> float:
         """Measure the memory, keep it if it is the best so far, and return its accuracy."""

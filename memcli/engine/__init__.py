@@ -19,12 +19,13 @@ from memcli.engine.compiling.precision import in_bfloat16, precision, quick_in_b
 from memcli.engine.derivatives.base import Derivatives, Direction, Loss, Products
 from memcli.engine.derivatives.fastest import Fastest
 from memcli.engine.derivatives.forward import ForwardOverReverse
+from memcli.engine.derivatives.pieces import InPieces
 from memcli.engine.derivatives.reverse import ReverseOverReverse
 from memcli.engine.derivatives.traced import Traced, TracedLoss
 from memcli.engine.functional import Functional
 from memcli.engine.optimisers import INNER_OPTIMISERS, SGD, Adam, InnerOptimiserKind, Optimiser
 from memcli.engine.problem import InnerProblem
-from memcli.engine.tensors import Tensors
+from memcli.engine.tensors import Tensors, free_cache
 
 __all__ = [
     "INNER_OPTIMISERS",
@@ -39,6 +40,7 @@ __all__ = [
     "Fastest",
     "ForwardOverReverse",
     "Functional",
+    "InPieces",
     "InnerOptimiserKind",
     "InnerProblem",
     "Loss",
@@ -55,6 +57,7 @@ __all__ = [
     "Windowed",
     "captured",
     "compiled",
+    "free_cache",
     "in_bfloat16",
     "precision",
     "quick_in_bfloat16",

@@ -19,3 +19,9 @@ def added(tensors: Tensors, others: Tensors, factor: float = 1.0) -> Tensors:
 def scaled(tensors: Tensors, factor: float) -> Tensors:
     """factor · tensors, likewise."""
     return tuple(torch._foreach_mul(tensors, factor)) if tensors else ()
+
+
+def free_cache(device: torch.device) -> None:
+    """Give back the memory of a device that torch holds free, so that blocks of other sizes have room."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

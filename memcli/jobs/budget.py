@@ -4,6 +4,8 @@ Nothing has been computed when this is called. Times are those of a slow machine
 it would run on in time.
 """
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
@@ -12,6 +14,7 @@ from memcli.data.spec import DataSpec
 from memcli.errors import LimitError, MemoryFileError, UsageError
 from memcli.exporters import Exporter
 from memcli.files.limits import Limits
+from memcli.files.space import require_space
 from memcli.memory.cost import at_once, held_bytes, operations
 from memcli.memory.spec import MemorySpec
 from memcli.networks.cost import cost, counted
@@ -28,13 +31,15 @@ _COPIES = 4  # of the images of a step: recalled, augmented, with noise, and in 
 def require_recall(
     spec: MemorySpec,
     exporter: Exporter,
+    path: str | Path,
     labels: Tensor | None,
     rows: int,
     chunk: int,
     limits: Limits,
     device: torch.device,
 ) -> None:
-    """Raise LimitError where writing `rows` images of each label vector of `labels`, None: of each class, is too much.
+    """Raise LimitError where writing `rows` images of each label vector of `labels`, None: of each class, to `path` is
+    too much.
 
     `labels` is (q, classes), and `chunk` the most images that are recalled at once.
     """
@@ -43,7 +48,9 @@ def require_recall(
     weights = classes
     if spec.labels == "fixed":
         weights = 1 if labels is None else max(1, int(labels.count_nonzero(1).max()))
-    limits.require_bytes("what it writes", exporter.most_bytes(spec.data, total, weights))
+    written = exporter.most_bytes(spec.data, total, weights)
+    limits.require_bytes("what it writes", written)
+    require_space(path, written, "what it writes")
     require_computing(spec, total, chunk, limits, device)
 
 

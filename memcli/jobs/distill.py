@@ -10,8 +10,8 @@ import torch
 from memcli.data.sources import Source
 from memcli.data.summary import Summary
 from memcli.distillation import learn
+from memcli.distillation.estimate import disk_bytes, require_memory
 from memcli.distillation.estimate import estimate as measured
-from memcli.distillation.estimate import require_memory
 from memcli.distillation.tune import Tried, candidates, tune
 from memcli.errors import DivergedError, ExistsError, MemoryFileError
 from memcli.files import atomic, memoryfile, runfolder
@@ -19,6 +19,7 @@ from memcli.files.manifest import memory_spec
 from memcli.files.memoryfile import Artifact
 from memcli.files.resumable import ASKED
 from memcli.files.runfolder import RunFolder
+from memcli.files.space import require_space
 from memcli.jobs.asked import FLAGS, completed, kept
 from memcli.jobs.ending import attempt, computing, ending, note_other_machine, number
 from memcli.jobs.plan import Plan, grouped, prepared
@@ -127,6 +128,7 @@ def distill(
     asked, licence = kept(settings), settings.pop("licence", None)
     plan = prepared(source, **grouped(settings))
     require_memory(plan.spec, plan.recipe, plan.run.device)
+    require_space(output, disk_bytes(plan.spec, plan.recipe), "the run with its checkpoints")
     told = plan.resolved() | {"fingerprint": plan.source.fingerprint, "licence": licence}
     told |= {"tune": True} if plan.tune else {}
     with (

@@ -21,6 +21,7 @@ from memcli.data.whitening import whitened
 from memcli.errors import UsageError
 from memcli.files import atomic, weights
 from memcli.files.limits import DEFAULT_LIMITS, Limits
+from memcli.files.space import require_space
 from memcli.jobs import budget
 from memcli.networks.plain import plain
 from memcli.text import printable
@@ -65,9 +66,9 @@ def export(
 
     `expect_sha256`: the checksum that the file of weights must have.
 
-    Raises MemoryFileError for a damaged file of weights, LimitError for one over `limits`, ExistsError where
-    `output` exists and `force` is not set, UsageError for another suffix, a network that cannot be converted, or where
-    ONNX is not installed.
+    Raises MemoryFileError for a damaged file of weights, LimitError for one over `limits` or for a
+    disk without room, ExistsError where `output` exists and `force` is not set, UsageError for another suffix, a
+    network that cannot be converted, or where ONNX is not installed.
     """
     suffix = Path(output).suffix.lower()
     if suffix not in FORMATS:
@@ -79,6 +80,7 @@ def export(
     trained, data = weights.read(network, limits, expect_sha256=expect_sha256)
     budget.require_looking(trained, data, 2, limits, torch.device("cpu"))
     program = Program(trained, data).eval()
+    require_space(output, sum(tensor.nbytes for tensor in program.state_dict().values()), "the program")
     example = torch.zeros(2, *data.shape)
     program(example)  # a model may keep what it computes once for a size
     with warnings.catch_warnings():

@@ -59,8 +59,8 @@ def recall(
     each as `label_vectors` takes it, in this order; none: every class. `per_class`: only the first rows of each.
 
     Raises UsageError for an unknown format, encoding or query, or more rows than there are, MemoryFileError for a
-    damaged file, LimitError where the file, or what it asks for, is over `limits`, ExistsError where `path` exists. A
-    folder is replaced by `force` only where memcli wrote all in it.
+    damaged file, LimitError where the file, or what it asks for, is over `limits` or the disk has no room,
+    ExistsError where `path` exists. A folder is replaced by `force` only where memcli wrote all in it.
     """
     if isinstance(artifact, str | Path):
         atomic.check_apart(path, artifact)
@@ -69,7 +69,7 @@ def recall(
     (artifact,) = loaded(artifact, limits).values()
     spec, place = artifact.spec, resolve(device) if isinstance(device, str) else device
     labels, rows = _asked(queries, spec), _rows(per_class, spec)
-    budget.require_recall(spec, exporter, labels, rows, chunk, limits, place)
+    budget.require_recall(spec, exporter, path, labels, rows, chunk, limits, place)
     whole = _Recall(artifact.memory.to(place), labels, rows, at_once(spec, chunk), progress or Silent())
     if isinstance(exporter, PictureExporter):
         if encode == "range":

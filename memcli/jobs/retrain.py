@@ -15,6 +15,7 @@ from memcli.errors import MemoryFileError
 from memcli.files import atomic
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
+from memcli.files.space import require_space
 from memcli.files.weights import Retrained, checksum, save
 from memcli.jobs import budget
 from memcli.jobs.classnames import ClassNames
@@ -22,6 +23,7 @@ from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.memory.memory import Memory, Query
 from memcli.networks import build, sized
+from memcli.networks.cost import cost
 from memcli.progress import Progress
 from memcli.text import printable
 from memcli.training.loop import Batch, accuracy, recalled_batches, train
@@ -179,8 +181,8 @@ def retrain(
 
     Raises UsageError for a network that is unknown or does not take the images, MemoryFileError for files that are
     damaged or do not fit together, DataError for data that does not fit them, ExistsError where `output` exists,
-    LimitError where more would be recalled, or trained for, than `limits` allow, DivergedError where training does
-    not stay finite.
+    LimitError where more would be recalled, or trained for, than `limits` or the disk allow, DivergedError
+    where training does not stay finite.
     """
     if output is not None:
         atomic.check_output(output, force)
@@ -200,6 +202,8 @@ def retrain(
     if data is not None:
         reading = {"download": download, "skip_damaged": skip_damaged, "class_names": class_names, "split": split}
         source = open_aligned(data, common, progress=progress, **reading)  # type: ignore[arg-type]
+    if output is not None and (needs := cost(recipe.network, common)):
+        require_space(output, 4 * needs.parameters, "the file of weights")
     trained = train_on_memories(artifacts, recipe=recipe, seed=seed, device=place, progress=progress, limits=limits)
     reached = None if source is None else accuracy(trained.network, source.split("test"), trained.data)
     sha256 = None

@@ -91,6 +91,11 @@ def stateless(network: nn.Module) -> bool:
     return not drawn and next(network.buffers(), None) is None
 
 
+def mixes_images(network: nn.Module) -> bool:
+    """Whether what it learns from one image depends on the others of the minibatch: it normalises over all of them."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
 def first_linear(network: nn.Module) -> nn.Linear | None:
     """The layer that sees the pixels, where it is a linear one."""
     layers = (module for module in network.modules() if next(module.parameters(recurse=False), None) is not None)

@@ -28,6 +28,10 @@ class Objective(ABC):
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         """The loss of `memory` in outer step `step`, where networks are trained at rate `lr`; and its gradient."""
 
+    def lighten(self) -> bool:
+        """Use less memory for each step from now on, for the same outcome to rounding; False where that cannot be."""
+        return False
+
     def tensors(self) -> dict[str, Tensor]:
         """What it keeps from step to step, by name, for a checkpoint; by default nothing."""
         return {}

@@ -1,6 +1,6 @@
 """The minibatches of inner training: which rows are recalled, with which labels, and what else a step needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -32,6 +32,11 @@ class InnerBatch:
         rows, labels, *others = flat
         dropped = others.pop(0) if drops else None
         return cls(rows, labels, dropped, tuple(others[:draws]), tuple(others[draws:]))
+
+    def pieces(self, most: int) -> list[tuple[float, "InnerBatch"]]:
+        """The same images, up to `most` at a time, each piece with its share of them."""
+        pairs = zip(self.rows.split(most), self.labels.split(most), strict=True)
+        return [(len(rows) / len(self.rows), replace(self, rows=rows, labels=labels)) for rows, labels in pairs]
 
 
 @dataclass(frozen=True)

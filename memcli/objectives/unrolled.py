@@ -30,6 +30,7 @@ from memcli.engine import (
     Derivatives,
     Functional,
     InnerProblem,
+    InPieces,
     Loss,
     Optimiser,
     Packing,
@@ -143,11 +144,13 @@ class UnrolledObjective(Objective):
         self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
         self._packing = Packing(self._trained.split(skeleton)[0])  # the adjoint sees one vector of weights
         backend = quickest(device) if compile else replayed
-        self._outer_loss = TracedLoss(self._testing_loss, backend)
         if derivatives is None:
             training = in_bfloat16(backend) if bfloat16 else backend
             derivatives = ReverseOverReverse if self._drops else partial(Traced, backend=training)
-        self._derivatives = derivatives(self._training_loss)
+        self._make_outer_loss, self._make_derivatives = partial(TracedLoss, backend=backend), derivatives
+        self._most = 0  # images that a loss is differentiated for at once; 0: all of a minibatch
+        self._outer_loss = self._make_outer_loss(self._testing_loss)
+        self._derivatives = self._make_derivatives(self._training_loss)
         self._trainings = Trainings(settings.steps, settings.window, settings.pool, self._fresh)
 
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
@@ -169,11 +172,26 @@ class UnrolledObjective(Objective):
             taken=training.taken,
         )
         adjoint = Windowed(training.ahead, length, self._adjoint) if settings.window else self._adjoint
-        result = adjoint.outer_gradient(problem, lambda params: self._outer_loss(params, (images,), (labels, *fixed)))
+        result = adjoint.outer_gradient(problem, lambda params: self._outer(params, images, labels, fixed))
         self._trainings.after(step, training, problem.steps, result)
         gradients = dict(zip(memory.parts, result.controls, strict=True))
         gradients["bases"] = memory.shrunk(gradients["bases"])
         return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
+
+    def lighten(self) -> bool:
+        """Differentiate the losses for half as many images at once. False where dropout is drawn for all of them
+        together, and where it is one image already.
+        """
+        settings, classes = self._settings, len(self._spec.data.classes)
+        largest = max(settings.per_class, settings.real_per_class) * classes
+        most = (self._most or largest) // 2
+        if self._drops or most < 1:
+            return False
+        self._most = most
+        # What was recorded, or captured as a graph, holds the memory of all images.
+        self._outer_loss = self._make_outer_loss(self._testing_loss)
+        self._derivatives = InPieces(self._make_derivatives(self._training_loss), self._pieces)
+        return True
 
     def tensors(self) -> dict[str, Tensor]:
         return self._trainings.tensors()
@@ -199,6 +217,18 @@ class UnrolledObjective(Objective):
         if self._settings.networks == 1:
             return cross_entropy(self._tested(self._packing.unpacked(*params), tuple(fixed), controls[0]), labels)
         return self._together(self._tested, params, tuple(fixed), controls[0], labels).mean()
+
+    def _outer(self, params: Tensors, images: Tensor, labels: Tensor, fixed: Tensors) -> Tensor:
+        """The outer loss of real images, (n, C, H, W), as many at a time as memory suffices for."""
+        if not self._most:
+            return self._outer_loss(params, (images,), (labels, *fixed))
+        pieces = zip(images.split(self._most), labels.split(self._most), strict=True)
+        parts = [self._outer_loss(params, (some,), (own, *fixed)) * (len(some) / len(images)) for some, own in pieces]
+        return torch.stack(parts).sum()
+
+    def _pieces(self, batch: Tensors) -> list[tuple[float, Tensors]]:
+        whole = InnerBatch.of(batch, drops=self._drops, draws=self._draws)
+        return [(share, piece.flat()) for share, piece in whole.pieces(self._most)]
 
     def _together(
         self, function: Functional, params: Tensors, fixed: Tensors, images: Tensor, labels: Tensor

@@ -5,18 +5,20 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from memcli.data.augment import Augmentation
 from memcli.data.images import LabelledImages
 from memcli.data.noise import noise_like
 from memcli.data.sampling import balanced_rows, shuffled_epochs
 from memcli.data.spec import DataSpec
-from memcli.errors import DivergedError
+from memcli.engine import free_cache
+from memcli.errors import DivergedError, out_of_memory
 from memcli.memory.memory import Memory, Query
 from memcli.networks import first_linear
 from memcli.progress import Progress, Silent
 from memcli.seeds import derive, generator, seeded
+from memcli.training.gradient import MinibatchGradient
 from memcli.training.recipe import TrainRecipe
 
 Batch = Callable[[int], tuple[Tensor, Tensor]]  # step -> images (n, C, H, W) and soft labels (n, classes)
@@ -93,11 +95,13 @@ def train(
 
     `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t), augmented
     and with the recipe's noise added to its images (data.noise). `seed` is for augmentation, noise and layers that
-    draw at random, such as dropout. Raises DivergedError where the loss or a weight is not finite.
+    draw at random, such as dropout. Where memory does not suffice for a minibatch, its gradient is added up over parts
+    of it. Raises DivergedError where the loss or a weight is not finite.
     """
     progress = progress or Silent()
     device = _device(network)
     optimiser = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+    gradient = MinibatchGradient(network, progress)
     augmentation, first = Augmentation(recipe.augment), first_linear(network)
     network.train()
     progress.begin(title, recipe.steps)
@@ -110,11 +114,9 @@ def train(
                 if recipe.noise:
                     noise = noise_like(images, first, generator(seed, "image noise", step))
                     images = images + recipe.noise * noise
-                loss = cross_entropy(network(images), labels.to(device))
                 for group in optimiser.param_groups:
                     group["lr"] = recipe.lr * share_of_rate(step - 1, recipe)
-                optimiser.zero_grad()
-                loss.backward()
+                loss = gradient(images, labels.to(device))
                 optimiser.step()
                 if step % _LOOK_EVERY == 0 or step == recipe.steps:
                     value = loss.item()
@@ -135,20 +137,27 @@ def images_at_once(spec: DataSpec) -> int:
 def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int | None = None) -> Tensor:
     """The most likely class of every image, (N,) int64 on the CPU, in evaluation mode, `batch` images at a time.
 
-    None: as many as memory is likely to suffice for (see `images_at_once`).
+    None: as many as memory is likely to suffice for (see `images_at_once`). Fewer where it does not.
     """
     batch = images_at_once(spec) if batch is None else batch
     device = _device(network)
     training = network.training
     network.eval()
     try:
-        parts = [
-            network(images.normalised(spec, chosen).to(device)).argmax(1)
-            for chosen in torch.arange(len(images)).split(batch)
-        ]
+        while True:
+            try:
+                parts = [
+                    network(images.normalised(spec, chosen).to(device)).argmax(1)
+                    for chosen in torch.arange(len(images)).split(batch)
+                ]
+                return torch.cat(parts).cpu()
+            except Exception as error:
+                if out_of_memory(error) is None or batch == 1:
+                    raise
+            free_cache(device)
+            batch //= 2  # of an image alone, a network in evaluation mode says the same
     finally:
         network.train(training)
-    return torch.cat(parts).cpu()
 
 
 def accuracy(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int | None = None) -> float:

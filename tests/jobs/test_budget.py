@@ -35,7 +35,7 @@ def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
 def recalled(
     spec: MemorySpec, format: str, limits: Limits = DEFAULT_LIMITS, labels: torch.Tensor | None = None
 ) -> None:
-    budget.require_recall(spec, EXPORTERS[format], labels, spec.rows, 256, limits, CPU)
+    budget.require_recall(spec, EXPORTERS[format], "out", labels, spec.rows, 256, limits, CPU)
 
 
 def trained(

@@ -18,6 +18,9 @@ from memcli.text import printable
 Runner = Callable[..., Tensors]  # tensors like the example -> the outputs
 Backend = Callable[[GraphModule, Tensors], Runner]  # operations, and tensors that they were recorded on
 
+_INSTALL = "Install a C++ compiler such as g++"
+_KEEP = "Set TORCHINDUCTOR_CACHE_DIR to a folder that can be written and has room"
+
 
 def replayed(operations: GraphModule, example: Tensors) -> Runner:
     """The same operations one by one: the same numbers, without autograd's own bookkeeping."""
@@ -30,7 +33,7 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
 
     Takes five to twenty seconds, or one where this machine has compiled the same before. The numbers are those of
     `replayed` to rounding, and the same in every run on one machine. Raises UsageError where the machine has no
-    working compiler (for a CPU a C++ compiler, for CUDA Triton).
+    working compiler (for a CPU a C++ compiler, for CUDA Triton), or no folder to keep in what was compiled.
     """
     # Imported here, since it takes half a second.
     from torch._inductor import compile as inductor
@@ -54,7 +57,7 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
             reason = printable(str(missing).strip().splitlines()[0])
             raise UsageError(
                 f"the training step cannot be compiled on this machine: {reason}",
-                do="Install a C++ compiler such as g++, or do without `compile`",
+                do=f"{_KEEP if isinstance(missing, OSError) else _INSTALL}, or do without `compile`",
             ) from error
     return lambda *tensors: tuple(run(*tensors))  # type: ignore[arg-type]
 
@@ -106,11 +109,13 @@ def why_not_compiled(device: torch.device) -> str | None:
 def _compiler_failure(error: BaseException) -> BaseException | None:
     """The error, of `error` and its causes, that says that no compiler works here; None where none does: a bug of ours.
 
+    An error of the system is such a one: the folder of compiled steps cannot be written, or its disk is full.
+
     Inductor wraps an error in one of its own. Triton has no class of errors for a missing C compiler.
     """
     from torch._inductor import exc
 
-    kinds = (exc.InvalidCxxCompiler, exc.CppCompileError, exc.TritonMissing, exc.GPUTooOldForTriton)
+    kinds = (OSError, exc.InvalidCxxCompiler, exc.CppCompileError, exc.TritonMissing, exc.GPUTooOldForTriton)
     seen: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in seen:
