@@ -28,7 +28,7 @@ def read(text: str) -> None:
         summary(open_source(text), seed=0)
 
 
-@pytest.mark.filterwarnings("ignore:Stored array in format 2.0:UserWarning")
+@pytest.mark.filterwarnings("ignore:Stored array in format:UserWarning")
 @EXAMPLES
 @given(images=ARRAYS | st.just(bad_arrays.IMAGES), labels=ARRAYS | arrays_of.arrays(arrays_of.scalar_dtypes(), 10))
 def test_arrays_of_any_type_and_shape(images: Any, labels: Any) -> None:
