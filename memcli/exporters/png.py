@@ -11,6 +11,7 @@ PNG holds 8 bits: memcli.exporters.encoding says which values those are.
 """
 
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -52,9 +53,19 @@ def class_folders(classes: tuple[str, ...]) -> list[str]:
             and unicodedata.normalize("NFKC", name) == name
             and len(name.encode()) <= _LONGEST
             and seen[name.casefold()] == 1
+            and _encodable(name)
         )
 
     return [name if harmless(name) else f"class-{index:04d}" for index, name in enumerate(classes)]
+
+
+def _encodable(name: str) -> bool:
+    """Whether names of files can have these characters here: in the locale C of old systems they are ASCII."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class Folders:

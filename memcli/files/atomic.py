@@ -59,7 +59,7 @@ def check_folder(path: str | Path, force: bool) -> Path:
 def check_apart(output: str | Path, *inputs: str | Path) -> None:
     """Raise UsageError where `output` is one of `inputs`, which are other files of the same command."""
     for each in inputs:
-        same = os.path.realpath(output) == os.path.realpath(each)
+        same = _resolved(output) == _resolved(each)
         with suppress(OSError):
             same = same or os.path.samefile(output, each)
         if same:
@@ -183,10 +183,7 @@ def explained(target: Path, only: set[int] | None = None) -> Iterator[None]:
 
 def _checked(path: str | Path, force: bool, wanted: Callable[[int], bool], noun: str) -> Path:
     shown = printable(str(path))
-    try:
-        target = Path(os.path.realpath(path))
-    except FileNotFoundError:  # of a relative path
-        raise UsageError("the current folder was removed", do="Change to another folder") from None
+    target = _resolved(path)
     temporaries.collect(target)
     try:
         with explained(target, only=REFUSED):
@@ -201,6 +198,14 @@ def _checked(path: str | Path, force: bool, wanted: Callable[[int], bool], noun:
     if not force:
         raise ExistsError(f"{shown} exists", do="Add `force` to replace it, or choose another `output`")
     return target
+
+
+def _resolved(path: str | Path) -> Path:
+    """`path` with its symbolic links resolved."""
+    try:
+        return Path(os.path.realpath(path))
+    except FileNotFoundError:  # of a relative path
+        raise UsageError("the current folder was removed", do="Change to another folder") from None
 
 
 def _files(folder: Path) -> set[str]:

@@ -16,14 +16,16 @@ def inside(*args: object, env: dict[str, str] | None = None) -> Result:
 
 
 def outside(
-    folder: Path, *args: object, shell: str = "", start: str = "-m memcli", **environment: str
+    folder: Path, *args: object, shell: str = "", unset: tuple[str, ...] = (), **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """The same as a process in `folder`, without what the environment here may set.
 
-    `shell`: how bash goes on after the command, such as "| head -1". `start`: other words for Python to start with.
+    `shell`: how bash goes on after the command, such as "| head -1". `unset`: variables that are missing.
     """
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("MEMCLI_", "FORCE_COLOR"))}
-    command = [sys.executable, *start.split(), *map(str, args)]
+    for name in unset:
+        clean.pop(name, None)
+    command = [sys.executable, "-m", "memcli", *map(str, args)]
     if shell:
         command = ["bash", "-c", f'"$@" {shell}', "bash", *command]
     return subprocess.run(
