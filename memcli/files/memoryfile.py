@@ -67,12 +67,9 @@ class Artifact:
         labels = None if query is None else label_vectors(query, self.spec)
         limits.require_recall(self.spec.data, self.spec.recalled if labels is None else len(labels) * self.spec.rows)
         asked = Query.everything(self.spec) if labels is None else Query.of_label(self.spec, labels)
-        whole = [
-            self.memory.recall(part).float() if normalised else pixels(self.memory, part)
-            for part in asked.chunks(at_once(self.spec, len(asked)))
-        ]
-        images = whole[0] if len(whole) == 1 else torch.cat(whole)
-        return images, self.memory.targets(asked).float()
+        parts = list(asked.chunks(at_once(self.spec, len(asked), mixed=True)))
+        whole = [self.memory.recall(part).float() if normalised else pixels(self.memory, part) for part in parts]
+        return torch.cat(whole), torch.cat([self.memory.targets(part).float() for part in parts])
 
     def dataset(self, *, normalised: bool = False, limits: Limits = DEFAULT_LIMITS) -> TensorDataset:
         """All images of the memory as a torch Dataset of (image, label): (C, H, W) float32, and a class number.

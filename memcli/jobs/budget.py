@@ -15,6 +15,7 @@ from memcli.errors import LimitError, MemoryFileError, UsageError
 from memcli.exporters import Exporter
 from memcli.files.limits import Limits
 from memcli.files.space import require_space
+from memcli.memory import query
 from memcli.memory.cost import at_once, held_bytes, operations
 from memcli.memory.spec import MemorySpec
 from memcli.networks.cost import cost, counted
@@ -51,14 +52,20 @@ def require_recall(
     written = exporter.most_bytes(spec.data, total, weights)
     limits.require_bytes("what it writes", written)
     require_space(path, written, "what it writes")
-    require_computing(spec, total, chunk, limits, device)
+    require_computing(spec, total, chunk, limits, device, mixed=labels is not None and query.mixed(labels))
 
 
-def require_computing(spec: MemorySpec, total: int, chunk: int, limits: Limits, device: torch.device) -> None:
-    """Raise LimitError where recalling `total` images is too much, at most `chunk` at once, and none is kept."""
-    limits.require_bytes("recalling one image", held_bytes(spec))
-    _require_free(held_bytes(spec) * at_once(spec, min(chunk, total)), limits, device, "chunk")
-    limits.require_seconds("the recall", total * operations(spec) / _speed(device))
+def require_computing(
+    spec: MemorySpec, total: int, chunk: int, limits: Limits, device: torch.device, *, mixed: bool = False
+) -> None:
+    """Raise LimitError where recalling `total` images is too much, at most `chunk` at once, and none is kept.
+
+    `mixed`: whether an image may be of several classes.
+    """
+    held = held_bytes(spec, mixed=mixed)
+    limits.require_bytes("recalling one image", held)
+    _require_free(held * at_once(spec, min(chunk, total), mixed=mixed), limits, device, "chunk")
+    limits.require_seconds("the recall", total * operations(spec, mixed=mixed) / _speed(device))
 
 
 def require_training(
@@ -88,7 +95,7 @@ def require_training(
     classes, spec = len(data.classes), specs[0]
     several = len(specs) > 1
     images = recipe.batch if several else classes * max(1, recipe.batch // classes)
-    of_recall = 0 if several else operations(spec)
+    of_recall = 0 if several else operations(spec, mixed=True)
     step = images * (_FORWARD_AND_BACK * needs.operations + of_recall)
     shown = printable(recipe.network, 60)
     limits.require_seconds(
@@ -99,7 +106,7 @@ def require_training(
     if several:  # all that they recall is held
         held += 4 * sum(each.recalled for each in specs) * (data.floats_per_image + classes)
     else:
-        held += 4 * images * classes * spec.bases
+        held += images * held_bytes(spec, mixed=True)
     _require_free(held, limits, device, "batch")
 
 

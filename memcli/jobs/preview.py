@@ -60,9 +60,9 @@ def _lines(memory: Memory, name: str, labels: Tensor, columns: int) -> list[Line
     """One line of the first rows for one label vector; for several (q, classes), lines of one row of each."""
     rows = memory.spec.rows
     if len(labels) == 1:
-        few = at_once(memory.spec, min(rows, columns))
+        few = at_once(memory.spec, min(rows, columns), mixed=True)
         return [Line(name, stretched(pixels(memory, Query(torch.arange(few), labels.expand(few, -1)))))]
-    labels = labels[: at_once(memory.spec, MOST_STEPS)]
+    labels = labels[: at_once(memory.spec, MOST_STEPS, mixed=True)]
     strips = [Query(torch.full((len(labels),), row), labels) for row in range(min(rows, _STRIPS))]
     return [Line("" if row else name, stretched(pixels(memory, query))) for row, query in enumerate(strips)]
 

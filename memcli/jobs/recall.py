@@ -20,7 +20,7 @@ from memcli.jobs.device import resolve
 from memcli.jobs.opening import MemoryLike, loaded
 from memcli.memory.cost import at_once
 from memcli.memory.memory import Memory, Query
-from memcli.memory.query import pieces, pixels
+from memcli.memory.query import mixed, pieces, pixels
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 from memcli.text import printable
@@ -69,8 +69,9 @@ def recall(
     (artifact,) = loaded(artifact, limits).values()
     spec, place = artifact.spec, resolve(device) if isinstance(device, str) else device
     labels, rows = _asked(queries, spec), _rows(per_class, spec)
+    chunk = at_once(spec, chunk, mixed=labels is not None and mixed(labels))
     budget.require_recall(spec, exporter, path, labels, rows, chunk, limits, place)
-    whole = _Recall(artifact.memory.to(place), labels, rows, at_once(spec, chunk), progress or Silent())
+    whole = _Recall(artifact.memory.to(place), labels, rows, chunk, progress or Silent())
     if isinstance(exporter, PictureExporter):
         if encode == "range":
             exporter = exporter.encoded(Encoding.range(images for _, images in whole.pieces("range of values")))

@@ -117,6 +117,15 @@ class Memory:
         """The normalised images of `query`, (n, C, H, W), differentiable in bases, addresses and labels."""
         rows, labels = query.rows.to(self.addresses.device), query.labels.to(self.addresses)
         coefficients = torch.einsum("nc,nck->nk", labels, self.addresses[rows])  # (n, K)
+        return self._combined(coefficients)
+
+    def recall_classes(self, rows: Tensor, classes: Tensor) -> Tensor:
+        """The same images for row rows[i] of class classes[i], both (n,) int64, without reading other classes."""
+        rows, classes = rows.to(self.addresses.device), classes.to(self.addresses.device)
+        return self._combined(self.addresses[rows, classes])
+
+    def _combined(self, coefficients: Tensor) -> Tensor:
+        """(n, K) -> (n, C, H, W)."""
         return self._large((coefficients @ self.bases.flatten(1)).unflatten(1, self.spec.base_shape))
 
     def enlarged(self) -> "Memory":

@@ -150,6 +150,11 @@ def pieces(spec: MemorySpec, labels: Tensor | None, rows: int, total: int, size:
             yield Query(row, labels[which])
 
 
+def mixed(labels: Tensor) -> bool:
+    """Whether one of the label vectors, (n, classes), is more than the name of a class."""
+    return not bool(((labels.count_nonzero(1) == 1) & (labels.amax(1) == 1)).all())
+
+
 @torch.no_grad()
 def pixels(memory: Memory, query: Query) -> Tensor:
     """The images of `query` as pixels in units of [0, 1], float32 (n, C, H, W) on the CPU, not clipped.
@@ -157,7 +162,11 @@ def pixels(memory: Memory, query: Query) -> Tensor:
     Raises MemoryFileError where one is not finite.
     """
     mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (memory.spec.data.mean, memory.spec.data.std))
-    found = unwhitened(memory.recall(query).float().cpu(), memory.spec.data) * std + mean
+    if mixed(query.labels):
+        recalled = memory.recall(query)
+    else:
+        recalled = memory.recall_classes(query.rows, query.labels.argmax(1))
+    found = unwhitened(recalled.float().cpu(), memory.spec.data) * std + mean
     if not found.isfinite().all():  # bases, addresses and a whitening may each be possible, and too large together
         raise MemoryFileError(
             "the memory recalls numbers that are not finite",

@@ -83,7 +83,7 @@ def test_memory_is_counted_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(LimitError, match=r"about 768 MiB .* needed, and 500 MiB are free.*`chunk`, or `trust`"):
         recalled(replace(large, data=replace(large.data, classes=("a",))), "npz")
     with pytest.raises(LimitError, match="recalling one image needs"):
-        recalled(replace(SPEC, bases=10**6), "npz", Limits(max_bytes=30_000_000))
+        recalled(replace(SPEC, bases=10**6), "npz", Limits(max_bytes=30_000_000), torch.full((1, 10), 0.1))
 
 
 def test_time_is_counted() -> None:
@@ -94,7 +94,7 @@ def test_time_is_counted() -> None:
     trained(recipe, Limits(max_seconds=200 * 3600))
     many = MemorySpec(replace(DATA, classes=tuple(map(str, range(40_000)))), bases=2000, scale=4, rows=1)
     with pytest.raises(LimitError, match="the recall takes about"):
-        recalled(many, "npz", Limits(max_seconds=60.0, max_bytes=2**40))
+        recalled(many, "npz", Limits(max_seconds=1.0, max_bytes=2**40), torch.full((100, 40_000), 0.1))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from memories import artifact
 
 from memcli.errors import MemoryFileError, UsageError
 from memcli.memory.memory import Query
-from memcli.memory.query import parse_query, pixels
+from memcli.memory.query import mixed, parse_query, pixels
 from memcli.memory.spec import MemorySpec
 
 HARD = (  # names of classes as data sets have them
@@ -115,3 +115,12 @@ def test_numbers_that_are_too_large_together_are_refused() -> None:
     memory.addresses.fill_(1e30)
     with pytest.raises(MemoryFileError, match=r"recalls numbers that are not finite\. Get the file again, or make it"):
         pixels(memory, Query.everything(memory.spec))
+
+
+def test_a_class_is_recalled_bit_for_bit_as_its_query() -> None:
+    memory = artifact().memory
+    query = Query.everything(memory.spec)
+    assert torch.equal(memory.recall_classes(query.rows, query.labels.argmax(1)), memory.recall(query))
+    assert not mixed(query.labels)
+    assert mixed(torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]))
+    assert mixed(torch.tensor([[0.0, 2.0, 0.0]]))
