@@ -77,7 +77,9 @@ def open_aligned(
         raise UsageError(f"`split` is {printable(split)!r}", do="Choose test or all")
     source = data
     if not isinstance(source, Source):
-        source = open_source(source, download=download, shape=spec.shape, fit=spec.fit, skip_damaged=skip_damaged)
+        source = open_source(
+            source, download=download, shape=spec.shape, fit=spec.fit, skip_damaged=skip_damaged, progress=progress
+        )
     progress = progress or Silent()
     for note in source.notes:
         progress.note(note)

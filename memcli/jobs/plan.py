@@ -124,7 +124,7 @@ def prepared(
     opened = source
     if not isinstance(opened, Source):
         reading = {"download": download, "image_size": image_size, "fit": fit, "skip_damaged": skip_damaged}
-        opened = open_source(str(opened), **reading)  # type: ignore[arg-type]
+        opened = open_source(str(opened), **reading, progress=progress)  # type: ignore[arg-type]
     for note in opened.notes:
         progress.note(note)
     held = summary(opened, seed, plan.holdout)

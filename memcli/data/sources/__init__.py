@@ -17,6 +17,7 @@ from memcli.data.sources.base import (
     with_whitening,
 )
 from memcli.errors import DataError, UsageError
+from memcli.progress import Progress, Silent
 from memcli.registry import Registry
 from memcli.text import printable
 
@@ -64,18 +65,21 @@ def open_source(
     image_size: int | str | tuple[int, int] | None = None,
     fit: str = "crop",
     skip_damaged: int = 0,
+    progress: Progress | None = None,
 ) -> Source:
     """The source that `text` names: `SCHEME:REST`, or a path whose kind is guessed (the guess is noted).
 
     `shape` (channels, height, width) asks sources that can resize for exactly that, as `aligned` needs it; other
     sources keep their own. `image_size` (32, "32x100" or (height, width)) asks for images of that size and is an error
     where the source cannot resize. `fit` says how images of another size are made to fit: "crop", "pad" or "stretch".
-    Up to `skip_damaged` images that cannot be read are left out.
+    Up to `skip_damaged` images that cannot be read are left out. `progress` is told how many image files are read.
 
     Nothing is fetched unless `download`. Raises UsageError for a wrong text, DataError for missing or unusable data.
     """
     text = str(text)
-    request = Request(download, shape, None if image_size is None else size_of(image_size), fit, skip_damaged)
+    request = Request(
+        download, shape, None if image_size is None else size_of(image_size), fit, skip_damaged, progress or Silent()
+    )
     try:
         scheme, rest, notes = _parsed(text)
         kind = SOURCES[scheme]

@@ -113,7 +113,7 @@ def of_pictures(
 
     def decoded(split: str) -> LabelledImages:
         part, mask = plan.chosen[split]
-        return _decoded(parts[part].pictures(mask), plan.labels[part][mask], sizes, request.fit, damage)
+        return _decoded(parts[part].pictures(mask), plan.labels[part][mask], sizes, request, damage, f"reading {split}")
 
     def load(split: str) -> LabelledImages:
         images = decoded(split)
@@ -138,16 +138,19 @@ def of_pictures(
 
 
 def _decoded(
-    blocks: Iterator[Sequence[Picture]], labels: Tensor, sizes: Sizes, fit: str, damage: Damage
+    blocks: Iterator[Sequence[Picture]], labels: Tensor, sizes: Sizes, request: Request, damage: Damage, title: str
 ) -> LabelledImages:
     """Those of the pictures that can be read, with their labels, (N,)."""
+    request.progress.begin(title, len(labels), "images")
     out, done = empty(len(labels), sizes.shape), 0
     good = torch.ones(len(labels), dtype=torch.bool)
     for pictures in blocks:
         good[done : done + len(pictures)] = torch.from_numpy(
-            decode(pictures, out[done : done + len(pictures)], damage, fit)
+            decode(pictures, out[done : done + len(pictures)], damage, request.fit)
         )
         done += len(pictures)
+        request.progress.update(done)
+    request.progress.end()
     if done != len(labels):
         raise DataError("the files changed while they were read", do="Read them when nothing writes to them")
     if good.all():

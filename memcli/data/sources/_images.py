@@ -37,7 +37,7 @@ _TOGETHER = 16_000_000  # pixels that are decoded at once, in all threads: some 
 _STRIP = 4_000_000  # pixels of an image that are made plain at once, where that takes copies of them
 _DRAFT = 4  # a JPEG is decoded at an eighth, a quarter or half of its size where that is so many times what is wanted
 _ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the EXIF tag, and its values that swap width and height
-_CHUNK, _BLOCK = 64, 4096  # images per task of a thread, and per look
+_CHUNK, _BLOCK = 64, 512  # images per task of a thread, and per look
 _MOST_NAMED = 20  # damaged images in a message
 
 T = TypeVar("T")

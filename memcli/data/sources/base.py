@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import final
@@ -16,6 +16,7 @@ from memcli.data.images import LabelledImages
 from memcli.data.spec import FITS, DataSpec
 from memcli.data.whitening import fitted
 from memcli.errors import DataError, UsageError
+from memcli.progress import Progress, Silent
 from memcli.text import printable
 
 Shape = tuple[int, int, int]  # channels, height, width
@@ -44,6 +45,7 @@ class Request:
     image_size: tuple[int, int] | None = None  # or this height and width, channels as found
     fit: str = "crop"  # how an image of another size is made to fit: one of FITS
     skip_damaged: int = 0  # go on without so many damaged images, at most
+    progress: Progress = field(default_factory=Silent)  # is told how many images are read
 
     def __post_init__(self) -> None:
         if self.image_size is not None and not all(4 <= side <= 512 for side in self.image_size):

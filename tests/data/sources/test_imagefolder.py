@@ -9,6 +9,7 @@ from PIL import Image
 
 from memcli.data.sources import open_source
 from memcli.errors import DataError
+from memcli.progress import Silent
 
 Folder = Callable[..., Path]
 
@@ -127,3 +128,21 @@ def test_a_file_that_vanishes_is_named(folder: Folder) -> None:
     (root / "train/a/001.png").unlink()
     with pytest.raises(DataError, match=r"train/a/001\.png cannot be read: .*No such file"):
         source.split("train")
+
+
+def test_reading_tells_how_many_images_are_read(folder: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Told(Silent):
+        def begin(self, *stage: object) -> None:
+            seen.append(stage)
+
+        def update(self, done: float, **_: float) -> None:
+            seen.append(done)
+
+    monkeypatch.setattr("memcli.data.sources._images._BLOCK", 4)
+    seen: list[object] = []
+    root = folder({"train/cat": 3, "train/dog": 3, "test/cat": 1, "test/dog": 1})
+    source = open_source(f"imagefolder:{root}", progress=Told())
+    source.split("train")
+    source.split("train")
+    source.split("test")
+    assert seen == [("reading train", 6, "images"), 4, 6, ("reading test", 2, "images"), 2]
