@@ -24,6 +24,7 @@ from memcli.training.recipe import TrainRecipe
 Batch = Callable[[int], tuple[Tensor, Tensor]]  # step -> images (n, C, H, W) and soft labels (n, classes)
 
 _TESTED = 500  # images in one pass of a test, at most
+_PIXELS = {"cpu": 1 << 15, "cuda": 1 << 21}  # and their pixels; a processor is as quick with a few images (docs/log/)
 _LOOK_EVERY = 50  # steps: reading the loss stops the device, so it is not read at every step
 
 
@@ -128,9 +129,10 @@ def train(
         network.eval()
 
 
-def images_at_once(spec: DataSpec) -> int:
-    """Images in one pass of a test: 500 up to 64x64 pixels, and of larger ones as many as have the same pixels."""
-    return min(_TESTED, max(1, _TESTED * 64 * 64 // (spec.height * spec.width)))
+def images_at_once(spec: DataSpec, device: torch.device) -> int:
+    """Images in one pass of a test on `device`: 500, or of large ones as many as have a set number of pixels."""
+    pixels = _PIXELS["cuda" if device.type == "cuda" else "cpu"]
+    return min(_TESTED, max(1, pixels // (spec.height * spec.width)))
 
 
 @torch.no_grad()
@@ -139,8 +141,8 @@ def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batc
 
     None: as many as memory is likely to suffice for (see `images_at_once`). Fewer where it does not.
     """
-    batch = images_at_once(spec) if batch is None else batch
     device = _device(network)
+    batch = images_at_once(spec, device) if batch is None else batch
     training = network.training
     network.eval()
     try:

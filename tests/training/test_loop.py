@@ -257,6 +257,10 @@ def test_accuracy_is_the_share_that_a_slow_count_finds() -> None:
     assert predictions(network, images, DATA).shape == (23,)
 
 
-@pytest.mark.parametrize(("side", "images"), [(8, 500), (64, 500), (128, 125), (224, 40), (4096, 1)])
-def test_a_test_takes_fewer_images_at_once_where_they_are_large(side: int, images: int) -> None:
-    assert images_at_once(DataSpec("large", 3, side, side, ("a", "b"), (0.5,) * 3, (0.25,) * 3)) == images
+@pytest.mark.parametrize(
+    ("side", "cpu", "cuda"), [(8, 500, 500), (32, 32, 500), (64, 8, 500), (128, 2, 128), (224, 1, 41), (4096, 1, 1)]
+)
+def test_a_test_takes_fewer_images_at_once_where_they_are_large(side: int, cpu: int, cuda: int) -> None:
+    spec = DataSpec("large", 3, side, side, ("a", "b"), (0.5,) * 3, (0.25,) * 3)
+    assert images_at_once(spec, torch.device("cpu")) == cpu
+    assert images_at_once(spec, torch.device("cuda")) == cuda
