@@ -1,7 +1,7 @@
 """A data set, described in plain numbers. No torch."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from memcli.errors import UsageError
@@ -96,6 +96,12 @@ class DataSpec:
     @property
     def floats_per_image(self) -> int:
         return self.channels * self.height * self.width
+
+    def averaged(self, factor: int) -> Self:
+        """The same data set with images averaged down by `factor`: normalised ones, and so not to be whitened again."""
+        if factor == 1:
+            return self
+        return replace(self, height=-(-self.height // factor), width=-(-self.width // factor), zca=())
 
     def to_json(self) -> dict[str, Any]:
         """Without `zca` where images are not whitened and `fit` where they are cropped, as in the first files."""

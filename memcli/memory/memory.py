@@ -61,6 +61,11 @@ class Query:
             yield Query(self.rows[start : start + size], self.labels[start : start + size])
 
 
+def averaged_down(images: Tensor, factor: int) -> Tensor:
+    """(n, C, H, W) -> (n, C, ⌈H/f⌉, ⌈W/f⌉): the means of f x f pixels, of fewer where a side ends."""
+    return images if factor == 1 else torch.nn.functional.avg_pool2d(images, factor, ceil_mode=True)
+
+
 @lru_cache(maxsize=32)
 def _enlarge(small: int, scale: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The (small·scale, small) matrix of bilinear interpolation along one side, align_corners=False.
@@ -128,19 +133,20 @@ class Memory:
         """(n, K) -> (n, C, H, W)."""
         return self._large((coefficients @ self.bases.flatten(1)).unflatten(1, self.spec.base_shape))
 
-    def enlarged(self) -> "Memory":
+    def enlarged(self, factor: int = 1) -> "Memory":
         """The same images from bases of their size: enlarging is linear, so that it can come first, and only once.
 
-        For many recalls. Differentiable in the bases. Its spec describes the enlarged bases, not a size in a file.
+        Averaged down by `factor`, as `averaged_down` does it, which is linear too. For many recalls. Differentiable in
+        the bases. Its spec describes the enlarged bases, not a size in a file.
         """
-        large = replace(self.spec, scale=1, cells=0)
-        return replace(self, spec=large, bases=self._large(self.bases), cells=None)
+        large = averaged_down(self._large(self.bases), factor)
+        return replace(self, spec=self.spec.enlarged(factor), bases=large, cells=None)
 
-    def shrunk(self, gradient: Tensor) -> Tensor:
-        """The gradient with respect to the bases, from the one for the bases of `enlarged`, (K, C, H, W)."""
+    def shrunk(self, gradient: Tensor, factor: int = 1) -> Tensor:
+        """The gradient with respect to the bases, from the one for the bases of `enlarged(factor)`."""
         with torch.enable_grad():
             bases = self.bases.detach().requires_grad_()
-            (of_bases,) = torch.autograd.grad(self._large(bases), bases, gradient)
+            (of_bases,) = torch.autograd.grad(averaged_down(self._large(bases), factor), bases, gradient)
         return of_bases
 
     def _large(self, small: Tensor) -> Tensor:

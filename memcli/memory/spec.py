@@ -76,6 +76,10 @@ class MemorySpec:
             return self.data.channels, 1, self.cells
         return self.data.channels, self.data.height // self.scale, self.data.width // self.scale
 
+    def enlarged(self, factor: int = 1) -> Self:
+        """The spec of a memory whose bases have the size of images, averaged down by `factor`. No size in a file."""
+        return replace(self, data=self.data.averaged(factor), scale=1, cells=0)
+
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The tensors' shapes by name: bases (K, C, h, w), addresses (R, classes, K), and learned labels, if any.

@@ -12,7 +12,18 @@ from memcli.registry import Registry
 from memcli.seeds import isolated
 from memcli.text import parse_call, printable
 
-__all__ = ["NETWORKS", "Classifier", "Network", "build", "first_linear", "make", "names", "sized", "stateless"]
+__all__ = [
+    "NETWORKS",
+    "Classifier",
+    "Network",
+    "averaging",
+    "build",
+    "first_linear",
+    "make",
+    "names",
+    "sized",
+    "stateless",
+]
 
 NETWORKS: Registry[Network] = Registry(
     "network",
@@ -69,6 +80,15 @@ def sized(name: str, data: DataSpec, **settings: int) -> str:
     by_size = network.by_size(data, **network.read(_written(family, given | said)))
     added = said | {key: str(value) for key, value in by_size.items()}
     return _written(family, given | added) if added else name
+
+
+def averaging(name: str, data: DataSpec) -> int:
+    """The factor by which the network `name` averages images of `data` down before all else; 1 where it does not.
+
+    On images that are averaged down already, `build` makes the same network without that layer.
+    """
+    network = NETWORKS.get(name.partition(":")[0])
+    return 1 if network is None or network.averages is None else network.averages(data, **network.read(name))
 
 
 def _written(family: str, settings: Mapping[str, str]) -> str:

@@ -55,6 +55,7 @@ class Network:
     settings: Mapping[str, Whole | OneOf] = field(default_factory=dict)
     free: str = ""
     by_size: Callable[..., Mapping[str, int]] | None = None  # as `make`: settings that large images choose where None
+    averages: Callable[..., int] | None = None  # as `make`: the factor by which it averages images down before all else
 
     @property
     def usage(self) -> str:

@@ -64,6 +64,12 @@ def make(data: DataSpec, *, width: int, depth: int | None, norm: str, side: int 
     return Classifier(nn.Sequential(*layers, nn.Flatten()), width * pixels, len(data.classes))
 
 
+def averages(data: DataSpec, *, width: int, depth: int | None, norm: str, side: int | None) -> int:
+    """The factor of the first layer, an average pool; 1 where there is none."""
+    del width, depth, norm
+    return _seen(data, side)[0]
+
+
 def _seen(data: DataSpec, side: int | None) -> tuple[int, int, int]:
     """The factor by which images are averaged down, and the height and width that convolutions then see."""
     factor = 1 if side is None else max(1, min(data.height, data.width) // side)
@@ -76,4 +82,5 @@ NETWORK = Network(
     make,
     {"width": Whole(128, 1024), "depth": Whole(None, 10), "norm": NORM, "side": Whole(None, 1024)},
     by_size=by_size,
+    averages=averages,
 )

@@ -53,7 +53,7 @@ class JointObjective(Objective):
             )
         _refuse_unused(settings)
         self._settings, self._spec, self._starts, self._others = settings, spec, starts, others
-        self._large = replace(spec, scale=1, cells=0)  # of the enlarged memory that inner training recalls from
+        self._large = spec.enlarged()  # of the enlarged memory that inner training recalls from
         self._network = Functional(network)
         self._places = places
         self._outputs = outputs

@@ -23,9 +23,9 @@ from memcli.data.real import RealImages
 from memcli.data.sampling import balanced_rows
 from memcli.errors import UsageError
 from memcli.files.checkpoints import damaged, require_like
-from memcli.memory.memory import Memory, Query
+from memcli.memory.memory import Memory, Query, averaged_down
 from memcli.memory.spec import MemorySpec
-from memcli.networks import Classifier, build, stateless
+from memcli.networks import Classifier, averaging, build, stateless
 from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome
 
 
@@ -91,7 +91,9 @@ class RidgeObjective(Objective):
         self._settings, self._spec, self._device = settings, spec, device
         self._augmentation = Augmentation(settings.augment)
         self._pool: list[_Member] = []
-        network = build(settings.network, spec.data, seed=0)
+        self._averaged = 1 if settings.augment else averaging(settings.network, spec.data)
+        self._data = spec.data.averaged(self._averaged)
+        network = build(settings.network, self._data, seed=0)
         if not (isinstance(network, Classifier) and stateless(network)):
             raise UsageError(
                 f"{settings.network!r} has no features that a ridge regression can use",
@@ -107,8 +109,10 @@ class RidgeObjective(Objective):
         query = Query.of_classes(rows, of_class, classes)
         parts = {name: part.detach().requires_grad_() for name, part in memory.parts.items()}
         moved = memory.with_parts(parts)
+        moved = moved if self._averaged == 1 else moved.enlarged(self._averaged)
         recalled, targets = moved.recall(query), moved.targets(query).to(self._device)
         images, labels = real.batch(settings.real_per_class, seed, step)
+        images = averaged_down(images, self._averaged)
         draws = self._augmentation.draw(self._spec.data.shape, seed, step)
         recalled, images = (self._augmentation.apply(each, draws) for each in (recalled, images))
         loss = self._loss(member.network, recalled, targets, images, labels)
@@ -154,7 +158,7 @@ class RidgeObjective(Objective):
     def _fresh(self, seed: int, step: int, place: int) -> _Member:
         """A new network for `place`. The first ones start at different ages, so that they end one by one."""
         purpose = f"pool {place}"
-        network = build(self._settings.network, self._spec.data, seed=seed, purpose=purpose, step=step)
+        network = build(self._settings.network, self._data, seed=seed, purpose=purpose, step=step)
         assert isinstance(network, Classifier)
         network = network.to(self._device)
         age = place * self._settings.age // self._settings.networks

@@ -10,7 +10,7 @@ training, exactly; with a window, through those of the window [RaT].
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -45,9 +45,9 @@ from memcli.engine import (
     replayed,
 )
 from memcli.errors import UsageError
-from memcli.memory.memory import Memory, Query
+from memcli.memory.memory import Memory, Query, averaged_down
 from memcli.memory.spec import MemorySpec
-from memcli.networks import build, stateless
+from memcli.networks import averaging, build, stateless
 from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome
 from memcli.objectives.batches import InnerBatch, inner_queries
 from memcli.objectives.pool import Training, Trainings
@@ -125,9 +125,10 @@ class UnrolledObjective(Objective):
         bfloat16: bool = False,
     ) -> None:
         self._settings, self._spec, self._device = settings, spec, device
-        self._large = replace(spec, scale=1, cells=0)  # of the enlarged memory that inner training recalls from
+        self._averaged = 1 if settings.augment else averaging(settings.network, spec.data)
+        self._large = spec.enlarged(self._averaged)  # of the memory that inner training recalls from
         self._adjoint = adjoint or Stored()
-        skeleton = build(settings.network, spec.data, seed=0).to(device)  # its weights are never used
+        skeleton = build(settings.network, self._large.data, seed=0).to(device)  # its weights are never used
         if next(skeleton.buffers(), None) is not None:
             raise UsageError(
                 f"{settings.network!r} keeps running statistics, which cannot be unrolled",
@@ -158,8 +159,8 @@ class UnrolledObjective(Objective):
         training = self._trainings.next(seed, step)
         images, labels = real.batch(settings.real_per_class, seed, step)
         draws = tuple(draw.to(self._device) for draw in self._augmentation.draw(self._spec.data.shape, seed, step))
-        images = self._augmentation.apply(images, draws)
-        large = memory.enlarged()
+        images = averaged_down(self._augmentation.apply(images, draws), self._averaged)
+        large = memory.enlarged(self._averaged)
         fixed, length = training.fixed, settings.window or settings.steps
         problem = InnerProblem(
             initial=training.weights,
@@ -175,7 +176,7 @@ class UnrolledObjective(Objective):
         result = adjoint.outer_gradient(problem, lambda params: self._outer(params, images, labels, fixed))
         self._trainings.after(step, training, problem.steps, result)
         gradients = dict(zip(memory.parts, result.controls, strict=True))
-        gradients["bases"] = memory.shrunk(gradients["bases"])
+        gradients["bases"] = memory.shrunk(gradients["bases"], self._averaged)
         return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
 
     def lighten(self) -> bool:
@@ -242,7 +243,7 @@ class UnrolledObjective(Objective):
         networks = [
             build(
                 self._settings.network,
-                self._spec.data,
+                self._large.data,
                 seed=seed,
                 purpose=f"{purpose} {rank}" if rank else purpose,
                 step=step,

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
-from memcli.memory.memory import Memory, Query
+from memcli.memory.memory import Memory, Query, averaged_down
 from memcli.memory.quantise import rounded
 from memcli.memory.spec import MemorySpec
 from memcli.memory.storage import STORAGES
@@ -230,6 +230,20 @@ def test_gradients_of_enlarged_bases_are_brought_back(given: Memory) -> None:
     moved = large.bases.detach().requires_grad_()
     (at_large,) = torch.autograd.grad(replace(large, bases=moved).recall(query), moved, bar)
     torch.testing.assert_close(given.shrunk(at_large), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [2, 3])  # 3 divides neither side
+@pytest.mark.parametrize("given", [memory(spec()), celled()], ids=["enlarged", "on cells"])
+def test_bases_may_be_averaged_down_before_recall_instead_of_images_after_it(given: Memory, factor: int) -> None:
+    query, bases = mixture(given.spec), given.bases.clone().requires_grad_()
+    wanted = averaged_down(replace(given, bases=bases).recall(query), factor)
+    small = given.enlarged(factor)
+    torch.testing.assert_close(small.recall(query), wanted, rtol=0, atol=1e-12)
+    bar = random(tuple(wanted.shape), "bar")
+    (expected,) = torch.autograd.grad(wanted, bases, bar)
+    moved = small.bases.detach().requires_grad_()
+    (at_small,) = torch.autograd.grad(replace(small, bases=moved).recall(query), moved, bar)
+    torch.testing.assert_close(given.shrunk(at_small, factor), expected, rtol=0, atol=1e-12)
 
 
 def test_cells_belong_to_memories_that_have_them() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
-from memcli.networks import build
+from memcli.networks import averaging, build
 from memcli.seeds import isolated
 
 
@@ -59,9 +59,15 @@ def test_images_are_averaged_down_to_a_side(height: int, width: int, side: int, 
     rows, columns = (range(0, length, factor) for length in (height, width))
     means = [images[..., i : i + factor, j : j + factor].mean((-2, -1)) for i in rows for j in columns]
     small = torch.stack(means, -1).unflatten(-1, (len(rows), len(columns)))
-    found = build(f"convnet:width=4,side={side}", spec(1, height, width), seed=0)(images)
+    name = f"convnet:width=4,side={side}"
+    found = build(name, spec(1, height, width), seed=0)(images)
     wanted = build("convnet:width=4", spec(1, *small.shape[2:]), seed=0)(small)
     torch.testing.assert_close(found, wanted)
+    assert averaging(name, spec(1, height, width)) == factor
+    averaged = spec(1, height, width).averaged(factor)
+    assert (averaged.height, averaged.width) == small.shape[2:]
+    assert averaging(name, averaged) == 1, "images that are averaged down already stay as they are"
+    torch.testing.assert_close(build(name, averaged, seed=0)(small), wanted)
 
 
 def test_whitened_images_are_averaged_down_too() -> None:

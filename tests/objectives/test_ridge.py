@@ -157,3 +157,14 @@ def test_on_a_device_without_float64_the_system_is_solved_on_the_cpu() -> None:
         real, recalled, labels = (torch.empty(size, device="mps") for size in ((6, 5), (4, 5), (4, 3)))
         found = ridge_predictions(real, recalled, labels, 1e-3)
         assert (found.device.type, found.dtype, found.shape) == ("mps", torch.float32, (6, 3))
+
+
+def test_averaging_bases_down_first_is_averaging_recalled_images_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, memory = replace(SETTINGS, network="convnet:width=4,depth=1,side=2"), from_data(SPEC, TRAIN, seed=0)
+    found = RidgeObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
+    monkeypatch.setattr("memcli.objectives.ridge.averaging", lambda *_: 1)  # the network does it, each time
+    wanted = RidgeObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
+    torch.testing.assert_close(found.loss, wanted.loss)
+    for name, gradient in wanted.gradients.items():
+        torch.testing.assert_close(found.gradients[name], gradient, rtol=1e-4, atol=1e-6)
+    assert found.gradients["bases"].norm() > 1e-4

@@ -336,3 +336,14 @@ def test_a_batch_is_what_it_was_made_of() -> None:
     for dropped in (seed, None):
         batch = InnerBatch(rows, labels, dropped, (first, second), (fixed,))
         assert InnerBatch.of(batch.flat(), drops=dropped is not None, draws=2) == batch
+
+
+def test_averaging_bases_down_first_is_averaging_recalled_images_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, memory = replace(SETTINGS, network="convnet:width=4,depth=1,side=2"), from_data(SPEC, TRAIN, seed=0)
+    found = UnrolledObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
+    monkeypatch.setattr("memcli.objectives.unrolled.averaging", lambda *_: 1)  # the network does it, each time
+    wanted = UnrolledObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
+    torch.testing.assert_close(found.loss, wanted.loss)
+    for name, gradient in wanted.gradients.items():
+        torch.testing.assert_close(found.gradients[name], gradient, rtol=1e-4, atol=1e-6)
+    assert found.gradients["bases"].norm() > 1e-4
