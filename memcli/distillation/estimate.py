@@ -144,14 +144,9 @@ def require_memory(spec: MemorySpec, recipe: Recipe, device: torch.device) -> No
     needed = 0
     for training in trainings:
         if counted := cost(training.network, data):
-<<<<<<< Updated upstream
             needed = max(
                 needed, images_at_once(data, device) * counted.largest, _KEPT * training.batch * counted.outputs
             )
-=======
-            tested, trained = images_at_once(data, device) * counted.largest, _KEPT * training.batch * counted.outputs
-            needed = max(needed, tested, trained)
->>>>>>> Stashed changes
     for stage in recipe.stages:
         if counted := cost(stage.objective.network, data):
             images = getattr(stage.objective, "per_class", 1) * len(data.classes)
