@@ -36,6 +36,7 @@ def page() -> str:
         "Made by `python docs/make_cli.py` from the program itself; edit that, not this.",
         EPILOG,
         "Options that may be repeated hold several values, separated by spaces, in the environment.",
+        "A warning is a line on stderr; with `--json` it is also in the list `warnings`, which is there only then.",
         *(part for name, command in get_command(app).commands.items() for part in _command(name, command)),
         "## Sources",
         "What `--data` and SOURCE may be. A path alone is guessed, and the guess is noted.",

@@ -47,6 +47,32 @@ def memcli_runs(*arguments: object) -> Result:
 
 
 @pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")  # huggingface_hub's own
+def test_what_is_pushed_is_what_was_checked(
+    hub: Hub, memory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another file takes its name in between; and its card is of the same."""
+    checked, sha256 = memory.read_bytes(), memcli.inspect(memory).sha256
+    with pytest.raises(MemoryFileError, match="was expected"):
+        push(memory, "hf:ada/shoes", expect_sha256="0" * 64)
+    assert not hub.files
+    other, open_file = write_memory(tmp_path / "other", classes=("2", "1", "0")), os.open
+
+    def exchanged(path: str, *args: int, **more: int) -> int:
+        descriptor = open_file(path, *args, **more)
+        if Path(path) == memory and other.exists():
+            os.replace(other, memory)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", exchanged)
+    assert push(memory, "hf:ada/shoes", expect_sha256=sha256).sha256 == sha256
+    assert hub.files["ada/shoes"]["shoes.safetensors"] == checked != memory.read_bytes()
+    assert f"`{sha256}`" in hub.files["ada/shoes"]["README.md"].decode()
+    with pytest.raises(MemoryFileError, match="was expected"):
+        pull("hf:ada/shoes", tmp_path / "back", expect_sha256="0" * 64)
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.filterwarnings("ignore:Use .content=:DeprecationWarning")  # huggingface_hub's own
 @pytest.mark.parametrize("large", [False, True])
 def test_a_memory_goes_there_and_comes_back(hub: Hub, memory: Path, tmp_path: Path, large: bool) -> None:
     hub.large = {"shoes.safetensors"} if large else set()
