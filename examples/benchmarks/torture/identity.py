@@ -67,6 +67,7 @@ def _signatures(path: Path) -> dict[str, float]:
         (folder / "public").write_bytes(public)
         signature = memcli.sign(path, folder / "key", folder / "sig")
         whole = signature.read_bytes()
+        assert memcli.verify(path, key=folder / "public", signature=signature).signed
         for at in range(len(whole)):
             signature.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
             for file, right in ((path, True), (path.with_name("memory-v2-int8-row.safetensors"), False)):
