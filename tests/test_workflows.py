@@ -92,5 +92,10 @@ def test_the_oldest_and_the_newest_are_tested(matrix: list[dict[str, Any]]) -> N
     assert newest["torch"] == "torch torchvision", "no version: the newest"
 
 
+def test_the_first_and_the_last_python_that_the_package_names_are_tested(matrix: list[dict[str, Any]]) -> None:
+    named = [text.rpartition(" ")[2] for text in PROJECT["classifiers"] if ":: Python ::" in text]
+    assert sorted((named[0], named[-1])) == sorted(member["python"] for member in matrix)
+
+
 def test_versions_of_python_are_text(matrix: list[dict[str, Any]]) -> None:
     assert all(isinstance(member["python"], str) for member in matrix), "unquoted, 3.10 is the number 3.1"
