@@ -17,10 +17,10 @@ def require_space(path: str | Path, needed: int, what: str) -> None:
     target = Path(path).absolute()
     folder = next(each for each in (target, *target.parents) if each.is_dir())
     try:
-        free = shutil.disk_usage(folder).free
+        total, _, free = shutil.disk_usage(folder)
     except OSError:
         return
-    if needed > free:
+    if needed > free and total:  # what is no disk, as /proc, has none
         raise LimitError(
             f"{what} needs about {needed / _MIB:,.1f} MiB of disk at {printable(str(folder))}, and"
             f" {free / _MIB:,.1f} MiB are free",

@@ -3,7 +3,6 @@
 import errno
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -151,7 +150,7 @@ def test_a_test_goes_on_with_fewer_images_at_once(monkeypatch: pytest.MonkeyPatc
 def test_a_disk_that_is_too_small_is_told_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     memory, weights = tiny.write_memory(tmp_path / "m.safetensors"), tmp_path / "w.safetensors"
     assert CliRunner().invoke(app, ["retrain", str(memory), "-o", str(weights), "--steps", "1", "-q"]).exit_code == 0
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: SimpleNamespace(free=100))
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: (1000, 900, 100))
     before = sorted(tmp_path.iterdir())
     for command in (
         ("distill", FAKE, "-o", tmp_path / "f.safetensors"),
@@ -172,6 +171,8 @@ def test_a_disk_that_does_not_tell_is_tried(monkeypatch: pytest.MonkeyPatch) -> 
         raise OSError(errno.ENOSYS, "it does not tell")
 
     monkeypatch.setattr(space.shutil, "disk_usage", unknown)
+    space.require_space("a/b/c", 1 << 60, "all of it")
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: (0, 0, 0))  # as of /sys
     space.require_space("a/b/c", 1 << 60, "all of it")
 
 

@@ -87,14 +87,14 @@ def _rows_at_a_time(file: Any, column: str, path: Path) -> int:
     for number in range(file.metadata.num_row_groups):
         group = file.metadata.row_group(number)
         every = [group.column(place) for place in range(group.num_columns)]
-        chunks = [chunk for chunk in every if chunk.path_in_schema.split(".")[0] == column]
+        chunks = [chunk for chunk in every if f"{chunk.path_in_schema}.".startswith(f"{column}.")]
         size = sum(chunk.total_uncompressed_size for chunk in chunks)
         if size > MAX_BYTES:
             raise LimitError(
                 f"{printable(path.name)} has {size >> 30} GiB in one row group", do="Write it in smaller row groups"
             )
         largest = max(largest, size // max(group.num_rows, 1))
-        shared = max(shared, *(dictionary_bytes(path, chunk) for chunk in chunks))
+        shared = max([shared, *(dictionary_bytes(path, chunk) for chunk in chunks)])
         if shared > MOST_ENCODED:
             raise LimitError(
                 f"{printable(path.name)} may have {shared >> 20} MiB in one value, and images up to"

@@ -246,3 +246,10 @@ def test_a_real_shard(real_data: Path, tmp_path: Path) -> None:
     assert torch.bincount(test.labels).tolist() == [200] * 10
     mean = test.images.double().mean((0, 2, 3)) / 255
     torch.testing.assert_close(mean, torch.tensor([0.4914, 0.4822, 0.4465]).double(), atol=0.02, rtol=0)
+
+
+def test_the_name_of_a_column_may_have_a_dot(tmp_path: Path) -> None:
+    kind = pyarrow.struct([("bytes", pyarrow.binary())])
+    pictures = pyarrow.array([{"bytes": png(number)} for number in range(4)], kind)
+    parquet.write_table(pyarrow.table({"an.image": pictures, "a.label": [0, 1, 0, 1]}), tmp_path / "train.parquet")
+    assert len(open_source(f"parquet:{tmp_path}").split("train")) == 2
