@@ -33,11 +33,15 @@ _WHERE = {
     "load_network": "memcli.files.weights",
     "Artifact": "memcli.files.memoryfile",
     "Callback": "memcli.progress",
+    "Limits": "memcli.files.limits",
+    "TRUSTED": "memcli.files.limits",
     "MemcliError": "memcli.errors",
 }
 __all__ = [
+    "TRUSTED",
     "Artifact",
     "Callback",
+    "Limits",
     "MemcliError",
     "__version__",
     "card",
@@ -65,6 +69,7 @@ if TYPE_CHECKING:
     from memcli.errors import MemcliError
     from memcli.files.card import card
     from memcli.files.inspection import inspect
+    from memcli.files.limits import TRUSTED, Limits
     from memcli.files.memoryfile import Artifact
     from memcli.files.signing import sign
     from memcli.files.weights import load_network

@@ -47,8 +47,9 @@ def verify(file: OpenFile, manifest: Manifest, payload: bytes, expected: str | N
     """
     header = file.header
     shapes, storage = manifest.spec.shapes, STORAGES[manifest.spec.storage]
+    view = memoryview(payload)  # no copy of what may be a gigabyte
     for name, entry in header.tensors.items():
-        numbers = numpy.frombuffer(payload[entry.begin : entry.end], _NUMPY[entry.dtype])
+        numbers = numpy.frombuffer(view[entry.begin : entry.end], _NUMPY[entry.dtype])
         low, high = float(numbers.min()), float(numbers.max())  # NaN where there is one
         if not (math.isfinite(low) and math.isfinite(high)):
             raise damaged(f"{name} holds numbers that are not finite")

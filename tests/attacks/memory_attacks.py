@@ -19,12 +19,12 @@ _ANSI = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 @dataclass(frozen=True)
 class Attack:
-    """A bad memory file. Where `inspect` takes it, `codes` are those of the commands that must not."""
+    """A bad memory file, and the exit codes that are right."""
 
     make: Callable[[], bytes]
     message: str = ""  # a pattern of the error
-    code: int = DAMAGED  # of `inspect`, and of every command where that is not 0
-    codes: Mapping[str, int] = field(default_factory=dict)  # of other commands, where `inspect` ends with 0
+    code: int = DAMAGED  # of `inspect`, and of every command that `codes` does not have
+    codes: Mapping[str, int] = field(default_factory=dict)  # of other commands
 
 
 @cache
@@ -107,7 +107,7 @@ def tried(command: str, path: Path, attack: Attack) -> None:
     before = set(path.parent.parent.rglob("*"))
     result = inside(command.split(maxsplit=1)[0], path, *words)
     told = f"{result.exit_code}: {result.stdout[-500:]}{result.stderr[-2000:]}"
-    wanted = attack.code or attack.codes.get(command, 0)
+    wanted = attack.codes.get(command, attack.code)
     assert result.exit_code == wanted, told
     assert result.exception is None or isinstance(result.exception, SystemExit), told
     assert not _ANSI.search(result.stdout + result.stderr), repr(told)
