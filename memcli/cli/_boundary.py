@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from memcli import __version__
 from memcli.cli._flags import BareFlags, has_flag, now_runs, with_flags
 from memcli.cli._warnings import telling
-from memcli.errors import Interrupted, LimitError, MemcliError, out_of_memory
+from memcli.errors import Interrupted, LimitError, MemcliError, UsageError, out_of_memory
 from memcli.text import printable
 
 BUG, USAGE, SIGINT, SIGPIPE, SIGTERM = 1, 2, 130, 141, 143  # signals as a shell reports them: 128 + number
@@ -86,9 +86,20 @@ def as_expected(error: Exception) -> MemcliError | None:
     if isinstance(error, OSError) and error.errno in _OUT_OF_SPACE:
         where = f" at {printable(str(error.filename))}" if error.filename else ""
         return LimitError(f"there is no space left{where}", do="Free some, or choose another `output`")
+    if isinstance(error, FileNotFoundError) and _lacks_folder():
+        return UsageError("the current folder was removed", do="Change to another folder")
     if isinstance(error, OSError) and error.errno == errno.EIO:
         return LimitError(f"the disk failed: {printable(str(error))}", do="Check it, or use another one")
     return None
+
+
+def _lacks_folder() -> bool:
+    """Whether the current folder is gone: libraries ask for it where they are imported."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def say_error(message: str) -> None:
