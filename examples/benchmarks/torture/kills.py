@@ -43,7 +43,8 @@ def run(cases: Cases) -> None:
         for kind, (stage, more) in KINDS.items()
     }
     tasks = tuple(f"out/seed-0/{name}-00{number}.safetensors" for name in ("task", "network") for number in (0, 1))
-    stream = ("continual", "split:digits:5", "-o", "out", "--steps", "40", "--resume", "-q")
+    words = ("split:fake:classes=4,shape=1x8x8,n=80,test=40:2", "--network", "mlp:width=8", "--steps", "20")
+    stream = ("continual", *words, "-o", "out", "--resume", "-q")
     kinds["continual"] = _Kind("", stream, tasks)
     for number in range(RUNS):
         for name, kind in kinds.items():
