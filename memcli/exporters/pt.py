@@ -4,6 +4,7 @@ A dict of the arrays of memcli.exporters.spool as tensors, and `classes`, the na
 unpickles tensors and plain values only. memcli writes such files and never reads them: the format is a pickle.
 """
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,7 +38,10 @@ class Pt(Exporter):
                 name: torch.from_numpy(numpy.memmap(part.file, part.kind, "r+", shape=part.shape))
                 for name, part in parts.items()
             }
-            torch.save({**tensors, "classes": list(data.classes)}, file)
+            try:
+                torch.save({**tensors, "classes": list(data.classes)}, file)
+            except RuntimeError as error:  # so torch's writer tells of a disk that fails
+                raise OSError(errno.EIO, str(error)) from error
 
 
 EXPORTER = Pt()

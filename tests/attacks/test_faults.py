@@ -90,3 +90,14 @@ def test_a_call_of_a_distillation_may_fail(desk: Path, monkeypatch: pytest.Monke
     assert ended.exit_code == 5, ended.output
     assert inside(*words, "-o", "out", "--resume").exit_code == 0
     assert content(desk / "out") == content(desk / "whole")
+
+
+@pytest.mark.usefixtures("desk")
+def test_a_disk_that_fails_below_torch_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(*_: Any) -> None:
+        raise RuntimeError("unexpected pos 4096 vs 4048")
+
+    monkeypatch.setattr("torch.save", save)
+    ended = inside("recall", "m", "-o", "out.pt")
+    assert ended.exit_code == 5
+    assert "out.pt failed (unexpected pos 4096 vs 4048). Check the disk" in ended.output
