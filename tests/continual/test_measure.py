@@ -18,7 +18,7 @@ def test_ra_la_and_bti() -> None:
     assert figures.ra == 0.5
     assert figures.la == 0.625
     assert figures.bti == -0.125
-    assert Figures.from_json(figures.to_json()) == figures
+    assert Figures.from_json(figures.to_json(), 2) == figures
 
 
 class Fixed(nn.Module):
