@@ -14,12 +14,10 @@ from torture import Cases
 
 LATEST = 6.0  # seconds from the signal to the end of the process: 5 for the inner step, 1 for its end
 FAKE = "fake:classes=10,shape=3x32x32,n=4000,test=400"
-LONG = """base = "quick"
-[check]
-steps = 5000
-[retrain]
-steps = 5000
-"""
+RECIPES = {  # which part of a run takes long
+    "look.toml": 'base = "quick"\n[check]\nsteps = 5000\n',
+    "choice.toml": 'base = "quick"\n[retrain]\nsteps = 5000\n',
+}
 
 
 @dataclass(frozen=True)
@@ -35,11 +33,13 @@ class Stage:
 DISTILL = ("distill", FAKE, "-o", "m", "--steps", "5000", "--no-compile")
 STAGES = {
     "start": Stage((*DISTILL, "--bases", "400", "--scale", "1", "--ipc", "50"), "computing the start", "interrupted"),
-    "look": Stage((*DISTILL, "--recipe", "long.toml"), "looking at validation images", "interrupted"),
+    "look": Stage((*DISTILL, "--recipe", "look.toml"), "looking at validation images", "interrupted"),
     "outer step": Stage(DISTILL, "loss", "interrupted"),
     "tuning": Stage((*DISTILL, "--tune", "--ipc", "4"), "tuning", "interrupted"),
     "choice of retraining": Stage(
-        ("distill", FAKE, "-o", "m", "--steps", "1", "--recipe", "long.toml", "--no-compile"), "choosing", "interrupted"
+        ("distill", FAKE, "-o", "m", "--steps", "1", "--recipe", "choice.toml", "--no-compile"),
+        "choosing",
+        "interrupted",
     ),
     "reading": Stage(("distill", "pictures", "-o", "m"), "reading", codes=(130, 143)),
     "retrain": Stage(("retrain", "toy", "-o", "n", "--steps", "100000"), "steps", codes=(130, 143)),
@@ -75,7 +75,8 @@ def _desk(folder: Path, pictures: bool) -> None:
     import tiny
     from PIL import Image
 
-    (folder / "long.toml").write_text(LONG)
+    for name, text in RECIPES.items():
+        (folder / name).write_text(text)
     tiny.write_memory(folder / "toy")
     for name in ("cat", "dog") if pictures else ():
         (folder / "pictures" / name).mkdir(parents=True)
