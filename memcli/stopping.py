@@ -1,7 +1,8 @@
 """A polite end: the first SIGINT or SIGTERM stops what runs, so that it can save itself; the second leaves at once.
 
 A signal raises Stopped wherever the program is, so that nothing has to look out for it: a look at the validation part,
-the compilation of a step, the reading of a folder. What must not be left half done puts it off by `whole`.
+the compilation of a step, the reading of a folder. What must not be left half done puts it off by `whole`; the import
+of a module puts it off too.
 """
 
 import signal
@@ -14,10 +15,20 @@ from memcli.errors import Interrupted
 from memcli.progress import Progress
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
+_AGAIN = 0.05  # seconds until a signal that came during an import is looked at again
 
 
 class Stopped(KeyboardInterrupt):
     """The run was asked to stop. No Exception, so that nothing takes it for an error of its own and goes on."""
+
+
+def importing(frame: FrameType | None) -> bool:
+    """Whether a module is being imported at `frame`. What is raised there may be lost, or break a library for good."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Request:
@@ -42,7 +53,12 @@ def stoppable(progress: Progress) -> Iterator[None]:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        if importing(frame):
+            later = threading.Timer(_AGAIN, signal.raise_signal, (number,))
+            later.daemon = True
+            later.start()
+            return
         _Request.asked = True
         restore()
         with suppress(RuntimeError):  # the signal came while another message was being written

@@ -1,10 +1,13 @@
 """The first signal stops what runs, wherever it is; what must be whole puts it off; the second leaves at once."""
 
+import importlib
 import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +108,19 @@ def test_what_can_be_resumed_says_so() -> None:
     do = r"stopped there\. Give the same command with `resume` to continue"
     with pytest.raises(Interrupted, match=do), resumable("stopped there"):
         raise Stopped
+
+
+def test_an_import_ends_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that takes whatever is raised in it would lose the request."""
+    lines = "try:", "    signal.raise_signal(signal.SIGINT)", "except BaseException:", "    pass", "whole = True"
+    (tmp_path / "a_module_that_takes_all.py").write_text("\n".join(("import signal", *lines)))
+    monkeypatch.syspath_prepend(tmp_path)
+    done = []
+
+    def work() -> None:
+        done.append(importlib.import_module("a_module_that_takes_all").whole)
+        time.sleep(30)
+
+    with pytest.raises(Stopped):
+        run(work)
+    assert done == [True]

@@ -19,6 +19,7 @@ from memcli import __version__
 from memcli.cli._flags import BareFlags, has_flag, now_runs, with_flags
 from memcli.cli._warnings import telling
 from memcli.errors import Interrupted, LimitError, MemcliError, UsageError, out_of_memory
+from memcli.stopping import importing
 from memcli.text import printable
 
 BUG, USAGE, SIGINT, SIGPIPE, SIGTERM = 1, 2, 130, 141, 143  # signals as a shell reports them: 128 + number
@@ -110,17 +111,25 @@ def say_error(message: str) -> None:
 def prepare_process() -> None:
     """What a process needs once: SIGTERM and streams that no command has to think of.
 
-    SIGTERM ends the process as an exception does, so that unfinished files are removed. Text that the terminal's
+    Signals end the process as an exception does, so that unfinished files are removed; while a module is imported they
+    end it at once. Text that the terminal's
     encoding lacks is escaped, and a stream that was closed (`>&-`) takes everything and keeps nothing. Messages that
     nobody takes, as of a full disk, are dropped: no run ends for its words.
     """
 
-    def terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    def terminate(_number: int, frame: FrameType | None) -> NoReturn:
+        if importing(frame):
+            os._exit(SIGTERM)
         sys.exit(SIGTERM)
 
+    def interrupt(_number: int, frame: FrameType | None) -> NoReturn:
+        if importing(frame):
+            os._exit(SIGINT)
+        raise KeyboardInterrupt
+
     signal.signal(signal.SIGTERM, terminate)
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # as memcli.__main__ left it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as in a script's background
+        signal.signal(signal.SIGINT, interrupt)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

@@ -259,7 +259,24 @@ def test_ctrl_c_while_modules_are_imported_leaves_no_traceback(monkeypatch: pyte
         program.main()
         assert seen == [signal.SIG_DFL]
         _boundary.prepare_process()
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_during_an_import_ends_the_process_at_once(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """What is raised there may be taken by the module, as here, or break it."""
+    lines = "try:", f"    signal.raise_signal({int(number)})", "except BaseException:", "    pass"
+    (tmp_path / "taker.py").write_text("\n".join(("import signal", *lines)))
+    program = "import memcli.cli._boundary as b; b.prepare_process(); import taker; print('it went on')"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"", b"")
