@@ -55,6 +55,15 @@ ExpectSha256 = Annotated[
     str | None,
     option(LIMITS, "--expect-sha256", metavar="SUM", help="Refuse a file that is not the one of this checksum."),
 ]
+ExpectEachSha256 = Annotated[
+    list[str] | None,
+    option(
+        LIMITS,
+        "--expect-sha256",
+        metavar="SUM",
+        help="Refuse a file that is not the one of this checksum; once for each file.",
+    ),
+]
 MAX_IMAGES, MAX_BYTES, MAX_SECONDS = 10_000_000, "24GiB", "72h"  # the defaults of these
 
 Quiet = Annotated[bool, option(MESSAGES, "--quiet", "-q", help="No progress and no notes.")]

@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from memcli.cli._options import (
     DATA,
-    LIMITS,
     MAX_BYTES,
     MAX_IMAGES,
     MAX_SECONDS,
@@ -13,6 +12,7 @@ from memcli.cli._options import (
     ClassNames,
     Device,
     Download,
+    ExpectEachSha256,
     Force,
     Json,
     MaxBytes,
@@ -79,15 +79,7 @@ def command(
     max_images: MaxImages = MAX_IMAGES,
     max_bytes: MaxBytes = MAX_BYTES,
     max_seconds: MaxSeconds = MAX_SECONDS,
-    expect_sha256: Annotated[
-        list[str] | None,
-        option(
-            LIMITS,
-            "--expect-sha256",
-            metavar="SUM",
-            help="Refuse a file that is not the one of this checksum; once for each file.",
-        ),
-    ] = None,
+    expect_sha256: ExpectEachSha256 = None,
     trust: Trust = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
