@@ -60,7 +60,7 @@ class ExistsError(MemcliError):
 
 
 class Interrupted(MemcliError):
-    """A signal stopped a run, which saved its state for --resume; or eval, which told what it had measured."""
+    """A signal stopped work whose state is saved: the same command goes on, `continual` with --resume."""
 
     exit_code = 75
 

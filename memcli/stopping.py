@@ -15,7 +15,8 @@ from memcli.errors import Interrupted
 from memcli.progress import Progress
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
-_AGAIN = 0.05  # seconds until a signal that came during an import is looked at again
+AGAIN = "Give the same command again to continue"
+_LATER = 0.05  # seconds until a signal that came during an import is looked at again
 
 
 class Stopped(KeyboardInterrupt):
@@ -55,7 +56,7 @@ def stoppable(progress: Progress) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if importing(frame):
-            later = threading.Timer(_AGAIN, signal.raise_signal, (number,))
+            later = threading.Timer(_LATER, signal.raise_signal, (number,))
             later.daemon = True
             later.start()
             return
@@ -91,9 +92,9 @@ def whole() -> Iterator[None]:
 
 
 @contextmanager
-def resumable(what: str) -> Iterator[None]:
-    """Turn Stopped into Interrupted, which says that the same command goes on from what was saved."""
+def resumable(what: str, do: str = AGAIN) -> Iterator[None]:
+    """Turn Stopped into Interrupted, which says how to go on from what was saved."""
     try:
         yield
     except Stopped as stopped:
-        raise Interrupted(what, do="Give the same command with `resume` to continue") from stopped
+        raise Interrupted(what, do=do) from stopped

@@ -105,7 +105,7 @@ def test_another_thread_changes_nothing() -> None:
 
 
 def test_what_can_be_resumed_says_so() -> None:
-    do = r"stopped there\. Give the same command with `resume` to continue"
+    do = r"stopped there\. Give the same command again to continue"
     with pytest.raises(Interrupted, match=do), resumable("stopped there"):
         raise Stopped
 

@@ -12,6 +12,8 @@ from memcli.continual.tasks import Stream
 from memcli.progress import Progress, Silent
 from memcli.stopping import resumable, whole
 
+_RESUME = "Give the same command with `resume` to continue"
+
 
 def run_stream(
     open_stream: Callable[[], Stream],
@@ -35,14 +37,14 @@ def run_stream(
     for number in range(folder.finished):
         stream.tasks[number].finish()
     for number in range(folder.finished, len(stream.tasks)):
-        with resumable(f"stopped in task {number}"):
+        with resumable(f"stopped in task {number}", _RESUME):
             artifact = learn_task(stream, number, artifacts, plan, seed=seed, progress=progress)
             artifacts[memory_name(number)] = artifact
             network_seed = seeds.derive(seed, "network", number)
             network = retrain_all(stream, artifacts, plan, seed=network_seed, progress=progress)
             with whole():
                 folder.add(stream.tasks[number].name, artifact, network)
-    with resumable("stopped after the last task"):
+    with resumable("stopped after the last task", _RESUME):
         matrix = _matrix(stream, folder, progress)
         joint, random = baselines(open_stream(), plan, seed=seeds.derive(seed, "baselines"), progress=progress)
     figures = Figures(matrix, joint, random)

@@ -21,7 +21,7 @@ from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
 from memcli.objectives import Outcome
 from memcli.progress import Callback, Progress, Silent
-from memcli.stopping import Stopped, whole
+from memcli.stopping import AGAIN, Stopped, whole
 from memcli.training import choose
 
 _OBJECTIVE = "objective."  # before the names of an objective's tensors in a checkpoint
@@ -171,7 +171,7 @@ def follow(
         if run is not None:
             work.save(run)
         what = f"stopped at step {work.loop.step}"
-        raise Interrupted(what, do="Give the same command with `resume` to continue") from stopped
+        raise Interrupted(what, do=AGAIN) from stopped
 
 
 def _followed(

@@ -22,7 +22,7 @@ GENERATIONS = 2
 MOST = 1e18  # of a number in a checkpoint: the squares of larger ones are not finite
 KIND = "checkpoint"
 _NAME = re.compile(r"checkpoint-(\d{8,18})\.safetensors")
-_FILE_BYTES = 2**40  # a checkpoint of any size that was written can be read again
+FILE_BYTES = 2**40  # a checkpoint of any size that was written can be read again
 
 
 class Checkpoint(NamedTuple):
@@ -69,10 +69,14 @@ def save(folder: Path, step: int, tensors: "dict[str, Tensor]", counters: Mappin
 
     Raises LimitError where the disk is full; the older checkpoints are then as they were.
     """
-    manifest = {"kind": KIND, "step": step, "counters": dict(counters)}
-    container.write(folder / f"checkpoint-{step:08d}.safetensors", tensors, manifest, force=True)
+    write(folder / f"checkpoint-{step:08d}.safetensors", step, tensors, counters)
     for path in paths(folder)[GENERATIONS:]:
         path.unlink()
+
+
+def write(path: Path, step: int, tensors: "dict[str, Tensor]", counters: Mapping[str, Any]) -> None:
+    """Write one checkpoint to `path`, in place of an earlier one."""
+    container.write(path, tensors, {"kind": KIND, "step": step, "counters": dict(counters)}, force=True)
 
 
 def paths(folder: Path) -> list[Path]:
@@ -105,11 +109,19 @@ def newest(folder: Path, accept: Accept) -> tuple[Checkpoint | None, tuple[Path,
     return None, ()
 
 
-def _read(path: Path) -> Checkpoint:
+def read(path: Path) -> Checkpoint:
     """The checkpoint at `path`. MemoryFileError where it is damaged."""
-    manifest, tensors = container.read(path, kind=KIND, file_bytes=_FILE_BYTES)
+    manifest, tensors = container.read(path, kind=KIND, file_bytes=FILE_BYTES)
     step, counters = (manifest.get(key) for key in ("step", "counters"))
-    named = _NAME.fullmatch(path.name)
-    if type(step) is int and isinstance(counters, dict) and named and int(named[1]) == step:
+    if type(step) is int and step >= 0 and isinstance(counters, dict):
         return Checkpoint(step, tensors, counters)
+    raise damaged(f"{printable(str(path))} is no checkpoint")
+
+
+def _read(path: Path) -> Checkpoint:
+    """The checkpoint at `path`, whose name tells its step. MemoryFileError where it is damaged."""
+    found = read(path)
+    named = _NAME.fullmatch(path.name)
+    if named and int(named[1]) == found.step:
+        return found
     raise damaged(f"{printable(str(path))} is no checkpoint of that step")

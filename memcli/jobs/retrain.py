@@ -1,31 +1,38 @@
 """Training a network from memory files alone."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from memcli import __version__
 from memcli.data.sampling import shuffled_epochs
 from memcli.data.sources import Source
 from memcli.data.spec import MAX_NAME, DataSpec
-from memcli.errors import MemoryFileError
+from memcli.errors import DivergedError, Interrupted, MemoryFileError
 from memcli.files import atomic
 from memcli.files.limits import DEFAULT_LIMITS, Limits
 from memcli.files.memoryfile import Artifact
 from memcli.files.space import require_space
+from memcli.files.unfinished import Unfinished
 from memcli.files.weights import Retrained, checksum, save
 from memcli.jobs import budget
 from memcli.jobs.classnames import ClassNames
 from memcli.jobs.device import resolve
+from memcli.jobs.ending import computing
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.memory.memory import Memory, Query
 from memcli.networks import build, sized
 from memcli.networks.cost import cost
-from memcli.progress import Progress
+from memcli.progress import Progress, Silent
+from memcli.stopping import AGAIN, Stopped, stoppable, whole
 from memcli.text import printable
+from memcli.training.keeping import Store
 from memcli.training.loop import Batch, accuracy, recalled_batches, train
 from memcli.training.recipe import TrainRecipe
 
@@ -111,14 +118,15 @@ def train_on_memories(
     title: str = "retraining",
     data: DataSpec | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    store: Store | None = None,
 ) -> Retrained:
     """Train a fresh network on what a memory, or the union of several by name, recalls.
 
     `recipe` defaults to the file's own (several: `common_recipe`), `device` to the CPU, and `data`, which holds the
     classes that the network tells apart, to those of the files. One memory's minibatches are balanced over its
-    classes; those of a union are drawn from all images alike. Raises UsageError for a network that is
-    unknown or does not take the images, MemoryFileError where memories do not fit together, LimitError where they
-    recall too much, DivergedError where training does not stay finite.
+    classes; those of a union are drawn from all images alike. `store` keeps the state, as `train` says.
+    Raises UsageError for a network that is unknown or does not take the images, MemoryFileError where memories do not
+    fit together, LimitError where they recall too much, DivergedError where training does not stay finite.
     """
     named = {"the memory": artifacts} if isinstance(artifacts, Artifact) else artifacts
     recipe, device = recipe or common_recipe(named), device or torch.device("cpu")
@@ -132,7 +140,7 @@ def train_on_memories(
         batch = recalled_batches(memory, recipe.batch, seed, recipe.mixture)
     else:
         batch = recall_all(memories, data, limits).batches(recipe.batch, seed)
-    train(network, recipe, batch, progress, seed=seed, title=title)
+    train(network, recipe, batch, progress, seed=seed, title=title, store=store)
     return Retrained(network, data, recipe, seed, time.monotonic() - began)
 
 
@@ -182,19 +190,17 @@ def retrain(
     Raises UsageError for a network that is unknown or does not take the images, MemoryFileError for files that are
     damaged or do not fit together, DataError for data that does not fit them, ExistsError where `output` exists,
     LimitError where more would be recalled, or trained for, than `limits` or the disk allow, DivergedError
-    where training does not stay finite.
+    where training does not stay finite, Interrupted after SIGINT or SIGTERM. A training that was stopped or killed goes
+    on where the same is asked for again: its state is in OUTPUT.unfinished, kept every minute and at the stop.
     """
+    progress = progress or Silent()
     if output is not None:
         atomic.check_output(output, force)
     artifacts = loaded(memories, limits, expect_sha256)
     if output is not None:
         atomic.check_apart(output, *artifacts)
-    recipe = common_recipe(artifacts)
     common = common_data({name: artifact.memory.spec.data for name, artifact in artifacts.items()})
-    if network is not None and network != recipe.network:
-        recipe = recipe.for_network(sized(network, common))
-    given = {"steps": steps, "batch": batch, "lr": lr}
-    recipe = replace(recipe, **{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+    recipe = _asked(common_recipe(artifacts), common, network, {"steps": steps, "batch": batch, "lr": lr})
     place = resolve(device) if isinstance(device, str) else device
     specs = [artifact.spec for artifact in artifacts.values()]
     budget.require_training(specs, common, recipe, limits, place, of_file=network is None)
@@ -204,10 +210,49 @@ def retrain(
         source = open_aligned(data, common, progress=progress, **reading)  # type: ignore[arg-type]
     if output is not None and (needs := cost(recipe.network, common)):
         require_space(output, 4 * needs.parameters, "the file of weights")
-    trained = train_on_memories(artifacts, recipe=recipe, seed=seed, device=place, progress=progress, limits=limits)
-    reached = None if source is None else accuracy(trained.network, source.split("test"), trained.data)
-    sha256 = None
+    work = {"recipe": recipe, "seed": seed, "device": place, "progress": progress, "limits": limits}
+    return _made(artifacts, output, source, force, work)
+
+
+def _made(
+    artifacts: dict[str, Artifact], output: str | Path | None, source: Source | None, force: bool, work: dict[str, Any]
+) -> TrainedNetwork:
+    """Train, measure and write; `work`: the arguments of `train_on_memories`. What is not over is kept beside."""
+    recipe, progress = work["recipe"], work["progress"]
     union = checksum([artifact.sha256 for artifact in artifacts.values()])
-    if output is not None:
-        sha256 = save(output, trained, memory_sha256=union, force=force)
+    here = {"memcli": __version__, **computing(work["device"])}
+    settings = {"memory_sha256": union, "retrain": recipe.to_json(), "seed": work["seed"], **here}
+    kept = None if output is None else Unfinished(output, settings, progress.note)
+    sha256 = None
+    with _stopping(kept, recipe, progress):
+        trained = train_on_memories(artifacts, **work, store=kept)
+        reached = None if source is None else accuracy(trained.network, source.split("test"), trained.data)
+        if kept is not None:
+            with suppress(Stopped), whole():  # what is left to do is quick
+                sha256 = save(kept.target, trained, memory_sha256=union, force=force)
+                kept.remove()
     return TrainedNetwork(trained, reached, sha256, union)
+
+
+def _asked(recipe: TrainRecipe, data: DataSpec, network: str | None, given: dict[str, Any]) -> TrainRecipe:
+    """`recipe` for the network, and with the settings, that are given."""
+    if network is not None and network != recipe.network:
+        recipe = recipe.for_network(sized(network, data))
+    return replace(recipe, **{name: value for name, value in given.items() if value is not None})
+
+
+@contextmanager
+def _stopping(kept: Unfinished | None, recipe: TrainRecipe, progress: Progress) -> Iterator[None]:
+    """Let a signal end the block, with a word on what is kept; of a training that diverged nothing is."""
+    try:
+        with stoppable(progress):
+            yield
+    except Stopped as stopped:
+        if kept is None or not kept.kept:
+            raise Interrupted("stopped before anything was kept", do="Give the same command again") from stopped
+        what = f"stopped after {kept.kept} of {recipe.steps} steps, which are kept in {printable(str(kept.path))}"
+        raise Interrupted(what, do=AGAIN) from stopped
+    except DivergedError:
+        if kept is not None:
+            kept.remove()
+        raise

@@ -19,6 +19,7 @@ from memcli.networks import first_linear
 from memcli.progress import Progress, Silent
 from memcli.seeds import derive, generator, seeded
 from memcli.training.gradient import MinibatchGradient
+from memcli.training.keeping import Kept, Store
 from memcli.training.recipe import TrainRecipe
 
 Batch = Callable[[int], tuple[Tensor, Tensor]]  # step -> images (n, C, H, W) and soft labels (n, classes)
@@ -91,38 +92,44 @@ def train(
     *,
     seed: int = 0,
     title: str = "training",
+    store: Store | None = None,
 ) -> None:
     """Train `network` in place, on its device, and leave it in evaluation mode.
 
     `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t), augmented
     and with the recipe's noise added to its images (data.noise). `seed` is for augmentation, noise and layers that
     draw at random, such as dropout. Where memory does not suffice for a minibatch, its gradient is added up over parts
-    of it. Raises DivergedError where the loss or a weight is not finite.
+    of it. A training that `store` keeps (memcli.training.keeping) goes on from there, to the same weights.
+    Raises DivergedError where the loss or a weight is not finite.
     """
     progress = progress or Silent()
     device = _device(network)
     optimiser = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
     gradient = MinibatchGradient(network, progress)
     augmentation, first = Augmentation(recipe.augment), first_linear(network)
+    kept = Kept(store, network, optimiser, device)
     network.train()
-    progress.begin(title, recipe.steps)
     try:
         with seeded(derive(seed, "dropout"), device):  # for layers that draw from global generators
-            for step in range(1, recipe.steps + 1):
-                images, labels = batch(step - 1)
-                draws = augmentation.draw(images.shape[1:], seed, step - 1, len(images))
-                images = augmentation.apply(images.to(device), draws)
-                if recipe.noise:
-                    noise = noise_like(images, first, generator(seed, "image noise", step))
-                    images = images + recipe.noise * noise
-                for group in optimiser.param_groups:
-                    group["lr"] = recipe.lr * share_of_rate(step - 1, recipe)
-                loss = gradient(images, labels.to(device))
-                optimiser.step()
+            done = kept.taken_up(recipe.steps)
+            progress.begin(title, recipe.steps, done=done)
+            for step in range(done + 1, recipe.steps + 1):
+                with kept.step(step):
+                    images, labels = batch(step - 1)
+                    draws = augmentation.draw(images.shape[1:], seed, step - 1, len(images))
+                    images = augmentation.apply(images.to(device), draws)
+                    if recipe.noise:
+                        noise = noise_like(images, first, generator(seed, "image noise", step))
+                        images = images + recipe.noise * noise
+                    for group in optimiser.param_groups:
+                        group["lr"] = recipe.lr * share_of_rate(step - 1, recipe)
+                    loss = gradient(images, labels.to(device))
+                    optimiser.step()
                 if step % _LOOK_EVERY == 0 or step == recipe.steps:
                     value = loss.item()
                     _require_finite(math.isfinite(value), step, recipe)
                     progress.update(step, loss=value)
+            kept.over()
         _require_finite(all(bool(p.isfinite().all()) for p in network.parameters()), recipe.steps, recipe)
         progress.end()
     finally:

@@ -245,7 +245,7 @@ def test_a_signal_saves_the_run_and_resume_ends_with_the_same_bytes(
         process.send_signal(number)
         errors = process.stderr.read()
     assert process.returncode == 75, errors
-    assert "with --resume to continue" in errors.splitlines()[-1]
+    assert "the same command again to continue" in errors.splitlines()[-1]
     assert json.loads((tmp_path / "f.safetensors.run" / "status.json").read_text())["state"] == "interrupted"
     assert not (tmp_path / "f.safetensors").exists()
     assert start("--resume").exit_code == 0

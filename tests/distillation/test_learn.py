@@ -112,7 +112,7 @@ def test_an_interrupted_run_is_continued_to_the_same_bits(tmp_path: Path) -> Non
     whole = learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0))
     with (
         runfolder.opened(output, settings) as run,
-        pytest.raises(Interrupted, match=r"stopped at step 3\. Give the same command with `resume`"),
+        pytest.raises(Interrupted, match=r"stopped at step 3\. Give the same command again"),
     ):
         learn(SOURCE, SPEC, RECIPE, RunSettings(seed=0), run=run, callback=StopAfter(3))
     with runfolder.opened(output, settings, resume=True) as run:

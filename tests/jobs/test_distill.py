@@ -125,7 +125,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     settings = {"tune": tune, "steps": 24}
     whole = distill(tmp_path / "whole.safetensors", recipe, **settings)
     output = tmp_path / "stopped.safetensors"
-    with pytest.raises(Interrupted, match="Give the same command with `resume` to continue"):
+    with pytest.raises(Interrupted, match="Give the same command again to continue"):
         distill(output, recipe, **settings, progress=Stopping(title, reports))
     assert not output.exists()
     assert json.loads((tmp_path / "stopped.safetensors.run" / "status.json").read_text())["state"] == "interrupted"

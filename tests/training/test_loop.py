@@ -121,8 +121,8 @@ def test_train_reports_its_loss_now_and_then_and_ends() -> None:
     heard: list[object] = []
 
     class Listener(Silent):
-        def begin(self, title: str, total: float | None, unit: str = "steps") -> None:
-            heard.append((title, total, unit))
+        def begin(self, title: str, total: float | None, unit: str = "steps", done: float = 0) -> None:
+            heard.append((title, total, unit, done))
 
         def update(self, done: float, **figures: float) -> None:
             heard.append((done, *figures))
@@ -132,7 +132,7 @@ def test_train_reports_its_loss_now_and_then_and_ends() -> None:
 
     recipe = TrainRecipe("mlp", steps=101, lr=0.001)
     train(build("mlp:depth=1", DATA, seed=0), recipe, recalled_batches(memory(), 3, 0), Listener(), title="a title")
-    assert heard == [("a title", 101, "steps"), (50, "loss"), (100, "loss"), (101, "loss"), "end"]
+    assert heard == [("a title", 101, "steps", 0), (50, "loss"), (100, "loss"), (101, "loss"), "end"]
 
 
 @pytest.mark.parametrize(("steps", "noticed"), [(200, 50), (20, 20)])
