@@ -119,6 +119,15 @@ def command(
     rows: Annotated[
         int | None, option(SIZE, "--rows", metavar="R", help="Recalled images per class; default: all that fit.")
     ] = None,
+    support: Annotated[
+        int,
+        option(
+            SIZE,
+            "--support",
+            metavar="N",
+            help="Make each image of N of the bases, and store which; for 10 images per class and more. 0: of all.",
+        ),
+    ] = 0,
     storage: Annotated[
         str, option(SIZE, "--storage", metavar="TYPE", help=f"{_STORAGES}: learned as it is stored.")
     ] = "float32",
@@ -183,6 +192,7 @@ def command(
             "scale": scale,
             "cells": cells,
             "rows": rows,
+            "support": support,
             "storage": storage,
             "labels": labels,
             "tune": tune,
@@ -245,10 +255,11 @@ def _plan_lines(plan: "Estimate", verbose: bool) -> list[tuple[str, str]]:
     spec, recipe = plan.spec, plan.settings["recipe"]
     labels = "" if spec.labels == "fixed" else f", labels {LABELS_TOLD[spec.labels]}"
     shape = "x".join(map(str, spec.base_shape))
+    sparse = f" of {spec.support} bases each" if spec.support else ""
     parts = sorted(plan.parts.items(), key=lambda part: -part[1])
     return [
         *plan.summary.lines(),
-        ("memory", f"{spec.bases} bases of {shape}, {spec.rows} rows, {spec.storage}{labels}"),
+        ("memory", f"{spec.bases} bases of {shape}, {spec.rows} rows{sparse}, {spec.storage}{labels}"),
         *size_lines(spec.size()),
         ("recipe", f"{recipe['name']}{'' if verbose else '; --verbose prints it'}"),
         ("peak memory", f"about {plan.peak_bytes / 2**20:,.0f} MiB"),

@@ -25,7 +25,7 @@ PANEL = "Look at a memory"  # of memcli --help
 JSON = {
     "format": "the version of the file's format",
     "data": "the data set: name, channels, height, width, classes, mean, std; and zca where images are whitened",
-    "memory": "the memory: bases, scale, rows, storage, labels",
+    "memory": "the memory: bases, scale, rows, storage, labels; and cells and support where there are any",
     "size": "`{floats, bytes, bits_per_class, recalled_per_class, ipc}`",
     "recipe": "how it was distilled",
     "seed": "the seed of that",
@@ -91,6 +91,7 @@ def command(
         "file_bytes": found.file_bytes,
     }
     on = f"on {spec.cells} cells" if spec.cells else f"at scale {spec.scale}"
+    sparse = f" of {spec.support} bases each" if spec.support else ""
     lines = [
         ("file", f"{file}, {found.file_bytes:,} bytes, format {found.format}, valid"),
         (
@@ -98,7 +99,7 @@ def command(
             f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}"
             f"{'; whitened' if data.zca else ''}",
         ),
-        ("memory", f"{spec.bases} bases {on}, {spec.rows} rows, stored as {spec.storage}"),
+        ("memory", f"{spec.bases} bases {on}, {spec.rows} rows{sparse}, stored as {spec.storage}"),
         ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
         ("recipe", f"{_recipe(manifest.recipe)}, seed {manifest.seed}{'' if verbose else '; --verbose prints it'}"),

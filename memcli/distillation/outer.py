@@ -1,7 +1,7 @@
 """The state of the outer loop: the point that moves, its optimiser, its average, and the best point so far."""
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
@@ -12,6 +12,8 @@ from memcli.distillation.recipe import Outer
 from memcli.errors import DivergedError
 from memcli.files.checkpoints import damaged, require_like
 from memcli.memory.memory import Memory
+from memcli.memory.storage import SUPPORT
+from memcli.memory.support import is_support
 from memcli.objectives import Outcome
 
 # What no run has more of, in a checkpoint.
@@ -155,7 +157,8 @@ class OuterLoop(Counters):
         for optimiser, moved in self._optimisers:
             for name, tensor in moved.items():
                 named |= {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
-        return named
+        support = self.here.memory.support
+        return named if support is None else {**named, SUPPORT: support}
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any], settings: Outer) -> None:
         """Continue from what `tensors()` and `counters()` returned; `settings` are those of that stage.
@@ -168,7 +171,12 @@ class OuterLoop(Counters):
         rates = [tensors[f"{prefix}log_lr"].item() for prefix in self._points()]
         if max(map(abs, rates)) > _MOST_LOG_LR:
             raise damaged("its rate is impossible")
-        like, device = self.here.memory, self.here.log_lr.device
+        device = self.here.log_lr.device
+        like = self.here.memory
+        if like.support is not None:  # another machine may have computed another start
+            like = replace(like, support=tensors[SUPPORT].to(device))
+            if not is_support(tensors[SUPPORT], like.spec):
+                raise damaged(f"its {SUPPORT} is impossible")
         # Adam keeps its count of steps on the CPU, on every device.
         tensors = {name: t if name.endswith(".step") else t.to(device) for name, t in tensors.items()}
         self.best, self.average, self.here = (
@@ -200,6 +208,8 @@ class OuterLoop(Counters):
             optimiser.step()
             for name, tensor in parts.items():
                 states[name] = {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
+        if self.here.memory.support is not None:
+            like[SUPPORT] = self.here.memory.support
         begun = any(state.keys() & tensors.keys() for state in states.values())
         for name, state in states.items():
             if state.keys() & tensors.keys() or (begun and name != "log_lr"):  # that has no gradient in some stages

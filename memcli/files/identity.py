@@ -16,7 +16,7 @@ from memcli.errors import MemcliWarning, MemoryFileError, UsageError
 from memcli.files.headers import Header, canonical, damaged
 from memcli.text import printable
 
-FORMAT = 2  # of every file that is written
+FORMAT, NEWEST = 2, 3  # of files that are written, unless they say another; the newest that is read
 CHECKSUM = "sha256"
 SEAL = "manifest_sha256"  # of format 1: over the rest of the manifest
 Part = tuple[str, str, tuple[int, ...], Any]  # a tensor: name, dtype, shape, bytes
@@ -40,7 +40,7 @@ def format_of(manifest: dict[str, Any]) -> int:
     number = manifest.get("format", 1)
     if type(number) is not int:
         raise damaged("format is not a whole number")
-    if number > FORMAT:
+    if number > NEWEST:
         raise NewerFormatError(f"this file was written by a newer memcli (format {number})", do="Upgrade memcli")
     if number < 1:
         raise damaged(f"there is no format {number}")
@@ -48,13 +48,13 @@ def format_of(manifest: dict[str, Any]) -> int:
 
 
 def sealed(manifest: dict[str, Any], parts: Iterable[Part]) -> tuple[str, str]:
-    """The text of a manifest as it is stored, with its format and its checksum; and the checksum.
+    """The text of a manifest as it is stored, with its checksum, and its format if it tells of none; and the checksum.
 
     Raises UsageError where JSON cannot hold the manifest, or it has a checksum already.
     """
     if {CHECKSUM, SEAL} & manifest.keys():
         raise UsageError("a manifest tells of its own checksum", do="Leave that to the writer")
-    text = canonical({**manifest, "format": FORMAT})
+    text = canonical({"format": FORMAT, **manifest})
     sha256 = _digest(text, parts)
     return f'{text[:-1]},"{CHECKSUM}":"{sha256}"}}', sha256
 
@@ -102,7 +102,9 @@ def warn(manifest: dict[str, Any], shown: str, expected: str | None) -> None:
         warnings.warn(f"{shown}: {told}. Get it anew, or trust who gave it to you.", MemoryFileWarning, stacklevel=4)
     elif expected is not None:
         told = f"the {CHECKSUM} of a file of format 1 covers its tensors, and not what it says besides: {what}"
-        warnings.warn(f"{shown}: {told}. Expect that of a file of format {FORMAT}.", MemoryFileWarning, stacklevel=4)
+        warnings.warn(
+            f"{shown}: {told}. Expect that of a file of format {FORMAT} or later.", MemoryFileWarning, stacklevel=4
+        )
 
 
 def _digest(text: str | None, parts: Iterable[Part]) -> str:

@@ -11,7 +11,7 @@ from memcli import __version__
 from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError, UsageError
 from memcli.files.headers import canonical, damaged
-from memcli.files.identity import FORMAT, format_of
+from memcli.files.identity import FORMAT, NEWEST, format_of
 from memcli.files.plain import require_few
 from memcli.memory.spec import MemorySpec
 from memcli.text import printable
@@ -54,10 +54,15 @@ class Manifest:
         require_few({"recipe": self.recipe, "provenance": self.provenance, "results": self.results})
         canonical(self.to_json())
 
+    @property
+    def format(self) -> int:
+        """The number of the format that it is stored in: the least that can hold its memory."""
+        return NEWEST if self.spec.support else FORMAT
+
     def to_json(self) -> dict[str, Any]:
         """The manifest as it is stored, without its checksum."""
         return {
-            "format": FORMAT,
+            "format": self.format,
             "kind": KIND,
             "data": self.spec.data.to_json(),
             "memory": self.spec.to_json(),
@@ -82,9 +87,12 @@ class Manifest:
         try:
             spec = _build(MemorySpec, data.get("memory"), "memory", data=_build(DataSpec, data.get("data"), "data"))
             retrain = _build(TrainRecipe, data.get("retrain"), "retrain")
-            return cls(spec, seed=_value(data.get("seed"), int, "seed"), retrain=retrain, **plain)
+            found = cls(spec, seed=_value(data.get("seed"), int, "seed"), retrain=retrain, **plain)
         except UsageError as error:  # a value of the right type that no spec accepts
             raise damaged(f"the manifest is impossible: {error.what}") from error
+        if max(format_of(data), FORMAT) != found.format:
+            raise damaged(f"it is of format {format_of(data)}, where a memory like this is of format {found.format}")
+        return found
 
 
 def provenance(source: str, fingerprint: str, licence: str | None, **libraries: str) -> dict[str, Any]:

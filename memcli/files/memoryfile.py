@@ -19,7 +19,8 @@ from memcli.memory.cost import at_once
 from memcli.memory.memory import Memory, Query
 from memcli.memory.query import pixels
 from memcli.memory.spec import MemorySpec
-from memcli.memory.storage import CELLS, MOST_NUMBER
+from memcli.memory.storage import CELLS, MOST_NUMBER, SUPPORT
+from memcli.memory.support import packed_support, unpacked_support
 from memcli.text import printable
 
 
@@ -119,7 +120,9 @@ def read_inspected(path: str | Path, limits: Limits, expect_sha256: str | None) 
 def memory_in(header: Header, payload: bytes, spec: MemorySpec) -> Memory:
     """The memory in the bytes of all tensors, which were checked."""
     stored_tensors = container.load(header, payload)
-    tensors = quantise.from_payload(stored_tensors, spec.shapes, spec.storage)
+    tensors = quantise.from_payload(stored_tensors, spec.shapes, spec.storage, spec.scaled_axes)
+    if spec.support:
+        tensors[SUPPORT] = unpacked_support(stored_tensors[SUPPORT], spec)
     return Memory(spec, **tensors, cells=stored_tensors.get(CELLS))
 
 
@@ -129,7 +132,9 @@ def write(path: str | Path, artifact: Artifact, *, force: bool) -> str:
     Raises as `stored` and `atomic.write_bytes` do.
     """
     memory = stored(artifact.memory)
-    tensors = quantise.to_payload(memory.parts, memory.spec.storage)
+    tensors = quantise.to_payload(memory.parts, memory.spec.storage, memory.spec.scaled_axes)
     if memory.cells is not None:
         tensors[CELLS] = memory.cells
+    if memory.support is not None:
+        tensors[SUPPORT] = packed_support(memory.support, memory.spec)
     return container.write(path, tensors, artifact.manifest.to_json(), force=force)

@@ -9,8 +9,9 @@ from memcli.files.container import OpenFile
 from memcli.files.headers import Header, damaged
 from memcli.files.limits import Limits
 from memcli.files.manifest import Manifest
-from memcli.memory.storage import CELLS, MOST_NUMBER, SCALE_SUFFIX, STORAGES
+from memcli.memory.storage import CELLS, MOST_NUMBER, SCALE_SUFFIX, STORAGES, SUPPORT
 from memcli.memory.storages.base import LEAST_SCALE
+from memcli.memory.support import support_fault
 from memcli.text import printable
 
 _NUMPY = {"F32": "<f4", "F16": "<f2", "I8": "i1", "U8": "u1"}
@@ -60,6 +61,9 @@ def verify(file: OpenFile, manifest: Manifest, payload: bytes, expected: str | N
         if name == CELLS:
             if (numbers >= manifest.spec.cells).any():
                 raise damaged(f"{name} holds numbers of cells that do not exist")
+        elif name == SUPPORT:
+            if fault := support_fault(numbers, manifest.spec):
+                raise damaged(f"{name} holds {fault}")
         elif name in shapes and (fault := storage.fault(numbers, math.prod(shapes[name]))):
             raise damaged(f"{name} holds {fault}, which no writer writes")
     told = header.manifest

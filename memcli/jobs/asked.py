@@ -18,6 +18,7 @@ _KEPT: dict[str, tuple[type, ...]] = {  # by setting, what JSON can hold of it b
     "scale": (int,),
     "rows": (int,),
     "cells": (int,),
+    "support": (int,),
     "storage": (str,),
     "labels": (str,),
     "tune": (bool,),
@@ -39,7 +40,7 @@ _UNDECIDING = ("steps", "time_budget", "compile", "bfloat16")  # a run may go on
 FLAGS = {  # the setting that decides what the run folder tells, by the start of its dotted key
     **{f"{ASKED}.{name}": name for name in _KEPT if name not in _UNDECIDING},
     **{name: name for name in ("recipe", "seed", "licence", "tune")},
-    **{f"memory.{name}": name for name in ("bases", "scale", "rows", "cells", "storage", "labels")},
+    **{f"memory.{name}": name for name in ("bases", "scale", "rows", "cells", "support", "storage", "labels")},
     **{f"data.{name}": "image_size" for name in ("height", "width")},
     **{f"data.{name}": name for name in ("zca", "fit")},
 }

@@ -103,8 +103,8 @@ def distill(
 
     `source`: what `open_source` gives, or a text for it. The settings are those of the command, by the same names:
 
-    - the size: `ipc`, `budget`, `bases`, `scale`, `rows`, `cells`, `storage`, `labels` (see `Size`), and `tune`, which
-      chooses bases, scale and rows by short runs in a quarter of the time or steps;
+    - the size: `ipc`, `budget`, `bases`, `scale`, `rows`, `cells`, `support`, `storage`, `labels` (see `Size`), and
+      `tune`, which chooses bases, scale and rows by short runs in a quarter of the time or steps;
     - the work: `recipe` (a name, a .toml file or a Recipe), `steps` (outer steps), `time_budget` (seconds, or a text
       such as "5m"), `compile`, `bfloat16`, `seed`, `device` ("auto", "cpu", "cuda:0");
     - the data: `zca` whitens it; `download`, `image_size`, `fit` and `skip_damaged` are for a source that is given as a

@@ -33,6 +33,7 @@ class Size:
     scale: int | None = None  # s: bases are stored smaller by this factor
     rows: int | None = None  # R: images recalled per class
     cells: int = 0  # groups of pixels that share a number, in place of a grid; 0: a grid
+    support: int = 0  # bases that each image is made of; 0: all of them
     storage: str = "float32"  # how numbers are stored, and learned
     labels: str = "fixed"  # or learned within the budget: "class", "row"
 
@@ -49,7 +50,8 @@ class Size:
 
     def fitted(self, data: DataSpec) -> Callable[..., MemorySpec]:
         """`MemorySpec.from_budget` with all given but bases, scale, rows, cells and the most rows."""
-        return partial(MemorySpec.from_budget, data, storage=self.storage, labels=self.labels, **self.limit(data))
+        kept = partial(MemorySpec.from_budget, data, storage=self.storage, labels=self.labels, support=self.support)
+        return partial(kept, **self.limit(data))
 
     def spec(self, data: DataSpec, recipe: Recipe) -> MemorySpec:
         """The memory of this size for `data`, to be learned by `recipe`."""

@@ -30,6 +30,10 @@ def at_once(spec: MemorySpec, most: int, *, mixed: bool = False) -> int:
 
 
 def _read(spec: MemorySpec, *, mixed: bool) -> int:
-    """The addresses that are read for one image, and the learned labels, where each image has its own."""
+    """The addresses that are read for one image, and the learned labels, where each image has its own.
+
+    Sparse addresses are read with their support, two numbers each in memory, and spread out over all bases.
+    """
     classes = len(spec.data.classes)
-    return spec.bases * (classes if mixed else 1) + (classes**2 if spec.labels == "row" else 0)
+    addresses = (spec.bases + 3 * spec.support) * (classes if mixed else 1)
+    return addresses + (classes**2 if spec.labels == "row" else 0)

@@ -2,6 +2,8 @@
 
     x_i(y) = up_s( yᵀ A_i B ),    i = 1..R
 
+Sparse addresses are k numbers of a row A_i[c], for k of the K bases, whose other addresses are 0.
+
 The label of x_i(y) is y itself; or, where labels are learned, yᵀ L with one matrix L (a label for each class) or yᵀ L_i
 (one for each row and class), as linear in y as the image is.
 
@@ -19,7 +21,7 @@ from torch import Tensor
 from memcli.errors import UsageError
 from memcli.memory.quantise import rounded
 from memcli.memory.spec import MemorySpec
-from memcli.memory.storage import CELLS
+from memcli.memory.storage import CELLS, SUPPORT
 
 
 @dataclass(frozen=True, eq=False)  # tensors have no single equality
@@ -91,17 +93,22 @@ class Memory:
 
     spec: MemorySpec
     bases: Tensor  # (K, C, h, w)
-    addresses: Tensor  # (R, classes, K)
+    addresses: Tensor  # (R, classes, K); sparse ones: (R, classes, k)
     labels: Tensor | None = None  # where they are learned: (classes, classes) or (R, classes, classes)
     cells: Tensor | None = None  # where bases lie on cells: the cell of each pixel, (H, W) uint8, below `spec.cells`
+    support: Tensor | None = None  # of sparse addresses: the basis of each, ascending in a row, (R, classes, k) int64
 
     def __post_init__(self) -> None:
         if self.labels is not None and "labels" not in self.spec.shapes:
             raise UsageError("labels do not fit a memory whose labels are fixed", do="Leave them out")
         if self.cells is not None and not self.spec.cells:
             raise UsageError("cells do not fit a memory whose bases lie on a grid", do="Leave them out")
-        wanted = {CELLS: (self.spec.data.height, self.spec.data.width)} if self.spec.cells else {}
-        for name, shape in (self.spec.shapes | wanted).items():
+        if self.support is not None and not self.spec.support:
+            raise UsageError("a support does not fit a memory whose addresses are dense", do="Leave it out")
+        wanted = self.spec.shapes
+        wanted |= {CELLS: (self.spec.data.height, self.spec.data.width)} if self.spec.cells else {}
+        wanted |= {SUPPORT: wanted["addresses"]} if self.spec.support else {}
+        for name, shape in wanted.items():
             tensor = getattr(self, name)
             actual = None if tensor is None else tuple(tensor.shape)
             if actual != shape:
@@ -116,18 +123,43 @@ class Memory:
 
     def with_parts(self, parts: Mapping[str, Tensor]) -> "Memory":
         """The same memory with other `parts`; all of them must be given."""
-        return Memory(self.spec, **parts, cells=self.cells)
+        return Memory(self.spec, **parts, cells=self.cells, support=self.support)
 
     def recall(self, query: Query) -> Tensor:
         """The normalised images of `query`, (n, C, H, W), differentiable in bases, addresses and labels."""
         rows, labels = query.rows.to(self.addresses.device), query.labels.to(self.addresses)
-        coefficients = torch.einsum("nc,nck->nk", labels, self.addresses[rows])  # (n, K)
+        coefficients = torch.einsum("nc,nck->nk", labels, self._dense(rows))  # (n, K)
         return self._combined(coefficients)
 
     def recall_classes(self, rows: Tensor, classes: Tensor) -> Tensor:
         """The same images for row rows[i] of class classes[i], both (n,) int64, without reading other classes."""
         rows, classes = rows.to(self.addresses.device), classes.to(self.addresses.device)
-        return self._combined(self.addresses[rows, classes])
+        return self._combined(self._dense((rows, classes)))
+
+    def dense(self) -> "Memory":
+        """The same images by an address for every basis, which is 0 where a row has none; differentiable in all.
+
+        For trainings that are differentiated, whose steps know of no support. It takes R · classes · K numbers.
+        """
+        if self.support is None:
+            return self
+        return replace(self, spec=replace(self.spec, support=0), addresses=self._dense(slice(None)), support=None)
+
+    def _dense(self, chosen: slice | Tensor | tuple[Tensor, Tensor]) -> Tensor:
+        """The addresses that `chosen` picks of (R, classes, ...), each for all K bases: (..., K)."""
+        addresses = self.addresses[chosen]
+        if self.support is None:
+            return addresses
+        empty = addresses.new_zeros(*addresses.shape[:-1], self.spec.bases)
+        return empty.scatter(-1, self.support[chosen], addresses)
+
+    def addresses_on(self, bases: Tensor, *, rows: int, classes: int) -> Tensor:
+        """The addresses of the first rows and classes on the bases of those numbers, (n,): (≤rows, ≤classes, n)."""
+        some = self.addresses[:rows, :classes]
+        if self.support is None:
+            return some[:, :, bases]
+        support = self.support[:rows, :classes]
+        return torch.stack([(some * (support == number)).sum(-1) for number in bases], -1)
 
     def _combined(self, coefficients: Tensor) -> Tensor:
         """(n, K) -> (n, C, H, W)."""
@@ -142,12 +174,16 @@ class Memory:
         large = averaged_down(self._large(self.bases), factor)
         return replace(self, spec=self.spec.enlarged(factor), bases=large, cells=None)
 
-    def shrunk(self, gradient: Tensor, factor: int = 1) -> Tensor:
-        """The gradient with respect to the bases, from the one for the bases of `enlarged(factor)`."""
+    def shrunk(self, gradients: Mapping[str, Tensor], factor: int = 1) -> dict[str, Tensor]:
+        """The gradients with respect to the parts, from those for the parts of `enlarged(factor).dense()`."""
         with torch.enable_grad():
             bases = self.bases.detach().requires_grad_()
-            (of_bases,) = torch.autograd.grad(averaged_down(self._large(bases), factor), bases, gradient)
-        return of_bases
+            large = averaged_down(self._large(bases), factor)
+            (of_bases,) = torch.autograd.grad(large, bases, gradients["bases"])
+        found = {**gradients, "bases": of_bases}
+        if self.support is not None:
+            found["addresses"] = gradients["addresses"].gather(-1, self.support)
+        return found
 
     def _large(self, small: Tensor) -> Tensor:
         """(n, C, h, w) -> (n, C, H, W)."""
@@ -175,9 +211,10 @@ class Memory:
 
         Networks are always trained on the rounded memory; the outer loop moves the one that it was rounded from.
         """
-        parts = {name: rounded(name, part, self.spec.storage) for name, part in self.parts.items()}
-        return self.with_parts(parts)
+        storage, axes = self.spec.storage, self.spec.scaled_axes
+        return self.with_parts({name: rounded(part, storage, axes[name]) for name, part in self.parts.items()})
 
     def to(self, device: torch.device) -> "Memory":
-        cells = None if self.cells is None else self.cells.to(device)
-        return Memory(self.spec, **{name: part.to(device) for name, part in self.parts.items()}, cells=cells)
+        constants = {"cells": self.cells, "support": self.support}
+        moved = {name: tensor.to(device) for name, tensor in {**self.parts, **constants}.items() if tensor is not None}
+        return Memory(self.spec, **moved)

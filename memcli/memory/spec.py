@@ -12,10 +12,14 @@ from memcli.memory.storage import (
     CELLS,
     CELLS_DTYPE,
     MOST_CELLS,
+    MOST_SUPPORT,
     SCALE_DTYPE,
     SCALE_SUFFIX,
     SCALED_AXIS,
+    SPARSE_AXIS,
     STORAGES,
+    SUPPORT,
+    SUPPORT_DTYPE,
 )
 from memcli.text import printable
 
@@ -35,6 +39,7 @@ class MemorySpec:
     """The shape and the cost of a memory: K bases of (C, H/s, W/s) and R addressing matrices of (classes, K) [RTP].
 
     Or K bases of (C, 1, n), one number for each of n cells: groups of pixels that have one value, wherever they lie.
+    Or addresses of (R, classes, k): each image is made of k of the K bases, and a file tells which.
     """
 
     data: DataSpec
@@ -44,6 +49,7 @@ class MemorySpec:
     storage: str = "float32"  # one of memcli.memory.storage.STORAGES
     labels: str = "fixed"  # one of LABELS
     cells: int = 0  # n: every pixel belongs to one of so many cells; 0: bases lie on the grid that `scale` makes
+    support: int = 0  # k: bases that an image is made of; 0: all of them
 
     def __post_init__(self) -> None:
         for what, value in (("bases", self.bases), ("scale", self.scale), ("rows", self.rows)):
@@ -64,6 +70,11 @@ class MemorySpec:
             raise UsageError(
                 f"{self.cells} cells at scale {self.scale}", do=f"Give 1 to {most} cells at scale 1, or 0 for none"
             )
+        if self.support and not 1 <= self.support <= min(self.bases - 1, MOST_SUPPORT):
+            raise UsageError(
+                f"support is {self.support} of {self.bases} bases",
+                do=f"Give a `support` of 1 to {MOST_SUPPORT} that is less than `bases`, or 0 for all bases",
+            )
         for what, choice, choices in (("storage", self.storage, tuple(STORAGES)), ("labels", self.labels, LABELS)):
             if choice not in choices:
                 raise UsageError(
@@ -76,18 +87,28 @@ class MemorySpec:
             return self.data.channels, 1, self.cells
         return self.data.channels, self.data.height // self.scale, self.data.width // self.scale
 
+    @property
+    def index_bits(self) -> int:
+        """Bits of the number of a basis in a row's support."""
+        return (self.bases - 1).bit_length()
+
+    @property
+    def scaled_axes(self) -> dict[str, int]:
+        """The axis of each tensor along which its scales lie, where its storage has scales."""
+        return SCALED_AXIS | ({"addresses": SPARSE_AXIS} if self.support else {})
+
     def enlarged(self, factor: int = 1) -> Self:
         """The spec of a memory whose bases have the size of images, averaged down by `factor`. No size in a file."""
         return replace(self, data=self.data.averaged(factor), scale=1, cells=0)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The tensors' shapes by name: bases (K, C, h, w), addresses (R, classes, K), and learned labels, if any.
+        """The learned tensors' shapes by name: bases (K, C, h, w), addresses (R, classes, K or k), and labels, if any.
 
         Those are (classes, classes), a label vector for each class, or (R, classes, classes), one for each image.
         """
         classes = len(self.data.classes)
-        found = {"bases": (self.bases, *self.base_shape), "addresses": (self.rows, classes, self.bases)}
+        found = {"bases": (self.bases, *self.base_shape), "addresses": (self.rows, classes, self.support or self.bases)}
         if self.labels != "fixed":
             found["labels"] = (classes, classes) if self.labels == "class" else (self.rows, classes, classes)
         return found
@@ -99,15 +120,18 @@ class MemorySpec:
         for name, shape in self.shapes.items():
             found[name] = (kind.dtype, kind.payload_shape(shape))
             if kind.levels:
-                found[name + SCALE_SUFFIX] = (SCALE_DTYPE, (shape[SCALED_AXIS[name]],))
+                found[name + SCALE_SUFFIX] = (SCALE_DTYPE, (shape[self.scaled_axes[name]],))
         if self.cells:
             found[CELLS] = (CELLS_DTYPE, (self.data.height, self.data.width))
+        if self.support:
+            found[SUPPORT] = (SUPPORT_DTYPE, (-(-self.index_bits * math.prod(self.shapes["addresses"]) // 8),))
         return found
 
     @property
     def floats(self) -> int:
-        """Numbers stored, however wide; scales are numbers too, and so are pixels' cells and the data's whitening."""
-        more = (shape for name, (_, shape) in self.payload.items() if name.endswith(SCALE_SUFFIX) or name == CELLS)
+        """Numbers stored, however wide; those of scales, cells of pixels, a support and the data's whitening too."""
+        more = [shape for name, (_, shape) in self.payload.items() if name.endswith(SCALE_SUFFIX) or name == CELLS]
+        more += [self.shapes["addresses"]] if self.support else []
         return sum(math.prod(shape) for shape in (*self.shapes.values(), *more)) + len(self.data.zca)
 
     @property
@@ -137,8 +161,8 @@ class MemorySpec:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """All but the data; without cells where there are none, as in the first files."""
-        left_out = {"data"} if self.cells else {"data", "cells"}
+        """All but the data; without cells and support where there are none, as in the first files."""
+        left_out = {"data"} | {name for name in ("cells", "support") if not getattr(self, name)}
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name not in left_out}
 
     @classmethod
@@ -154,6 +178,7 @@ class MemorySpec:
         storage: str = "float32",
         labels: str = "fixed",
         cells: int = 0,
+        support: int = 0,
         most_rows: int | None = None,
     ) -> Self:
         """The memory within a budget of `floats` numbers or of `bytes` of payload: give one of them.
@@ -173,7 +198,9 @@ class MemorySpec:
         if scale is None:
             scale = 1 if cells else _scale(data, numbers, most_rows)
         # One basis and one row where nothing is given; and the checks of all that is given.
-        unit = cls(data, 1 if bases is None else bases, scale, 1 if rows is None else rows, storage, labels, cells)
+        least = support + 1  # bases
+        sizes = {"bases": least if bases is None else bases, "scale": scale, "rows": 1 if rows is None else rows}
+        unit = cls(data, **sizes, storage=storage, labels=labels, cells=cells, support=support)
 
         def fits(spec: "MemorySpec") -> bool:
             return getattr(spec, unit_of_cost) <= budget
@@ -186,11 +213,11 @@ class MemorySpec:
             )
         spec = unit
         if bases is None:
-            spec = replace(spec, bases=_largest(lambda number: fits(replace(unit, bases=number))))
+            spec = replace(spec, bases=_largest(lambda number: fits(replace(unit, bases=number)), least))
             if rows is None:
                 per_basis = math.prod(unit.base_shape)
                 wanted = min(_wanted_bases(numbers, per_basis, len(data.classes), most_rows), per_basis)
-                spec = replace(spec, bases=min(max(wanted, 1), spec.bases))
+                spec = replace(spec, bases=min(max(wanted, least), spec.bases))
         if rows is None:
             fixed = spec
             spec = replace(spec, rows=_largest(lambda number: fits(replace(fixed, rows=number))))
@@ -235,9 +262,9 @@ def most_cells(data: DataSpec) -> int:
     return min(MOST_CELLS, pixels) if pixels <= _LARGEST_CELLED else 0
 
 
-def _largest(fits: Callable[[int], bool]) -> int:
-    """The largest number from 1 up that fits, where 1 does and all below one that fits do."""
-    high = 2
+def _largest(fits: Callable[[int], bool], least: int = 1) -> int:
+    """The largest number from `least` up that fits, where that does and all below one that fits do."""
+    high = 2 * least
     while fits(high):
         high *= 2
     low = high // 2

@@ -13,6 +13,7 @@ from memcli.data.images import LabelledImages
 from memcli.errors import UsageError
 from memcli.memory.directions import leading
 from memcli.memory.memory import Memory, membership
+from memcli.memory.pursuit import dictionary, of_size_one, pursued
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 
@@ -38,8 +39,9 @@ def from_noise(spec: MemorySpec, seed: int) -> Memory:
 
     Raises UsageError for a memory with cells, which only images tell.
     """
-    if spec.cells:
-        raise UsageError("noise does not tell which pixels share a cell", do="Start from data")
+    for asked, what in ((spec.cells, "which pixels share a cell"), (spec.support, "which bases an image is made of")):
+        if asked:
+            raise UsageError(f"noise does not tell {what}", do="Start from data")
     tensors = _first_labels(spec)
     for name in ("bases", "addresses"):
         draw = torch.empty(spec.shapes[name])
@@ -60,7 +62,9 @@ def from_data(
 
     Row i of class c recalls the best approximation, by the bases, of the i-th real image drawn from class c; a class
     with fewer than R images repeats them. Bases have pixels of root mean square 1. Labels to learn start one-hot.
-    With `directions`, (m, C·H·W), bases are the leading singular vectors of those instead.
+    With `directions`, (m, C·H·W), bases are the leading singular vectors of those instead. Sparse addresses are on the
+    few bases that serve an image best, as far as a greedy search finds them; bases are images that were fitted to be
+    combined so, whatever `directions` are.
 
     Images are normalised some at a time, and at most 512 MiB of them are held as numbers.
     """
@@ -77,23 +81,52 @@ def from_data(
     some = order[: max(1, min(_IMAGES, _MOST_NUMBERS // math.prod(spec.base_shape)))]
     cells = clustered(spec, images.normalised(spec.data, some).flatten(1)) if spec.cells else None
     of_images = partial(_coordinates, spec, cells, images, between=between)
-    seen = of_images(some) if directions is None else coarse(spec, cells, directions)  # (n, C·h·w)
-    bases = leading(seen, spec.bases, seed, between)
-    del seen  # it may be large
-    spare = spec.bases - len(bases)  # more bases than there are directions: noise that no address uses yet
+    of_classes = [order[images.labels[order] == label][: spec.rows] for label in range(len(spec.data.classes))]
+    if spec.support:
+        bases = _exemplars(spec, of_images, of_classes, order, between)
+    else:
+        seen = of_images(some) if directions is None else coarse(spec, cells, directions)  # (n, C·h·w)
+        bases = leading(seen, spec.bases, seed, between)
+        del seen  # it may be large
+    spare = spec.bases - len(bases)  # more bases than there are directions, or images: noise that no address uses yet
     noise = torch.randn(spare, bases.shape[1], generator=seeds.generator(seed, "start bases"))
-    labels = images.labels[order]
-    rows = []
-    for label in range(len(spec.data.classes)):
-        chosen = order[labels == label][: spec.rows]
-        coefficients = of_images(chosen) @ bases.T / bases.shape[1]  # (≤R, directions)
-        repeated = coefficients[torch.arange(spec.rows) % len(chosen)]
-        rows.append(torch.cat([repeated, repeated.new_zeros(spec.rows, spare)], 1))
+    rows, supports = [], []
+    for chosen in of_classes:
+        repeated = torch.arange(spec.rows) % len(chosen)
+        if spec.support:
+            between()
+            coefficients, support = pursued(of_images(chosen), torch.cat([bases, noise]), spec.support)  # (≤R, k)
+            supports.append(support[repeated])
+        else:
+            coefficients = of_images(chosen) @ bases.T / bases.shape[1]  # (≤R, directions)
+            coefficients = torch.cat([coefficients, coefficients.new_zeros(len(chosen), spare)], 1)
+        rows.append(coefficients[repeated])
     small = torch.cat([bases, noise]).unflatten(1, spec.base_shape)
     if cells is not None:
         small = small / _weights(spec, cells)
     progress.end()
-    return Memory(spec, small, torch.stack(rows, 1), **_first_labels(spec), cells=cells)
+    constants = {"cells": cells, "support": torch.stack(supports, 1) if supports else None}
+    return Memory(spec, small, torch.stack(rows, 1), **_first_labels(spec), **constants)
+
+
+def _exemplars(
+    spec: MemorySpec,
+    of_images: Callable[[Tensor], Tensor],
+    of_classes: list[Tensor],
+    order: Tensor,
+    between: Callable[[], None],
+) -> Tensor:
+    """Bases for sparse addresses, (≤K, C·h·w): images, those that rows stand for first; fitted to many where K is less.
+
+    `of_classes`: the images of the rows of each class; `order`: all images.
+    """
+    ranks = torch.cat([torch.arange(len(chosen)) for chosen in of_classes])
+    first = torch.cat(of_classes)[ranks.argsort(stable=True)]  # one of each class, then another one of each
+    if spec.bases >= len(first):
+        others = order[~torch.isin(order, first)]
+        return of_size_one(of_images(torch.cat([first, others])[: spec.bases]))
+    seen = of_images(first[: max(_IMAGES, spec.bases)])
+    return dictionary(seen, of_size_one(seen[: spec.bases]), spec.support, between)
 
 
 def _coordinates(

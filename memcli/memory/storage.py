@@ -28,8 +28,11 @@ SCALE_DTYPE = "F16"
 SCALE_SUFFIX = "_scale"  # of the name of a tensor's scales
 CELLS, CELLS_DTYPE = "cells", "U8"  # the tensor with each pixel's cell, in one byte
 MOST_CELLS = 256
+SUPPORT, SUPPORT_DTYPE = "support", "U8"  # the tensor with the bases that each row of addresses uses, in packed bits
+MOST_SUPPORT = 256
 SCALED_AXIS = {
     "bases": 0,
     "addresses": 2,
     "labels": -2,
 }  # the axis with scales: bases, bases, classes
+SPARSE_AXIS = 1  # of sparse addresses: classes, since places in a row stand for no basis

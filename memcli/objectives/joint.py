@@ -74,8 +74,7 @@ class JointObjective(Objective):
         result = Stored().outer_gradient(
             problem, lambda params: cross_entropy(self._network(params, (), images), self._places[labels])
         )
-        gradients = dict(zip(memory.parts, result.controls, strict=True))
-        return Outcome(result.loss, {**gradients, "bases": memory.shrunk(gradients["bases"])})
+        return Outcome(result.loss, memory.shrunk(dict(zip(memory.parts, result.controls, strict=True))))
 
     def _training_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The loss of one inner step. `controls` are an enlarged memory's parts; `batch` is a flat JointBatch."""

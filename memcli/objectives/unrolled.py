@@ -10,7 +10,7 @@ training, exactly; with a window, through those of the window [RaT].
 
 from collections.abc import Callable
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -126,7 +126,8 @@ class UnrolledObjective(Objective):
     ) -> None:
         self._settings, self._spec, self._device = settings, spec, device
         self._averaged = 1 if settings.augment else averaging(settings.network, spec.data)
-        self._large = spec.enlarged(self._averaged)  # of the memory that inner training recalls from
+        # Of the memory that inner training recalls from.
+        self._large = replace(spec.enlarged(self._averaged), support=0)
         self._adjoint = adjoint or Stored()
         skeleton = build(settings.network, self._large.data, seed=0).to(device)  # its weights are never used
         if next(skeleton.buffers(), None) is not None:
@@ -160,7 +161,7 @@ class UnrolledObjective(Objective):
         images, labels = real.batch(settings.real_per_class, seed, step)
         draws = tuple(draw.to(self._device) for draw in self._augmentation.draw(self._spec.data.shape, seed, step))
         images = averaged_down(self._augmentation.apply(images, draws), self._averaged)
-        large = memory.enlarged(self._averaged)
+        large = memory.enlarged(self._averaged).dense()
         fixed, length = training.fixed, settings.window or settings.steps
         problem = InnerProblem(
             initial=training.weights,
@@ -175,8 +176,7 @@ class UnrolledObjective(Objective):
         adjoint = Windowed(training.ahead, length, self._adjoint) if settings.window else self._adjoint
         result = adjoint.outer_gradient(problem, lambda params: self._outer(params, images, labels, fixed))
         self._trainings.after(step, training, problem.steps, result)
-        gradients = dict(zip(memory.parts, result.controls, strict=True))
-        gradients["bases"] = memory.shrunk(gradients["bases"], self._averaged)
+        gradients = memory.shrunk(dict(zip(memory.parts, result.controls, strict=True)), self._averaged)
         return Outcome(result.loss, gradients if result.rate is None else {**gradients, "log_lr": result.rate})
 
     def lighten(self) -> bool:

@@ -49,15 +49,20 @@ class Card:
 
 def strongest(memory: Memory) -> Tensor:
     """The numbers of the bases that add most to images, the strongest first: MOST_BASES, or fewer large ones."""
-    use = memory.addresses.abs().mean((0, 1)) * memory.bases.flatten(1).norm(dim=1)
+    sizes = memory.addresses.abs()
+    if memory.support is None:
+        use = sizes.mean((0, 1))
+    else:
+        use = sizes.new_zeros(len(memory.bases)).index_add(0, memory.support.flatten(), sizes.flatten())
+    use = use * memory.bases.flatten(1).norm(dim=1)
     return use.argsort(descending=True)[: at_once(memory.spec, MOST_BASES)]
 
 
 def bases(memory: Memory) -> Shown:
     """The strongest bases, each stretched on its own."""
     chosen = strongest(memory)
-    small = replace(memory.spec, bases=len(chosen), labels="fixed")
-    few = Memory(small, memory.bases[chosen], memory.addresses[:, :, chosen], cells=memory.cells)
+    small = replace(memory.spec, bases=len(chosen), rows=1, labels="fixed", support=0)
+    few = Memory(small, memory.bases[chosen], memory.addresses.new_zeros(small.shapes["addresses"]), cells=memory.cells)
     images = unwhitened(few.enlarged().bases, memory.spec.data)
     picture = strip(images, f"{len(chosen)} of {memory.spec.bases} bases", columns=12)
     return Shown(picture, len(chosen), memory.spec.bases)
@@ -77,7 +82,8 @@ class Addressing:
 def addressing(memory: Memory) -> Addressing:
     """How the first classes use the strongest bases: on average, and image by image."""
     chosen, names = strongest(memory), memory.spec.data.classes
-    some = memory.addresses[:_MAPPED_ROWS, :_MAPPED_CLASSES][:, :, chosen] * memory.bases[chosen].flatten(1).norm(dim=1)
+    some = memory.addresses_on(chosen, rows=_MAPPED_ROWS, classes=_MAPPED_CLASSES)
+    some = some * memory.bases[chosen].flatten(1).norm(dim=1)
     rows, classes, shown = some.shape
     overview = labelled(
         signed_map(some.mean(0), f"Mean address of {classes} classes, a line each, on {shown} bases"),

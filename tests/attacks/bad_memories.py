@@ -5,6 +5,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
+from bad_supports import supports
 from memory_attacks import LIMIT, Attack, Json, changed, good, put, raw, resized
 from sealing import put_together, taken_apart
 
@@ -128,7 +129,7 @@ def _tensors() -> dict[str, Attack]:
 OTHER_KINDS = ("network", "checkpoint")  # which `verify` takes
 WRONG_TYPES: dict[str, tuple[Any, ...]] = {  # of the manifest, and what none may be
     "kind": (None, 1, "network", "checkpoint", "\x1b[31m"),
-    "format": (None, "2", 2.0, True, 0, -1, 3, 10**30),
+    "format": (None, "2", 2.0, True, 0, -1, 3, 4, 10**30),
     "data": (None, [], "x", 1),
     "memory": (None, [], "x"),
     "retrain": (None, [], "x"),
@@ -152,6 +153,7 @@ WRONG_TYPES: dict[str, tuple[Any, ...]] = {  # of the manifest, and what none ma
     "memory.storage": ("int2", 1, None, "\x1b"),
     "memory.labels": ("row", "x", 0),
     "memory.cells": (1, -1, 300, "x"),
+    "memory.support": (1, 3, -1, 2**62, "x", True),
     "retrain.network": (1, None, "n" * 1001),
     "retrain.steps": (0, -1, 10**6 + 1, 10**7, 2**63, 1.5, "3"),
     "retrain.batch": (0, 10**5 + 1, 10**7, True),
@@ -298,6 +300,7 @@ GROUPS: dict[str, Callable[[], dict[str, Attack]]] = {
     "tensors": _tensors,
     "values": _values,
     "numbers": _numbers,
+    "supports": supports,
     "checksums": _unsealed,
     "greed": _greedy,
     "names": _hidden,

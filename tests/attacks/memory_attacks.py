@@ -28,10 +28,11 @@ class Attack:
 
 
 @cache
-def good(storage: str = "float32", labels: str = "fixed") -> bytes:
+def good(storage: str = "float32", labels: str = "fixed", support: int = 0) -> bytes:
     """A small valid file: three classes of 1x8x8 images, three bases of 4x4, four rows."""
+    settings = {"storage": storage, "labels": labels, "support": support}
     with tempfile.TemporaryDirectory() as folder:
-        return write_memory(Path(folder) / "good.safetensors", storage=storage, labels=labels).read_bytes()
+        return write_memory(Path(folder) / "good.safetensors", **settings).read_bytes()
 
 
 def changed(
@@ -39,12 +40,13 @@ def changed(
     payload: Callable[[bytes], bytes] = lambda old: old,
     storage: str = "float32",
     *,
+    support: int = 0,
     seal: bool = True,
 ) -> Callable[[], bytes]:
     """The good file after `change(header, manifest)`, with checksums made anew unless `seal` is False."""
 
     def make() -> bytes:
-        header, manifest, old = taken_apart(good(storage, "row" if storage.startswith("int") else "fixed"))
+        header, manifest, old = taken_apart(good(storage, "row" if storage.startswith("int") else "fixed", support))
         change(header, manifest)
         return put_together(header, manifest, payload(old), seal=seal)
 

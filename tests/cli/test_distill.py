@@ -82,6 +82,7 @@ def test_people_are_told_the_size_the_accuracy_and_what_to_type_next(start: Call
         (["--rows", 2], {"rows": 2}),
         (["--scale", 4], {"scale": 4}),
         (["--cells", 20], {"cells": 20, "scale": 1}),
+        (["--support", 2, "--bases", 5], {"support": 2, "bases": 5}),
         (["--storage", "float16"], {"storage": "float16"}),
         (["--seed", 5], {"seed": 5}),
         (["--ipc", 2], {"ipc": 2}),

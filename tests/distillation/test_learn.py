@@ -223,9 +223,11 @@ def test_the_manifest_tells_what_was_done() -> None:
     assert manifest.results["validation"]["images"] == 9
 
 
-@pytest.mark.parametrize(("storage", "labels"), [("float16", "fixed"), ("int8", "class"), ("int4", "row")])
+@pytest.mark.parametrize(
+    ("storage", "labels", "support"), [("float16", "fixed", 0), ("int8", "class", 0), ("int4", "row", 2)]
+)
 def test_what_is_learned_from_measured_kept_and_written_is_the_rounded_memory(
-    storage: str, labels: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    storage: str, labels: str, support: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     seen: list[Memory] = []
     step, measure = UnrolledObjective.step, choose.retrained_accuracy
@@ -240,7 +242,7 @@ def test_what_is_learned_from_measured_kept_and_written_is_the_rounded_memory(
 
     monkeypatch.setattr(UnrolledObjective, "step", watched)
     monkeypatch.setattr("memcli.training.choose.retrained_accuracy", watched_measure)
-    found = learn(SOURCE, replace(SPEC, storage=storage, labels=labels), RECIPE).artifact
+    found = learn(SOURCE, replace(SPEC, storage=storage, labels=labels, support=support), RECIPE).artifact
     assert len(seen) >= RECIPE.steps + 4 + 1
     for memory in seen:
         assert all(torch.equal(part, memory.rounded().parts[name]) for name, part in memory.parts.items())
@@ -251,11 +253,11 @@ def test_what_is_learned_from_measured_kept_and_written_is_the_rounded_memory(
         assert torch.equal(part, seen[-1].parts[name]), "what was measured last is not what was written"
 
 
-@pytest.mark.parametrize(("storage", "labels"), [("int8", "row"), ("int4", "class")])
+@pytest.mark.parametrize(("storage", "labels", "support"), [("int8", "row", 0), ("int4", "class", 2)])
 def test_quantised_runs_with_learned_labels_are_continued_to_the_same_bits(
-    storage: str, labels: str, tmp_path: Path
+    storage: str, labels: str, support: int, tmp_path: Path
 ) -> None:
-    spec, output = replace(SPEC, storage=storage, labels=labels), tmp_path / "f.safetensors"
+    spec, output = replace(SPEC, storage=storage, labels=labels, support=support), tmp_path / "f.safetensors"
     whole = learn(SOURCE, spec, RECIPE)
     with runfolder.opened(output, {}) as run, pytest.raises(Interrupted):
         learn(SOURCE, spec, RECIPE, run=run, callback=StopAfter(3))

@@ -10,7 +10,7 @@ from memcli import seeds
 from memcli.data.spec import DataSpec
 from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Outer
-from memcli.errors import DivergedError
+from memcli.errors import DivergedError, MemoryFileError
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.memory.storages.codes import quantise
@@ -213,3 +213,32 @@ def test_a_restored_loop_goes_on_bit_for_bit(settings: Outer) -> None:
     assert loop.here.lr == restored.here.lr != 0.02
     assert loop.counters() == restored.counters()
     assert loop.draw == restored.draw
+
+
+SPARSE = replace(SPEC, bases=4, support=2)
+
+
+def sparse(seed: int) -> Memory:
+    generator = seeds.generator(seed, "sparse")
+    support = torch.rand(3, 2, 4, generator=generator).argsort(-1)[..., :2].sort(-1).values
+    parts = {name: torch.randn(shape, generator=generator) for name, shape in SPARSE.shapes.items()}
+    return Memory(SPARSE, **parts, support=support)
+
+
+@pytest.mark.parametrize("settings", [ADAM, MUON], ids=["adam", "muon"])
+def test_a_checkpoint_has_the_support_of_the_memory_that_it_is_of(settings: Outer) -> None:
+    """Another machine may round otherwise, and so have started from another support."""
+    loop, other = OuterLoop(sparse(0), 0.02, settings), OuterLoop(sparse(1), 0.02, settings)
+    assert not torch.equal(sparse(0).support, sparse(1).support)
+    gradient = Outcome(torch.tensor(1.0), {name: part + 1 for name, part in sparse(0).parts.items()})
+    loop.move(gradient, 0.0)
+    moved = (loop.here.memory.addresses - sparse(0).addresses).abs()
+    torch.testing.assert_close(moved, torch.full_like(moved, 0.1), rtol=1e-3, atol=0)  # by Adam, each by the rate
+    other.restore({name: tensor.clone() for name, tensor in loop.tensors().items()}, loop.counters(), settings)
+    for point in (other.here, other.best, other.average):
+        assert torch.equal(point.memory.support, sparse(0).support)
+    assert torch.equal(other.here.memory.addresses, loop.here.memory.addresses)
+    for edit in (lambda support: support.flip(-1), lambda support: support + 4, lambda support: support[:1]):
+        edited = {**loop.tensors(), "support": edit(loop.tensors()["support"])}
+        with pytest.raises(MemoryFileError, match="its support is"):
+            other.restore(edited, loop.counters(), settings)

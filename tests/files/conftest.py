@@ -27,6 +27,10 @@ SEALED = {f"memory-v1-{storage}-{labels}.safetensors": (storage, labels) for sto
 WRITTEN = {  # what is written today, byte for byte
     f"memory-v2-{storage}-{labels}.safetensors": (storage, labels) for storage, labels in KINDS
 }
+SPARSE: dict[str, dict[str, Any]] = {
+    "memory-v3-int4-class-support.safetensors": {"storage": "int4", "labels": "class", "support": 2},
+    "memory-v3-float32-cells-support.safetensors": {"cells": 7, "support": 1},
+}
 GOLDENS = {**FIRST, **SEALED, **WRITTEN}
 UNSEALED = pytest.mark.filterwarnings("ignore:.* is of format 1, and no checksum covers what it says")
 ZCA = tuple(  # a whitening of the golden file: five rings of frequencies, two channels
@@ -34,10 +38,13 @@ ZCA = tuple(  # a whitening of the golden file: five rings of frequencies, two c
 )
 
 
-def tiny_artifact(storage: str = "float32", labels: str = "fixed", cells: int = 0, zca: bool = False) -> Artifact:
+def tiny_artifact(
+    storage: str = "float32", labels: str = "fixed", cells: int = 0, zca: bool = False, support: int = 0
+) -> Artifact:
     """Two classes of 2x4x6 images: the content of the golden files. Its numbers are exact in their storage type."""
     data = DataSpec("tiny", 2, 4, 6, ("Kläffer", "cat"), (0.5, 0.25), (0.25, 0.125), ZCA if zca else ())
-    spec = MemorySpec(data, bases=3, scale=1 if cells else 2, rows=4, storage=storage, labels=labels, cells=cells)
+    more = {"storage": storage, "labels": labels, "cells": cells, "support": support}
+    spec = MemorySpec(data, bases=3, scale=1 if cells else 2, rows=4, **more)
     tensors = {
         name: ((torch.arange(torch.Size(shape).numel()) * 37 % 101 - 50) / 32).reshape(shape)
         for name, shape in spec.shapes.items()
@@ -57,6 +64,9 @@ def tiny_artifact(storage: str = "float32", labels: str = "fixed", cells: int = 
     )
     if cells:
         tensors["cells"] = (torch.arange(24) * 5 % cells).to(torch.uint8).view(4, 6)
+    if support:
+        first = torch.arange(8).view(4, 2, 1) % (4 - support)
+        tensors["support"] = first + torch.arange(support)
     return Artifact(Memory(spec, **tensors).rounded(), manifest)
 
 
@@ -64,6 +74,12 @@ def tiny_artifact(storage: str = "float32", labels: str = "fixed", cells: int = 
 def celled(request: pytest.FixtureRequest) -> tuple[Path, Artifact]:
     """A golden file of a memory on cells, and what was written into it."""
     return GOLDEN / f"memory-v{request.param}-int4-fixed-cells.safetensors", tiny_artifact("int4", cells=7)
+
+
+@pytest.fixture(params=SPARSE)
+def sparse(request: pytest.FixtureRequest) -> tuple[Path, Artifact]:
+    """A golden file of a memory of sparse addresses, which came with format 3, and what was written into it."""
+    return GOLDEN / request.param, tiny_artifact(**SPARSE[request.param])
 
 
 @pytest.fixture(params=[1, 2])

@@ -61,7 +61,7 @@ def twice_the_scale(_: Json, manifest: Json) -> None:
 
 ATTACKS: dict[str, tuple[Callable[[Json, Json], object], str]] = {
     "another kind": (lambda _, manifest: manifest.update(kind="network"), "not a memory file"),
-    "newer format": (lambda _, manifest: manifest.update(format=3), r"newer memcli \(format 3\)"),
+    "newer format": (lambda _, manifest: manifest.update(format=4), r"newer memcli \(format 4\)"),
     "zero dimension": (zero_dimension, "a dimension of zero"),
     "missing": (rename("bases", "addresses2"), "the tensors bases are missing"),
     "extra": (extra_tensor, r"tensors that no memory has: \\x1b\[2Jlabels"),

@@ -11,7 +11,7 @@ from run_folders import SETTINGS, checkpoints, run, state, steps_in
 
 from memcli.errors import LimitError, MemoryFileError, UsageError
 from memcli.files import checkpoints as checkpoint_files
-from memcli.files import container, identity
+from memcli.files import container
 from memcli.files.runfolder import opened
 
 
@@ -96,12 +96,11 @@ def test_no_checkpoint_that_can_be_read(output: Path) -> None:
     assert checkpoints(output.with_name("shoes.safetensors.run"))
 
 
-def test_a_checkpoint_of_a_newer_memcli_is_kept(output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_of_a_newer_memcli_is_kept(output: Path) -> None:
     run(output, 5)
     path = output.with_name("shoes.safetensors.run") / "checkpoint-00000006.safetensors"
-    with monkeypatch.context() as patch:
-        patch.setattr(identity, "FORMAT", 3)
-        container.write(path, state(6), {"kind": "checkpoint", "step": 6, "counters": {}}, force=False)
+    newer = {"format": 4, "kind": "checkpoint", "step": 6, "counters": {}}
+    container.write(path, state(6), newer, force=False)
     with pytest.raises(MemoryFileError, match="was written by a newer memcli"):
         run(output, resume=True)
     assert path.exists()

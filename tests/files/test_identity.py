@@ -119,11 +119,10 @@ def test_a_downgrade_that_makes_no_checksums_is_refused(
 
 
 def test_what_a_newer_memcli_wrote_is_told_as_that(make: Callable[..., Artifact], tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(identity, "FORMAT", 3)
-        memoryfile.write(tmp_path / "f", make(), force=False)
+    artifact = make()
+    container.write(tmp_path / "f", artifact.memory.parts, {**artifact.manifest.to_json(), "format": 4}, force=False)
     with pytest.raises(
-        identity.NewerFormatError, match=r"f: this file was written by a newer memcli \(format 3\)\. Upg"
+        identity.NewerFormatError, match=r"f: this file was written by a newer memcli \(format 4\)\. Upg"
     ):
         container.read(tmp_path / "f", kind="memory")
 

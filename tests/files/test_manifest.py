@@ -48,7 +48,7 @@ def test_what_has_a_default_may_be_missing(manifest: Manifest, stored: dict[str,
     [
         ("kind", "network", "not a memory file, but one of kind 'network'"),
         ("kind", None, "not a memory file, but one of kind 'None'"),
-        ("format", 3, r"written by a newer memcli \(format 3\)\. Upgrade memcli"),
+        ("format", 4, r"written by a newer memcli \(format 4\)\. Upgrade memcli"),
         ("format", 0, "there is no format 0"),
         ("format", True, "format is not a whole number"),
         ("format", "1", "format is not a whole number"),

@@ -32,6 +32,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE, GOLDEN = ROOT / "docs" / "format.md", ROOT / "tests" / "golden" / "memory-v2-float32-fixed.safetensors"
 
 
+def not_enlarged(spec: MemorySpec) -> MemorySpec:
+    """The spec of the same memory, if images were as their bases are."""
+    _, height, width = spec.base_shape
+    return replace(spec, data=replace(spec.data, height=height, width=width), scale=1)
+
+
 def equal(one: Memory, other: Memory) -> bool:
     tensors = (memory.parts.values() for memory in (one, other))
     return one.spec == other.spec and all(
@@ -93,12 +99,12 @@ def test_the_page_tells_how_to_read_a_file_with_numpy(
     assert names["tensors"].keys() == artifact.memory.parts.keys()
     for name, part in artifact.memory.parts.items():
         assert numpy.array_equal(names["tensors"][name], part)
-    spec = replace(artifact.memory.spec, data=replace(artifact.memory.spec.data, height=2, width=3), scale=1)
+    spec = not_enlarged(artifact.spec)
     small = Memory(spec, **artifact.memory.parts).recall(Query.everything(spec))
     numpy.testing.assert_allclose(names["images"].reshape(small.shape), small, rtol=2e-3)
 
 
-@pytest.mark.parametrize("name", [path.name for path in GOLDEN.parent.glob("memory-v2*")])
+@pytest.mark.parametrize("name", [path.name for path in GOLDEN.parent.glob("memory-v[23]*")])
 def test_the_page_tells_how_to_check_a_file_without_memcli(name: str, tmp_path: Path) -> None:
     check, _ = blocks()
     assert len(check.strip().splitlines()) <= 15
@@ -149,6 +155,58 @@ def test_cells_that_no_writer_writes_are_refused(celled: tuple[Path, Artifact], 
         memoryfile.read(rebuilt(lambda _, manifest: manifest["memory"].pop("cells"), golden=path.name))
     with pytest.raises(MemoryFileError, match="impossible: 300 cells"):
         memoryfile.read(rebuilt(lambda _, manifest: manifest["memory"].update(cells=300), golden=path.name))
+
+
+def test_a_memory_of_sparse_addresses_is_read_and_written_as_the_golden_file_is(
+    sparse: tuple[Path, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, artifact = sparse
+    (tmp_path / "memory.safetensors").write_bytes(path.read_bytes())
+    memoryfile.write(tmp_path / "again", artifact, force=False)
+    assert (tmp_path / "again").read_bytes() == path.read_bytes()
+    assert inspect(path).format == 3
+    read = memoryfile.read(path)
+    assert read.manifest == artifact.manifest
+    assert equal(read.memory, artifact.memory)
+    assert read.memory.support.tolist() == artifact.memory.support.tolist()
+    monkeypatch.chdir(tmp_path)
+    _, block = blocks()
+    names: dict[str, Any] = {}
+    exec(block, names)
+    small = read.memory if artifact.spec.cells else replace(read.memory, spec=not_enlarged(read.spec))
+    images = small.recall(Query.everything(small.spec))
+    numpy.testing.assert_allclose(names["images"].reshape(images.shape), images, rtol=1e-4, atol=1e-5)
+
+
+def test_supports_that_no_writer_writes_are_refused(
+    sparse: tuple[Path, Artifact], rebuilt: Callable[..., Path]
+) -> None:
+    path, artifact = sparse
+
+    def edited(number: int) -> Callable[[dict[str, Any], bytes], bytes]:
+        def edit(header: dict[str, Any], old: bytes) -> bytes:
+            begin, end = header["support"]["data_offsets"]
+            return old[:begin] + bytes([number]) * (end - begin) + old[end:]
+
+        return edit
+
+    def told(**memory: int) -> Callable[[dict[str, Any], dict[str, Any]], object]:
+        return lambda _, manifest: manifest["memory"].update(memory)
+
+    one = artifact.spec.support == 1
+    wrong = "numbers of bases that do not exist" if one else "bases that do not ascend in a row"
+    with pytest.raises(MemoryFileError, match=f"support holds {wrong}"):
+        memoryfile.read(rebuilt(lambda *_: None, edited(0xFF), path.name))
+    with pytest.raises(MemoryFileError, match="it is of format 3, where a memory like this is of format 2"):
+        memoryfile.read(rebuilt(lambda _, manifest: manifest["memory"].pop("support"), golden=path.name))
+    with pytest.raises(MemoryFileError, match="the tensors support are missing"):
+        memoryfile.read(rebuilt(lambda header, _: header.update(strange=header.pop("support")), golden=path.name))
+    with pytest.raises(MemoryFileError, match="impossible: support is 3 of 3 bases"):
+        memoryfile.read(rebuilt(told(support=3), golden=path.name))
+    with pytest.raises(MemoryFileError, match="it is of format 2, where a memory like this is of format 3"):
+        memoryfile.read(rebuilt(lambda _, manifest: manifest.update(format=2), golden=path.name))
+    with pytest.raises(MemoryFileError, match="it is of format 3, where a memory like this is of format 2"):
+        memoryfile.read(rebuilt(lambda _, manifest: manifest.update(format=3)))
 
 
 def test_a_memory_of_whitened_images_is_read_and_written_as_the_golden_file_is(

@@ -17,11 +17,13 @@ def test_operations_of_an_image() -> None:
     assert cost.operations(SPEC, mixed=True) == of_bases + enlarging + 20 * 5
     assert cost.operations(replace(SPEC, scale=1), mixed=False) == 20 * 5 + 2 * 5 * 3 * 64
     assert cost.operations(replace(SPEC, scale=1, cells=7), mixed=False) == 20 * 5 + 2 * 5 * 3 * 7 + 2 * 3 * 7 * 64
+    assert cost.operations(replace(SPEC, support=2), mixed=False) == of_bases + enlarging + 20 * 6
     assert cost.operations(replace(SPEC, labels="row"), mixed=False) == of_bases + enlarging + 20 * 4
 
 
 def test_images_at_once_are_as_many_as_a_gigabyte_holds() -> None:
     assert cost.held_bytes(SPEC, mixed=True) == 4 * (2 * 5 + 4 * (2 + 192))
+    assert cost.held_bytes(replace(SPEC, support=2), mixed=True) == 4 * (2 * (5 + 6) + 4 * (2 + 192))
     assert cost.at_once(SPEC, 256) == 256
     large = MemorySpec(replace(DATA, height=2048, width=2048), bases=1, scale=1, rows=4)
     assert cost.at_once(large, 256) == cost.CHUNK_BYTES // cost.held_bytes(large, mixed=False) == 5

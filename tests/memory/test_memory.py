@@ -1,5 +1,6 @@
 """Recall against a slow reference, and the linearity that generalised queries rest on."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from memcli.errors import UsageError
 from memcli.memory.memory import Memory, Query, averaged_down
 from memcli.memory.quantise import rounded
 from memcli.memory.spec import MemorySpec
-from memcli.memory.storage import STORAGES
+from memcli.memory.storage import SCALED_AXIS, STORAGES
 from memcli.seeds import generator
 
 
@@ -183,7 +184,7 @@ def test_rounding_is_of_every_part_and_only_once(storage: str) -> None:
     given = memory(replace(spec(), storage=storage, labels="row"))
     once = given.rounded()
     for name, part in given.parts.items():
-        assert torch.equal(once.parts[name], rounded(name, part, storage))
+        assert torch.equal(once.parts[name], rounded(part, storage, SCALED_AXIS[name]))
         assert not torch.equal(once.parts[name], part)
         assert torch.equal(once.rounded().parts[name], once.parts[name])
         assert once.parts[name].dtype == torch.float64
@@ -229,7 +230,8 @@ def test_gradients_of_enlarged_bases_are_brought_back(given: Memory) -> None:
     torch.testing.assert_close(large.recall(query), given.recall(query), rtol=0, atol=1e-12)
     moved = large.bases.detach().requires_grad_()
     (at_large,) = torch.autograd.grad(replace(large, bases=moved).recall(query), moved, bar)
-    torch.testing.assert_close(given.shrunk(at_large), expected, rtol=0, atol=1e-12)
+    shrunk = given.shrunk({"bases": at_large})["bases"]
+    torch.testing.assert_close(shrunk, expected, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("factor", [2, 3])  # 3 divides neither side
@@ -243,7 +245,8 @@ def test_bases_may_be_averaged_down_before_recall_instead_of_images_after_it(giv
     (expected,) = torch.autograd.grad(wanted, bases, bar)
     moved = small.bases.detach().requires_grad_()
     (at_small,) = torch.autograd.grad(replace(small, bases=moved).recall(query), moved, bar)
-    torch.testing.assert_close(given.shrunk(at_small, factor), expected, rtol=0, atol=1e-12)
+    shrunk = given.shrunk({"bases": at_small}, factor)["bases"]
+    torch.testing.assert_close(shrunk, expected, rtol=0, atol=1e-12)
 
 
 def test_cells_belong_to_memories_that_have_them() -> None:
@@ -255,3 +258,77 @@ def test_cells_belong_to_memories_that_have_them() -> None:
         replace(given, cells=CELLS[:2, :2])
     with pytest.raises(UsageError, match=r"lie on a grid.*Leave them out"):
         replace(memory(spec()), cells=CELLS)
+
+
+SPARSE = replace(spec(), support=2)
+SUPPORT = torch.rand(5, 3, 4, generator=generator(3, "support")).argsort(-1)[..., :2].sort(-1).values
+
+
+def sparse() -> Memory:
+    return Memory(SPARSE, *(random(shape, name) for name, shape in SPARSE.shapes.items()), support=SUPPORT)
+
+
+def test_an_image_is_made_of_the_bases_of_its_support() -> None:
+    given, query = sparse(), mixture(SPARSE)
+    dense = torch.zeros(5, 3, 4, dtype=torch.float64)
+    for row, label, place in itertools.product(range(5), range(3), range(2)):
+        dense[row, label, SUPPORT[row, label, place]] = given.addresses[row, label, place]
+    spread = Memory(spec(), given.bases, dense)
+    assert torch.equal(given.dense().addresses, dense)
+    assert given.dense().spec == spec()
+    assert torch.equal(given.recall(query), spread.recall(query))
+    rows, classes = torch.tensor([4, 0, 0]), torch.tensor([1, 2, 0])
+    assert torch.equal(given.recall_classes(rows, classes), spread.recall_classes(rows, classes))
+    for chosen in (torch.tensor([3, 0]), torch.tensor([1])):
+        for of in (given, spread):
+            assert torch.equal(of.addresses_on(chosen, rows=4, classes=2), dense[:4, :2][..., chosen])
+
+
+def test_sparse_recall_is_linear_and_its_gradients_are_exact() -> None:
+    given, query = sparse(), mixture(SPARSE)
+
+    def recalled(bases: Tensor, addresses: Tensor, labels: Tensor) -> Tensor:
+        return Memory(SPARSE, bases, addresses, support=SUPPORT).recall(Query(query.rows, labels))
+
+    one, other = random(tuple(query.labels.shape), "one"), random(tuple(query.labels.shape), "other")
+    torch.testing.assert_close(
+        recalled(given.bases, given.addresses, 2 * one - 3 * other),
+        2 * recalled(given.bases, given.addresses, one) - 3 * recalled(given.bases, given.addresses, other),
+    )
+    inputs = tuple(part.requires_grad_() for part in (given.bases, given.addresses, query.labels.double()))
+    check: Callable[..., bool] = torch.autograd.gradcheck
+    assert check(recalled, inputs)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_gradients_of_dense_addresses_are_brought_back_to_sparse_ones(factor: int) -> None:
+    given, query = sparse(), mixture(SPARSE)
+    parts = {name: part.clone().requires_grad_() for name, part in given.parts.items()}
+    wanted = averaged_down(given.with_parts(parts).recall(query), factor)
+    bar = random(tuple(wanted.shape), "bar")
+    expected = torch.autograd.grad(wanted, list(parts.values()), bar)
+    large = given.enlarged(factor).dense()
+    moved = {name: part.detach().requires_grad_() for name, part in large.parts.items()}
+    at_large = torch.autograd.grad(large.with_parts(moved).recall(query), list(moved.values()), bar)
+    found = given.shrunk(dict(zip(moved, at_large, strict=True)), factor)
+    for part, gradient in zip(found.values(), expected, strict=True):
+        torch.testing.assert_close(part, gradient, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_sparse_addresses_of_a_class_share_a_scale(storage: str) -> None:
+    given = replace(sparse(), spec=replace(SPARSE, storage=storage))
+    once = given.rounded()
+    assert torch.equal(once.addresses, rounded(given.addresses, storage, 1))
+    assert torch.equal(once.support, SUPPORT)
+    assert torch.equal(once.rounded().addresses, once.addresses)
+
+
+def test_a_support_belongs_to_memories_that_have_one() -> None:
+    given = sparse()
+    assert torch.equal(given.to(torch.device("cpu")).support, SUPPORT)
+    assert memory(spec()).dense().support is None
+    with pytest.raises(UsageError, match=r"support of shape None do not fit .*\(5, 3, 2\).* Correct the shapes"):
+        replace(given, support=None)
+    with pytest.raises(UsageError, match=r"addresses are dense.*Leave it out"):
+        replace(memory(spec()), support=SUPPORT)

@@ -355,3 +355,29 @@ def test_cells_that_cannot_be(of: DataSpec, cells: int, scale: int, said: str) -
     with pytest.raises(UsageError) as error:
         MemorySpec(of, 1, scale, 1, cells=cells)
     assert f"{error.value.what}: {error.value.do}".startswith(said)
+
+
+def test_a_support_is_counted_bit_for_bit() -> None:
+    spec = MemorySpec(FASHION, bases=12, scale=2, rows=11, storage="int4", support=3)
+    assert spec.shapes["addresses"] == (11, 10, 3)
+    assert spec.payload["support"] == ("U8", (-(-11 * 10 * 3 * 4 // 8),))
+    assert spec.floats == 12 * 196 + 11 * 10 * 3 + 12 + 10 + 11 * 10 * 3
+    assert spec.bytes == 12 * 98 + 2 * 12 + 165 + 2 * 10 + 165
+    assert spec.to_json()["support"] == 3
+    assert "support" not in MemorySpec(FASHION, 4, 1, 1).to_json(), "dense files are as they were"
+    assert [MemorySpec(FASHION, bases, 1, 1, support=1).index_bits for bases in (2, 3, 256, 257)] == [1, 2, 8, 9]
+
+
+@pytest.mark.parametrize("support", [1, 8])
+@pytest.mark.parametrize("storage", ["float32", "int8", "int4"])
+def test_a_budget_is_spent_on_sparse_addresses(storage: str, support: int) -> None:
+    for ipc in (1, 10):
+        spec = MemorySpec.from_budget(CIFAR10, bytes=4 * 30_720 * ipc, storage=storage, support=support)
+        assert spec.bytes <= 4 * 30_720 * ipc < replace(spec, rows=spec.rows + 1).bytes
+        assert spec.support == support < spec.bases
+
+
+@pytest.mark.parametrize(("support", "bases"), [(-1, 4), (4, 4), (300, 400)])
+def test_a_support_that_cannot_be(support: int, bases: int) -> None:
+    with pytest.raises(UsageError, match=r"support is .* Give a `support` of 1 to 256 that is less than `bases`, or 0"):
+        MemorySpec(FASHION, bases, 1, 1, support=support)

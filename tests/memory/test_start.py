@@ -13,6 +13,7 @@ from memcli.memory import start as start_module
 from memcli.memory.memory import Query
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import clustered, coarse, from_data, from_noise, start
+from memcli.memory.support import is_support
 from memcli.progress import Silent
 from memcli.seeds import generator
 
@@ -95,6 +96,7 @@ def test_a_seed_gives_one_start(kind: str) -> None:
 
 
 CELLED = MemorySpec(SOURCE.spec, bases=5, scale=1, rows=4, cells=9)
+SPARSE = MemorySpec(SOURCE.spec, bases=5, scale=1, rows=4, support=2)
 
 
 def test_pixels_that_vary_alike_share_a_cell() -> None:
@@ -135,9 +137,37 @@ def test_bases_are_the_leading_directions_that_are_given() -> None:
     assert spanned[2] < 1e-3 * spanned[0]
 
 
-def test_noise_tells_no_cells() -> None:
-    with pytest.raises(UsageError, match=r"noise does not tell which pixels share a cell.*Start from data"):
-        from_noise(CELLED, seed=0)
+@pytest.mark.parametrize(
+    ("spec", "what"), [(CELLED, "which pixels share a cell"), (SPARSE, "which bases an image is made of")]
+)
+def test_noise_tells_no_cells_and_no_support(spec: MemorySpec, what: str) -> None:
+    with pytest.raises(UsageError, match=rf"noise does not tell {what}.*Start from data"):
+        from_noise(spec, seed=0)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_with_a_basis_for_each_row_rows_are_real_images(count: int) -> None:
+    spec = MemorySpec(SOURCE.spec, bases=14, scale=1, rows=4, support=count)  # 12 images, and two more
+    memory = from_data(spec, TRAIN, seed=0)
+    recalled = memory.recall(Query.everything(spec)).flatten(1)
+    for label, rows in enumerate(recalled.view(3, 4, -1)):
+        own = TRAIN.subset(TRAIN.labels == label).normalised(SOURCE.spec).flatten(1)
+        distances = torch.cdist(rows, own)
+        assert distances.min(1).values.max() < 1e-2
+        assert len(distances.argmin(1).unique()) == 4
+    assert len(memory.bases.flatten(1).unique(dim=0)) == 14
+    torch.testing.assert_close(memory.bases.flatten(1).square().mean(1), torch.ones(14))
+
+
+def test_sparse_rows_are_near_the_images_that_dense_ones_recall() -> None:
+    """The same images are drawn, and the more bases each is made of, the nearer it comes."""
+    images = from_data(MemorySpec(SOURCE.spec, bases=128, scale=1, rows=4), TRAIN, seed=0)
+    wanted, far = images.recall(Query.everything(images.spec)), []
+    for count in (1, 2, 4):
+        memory = from_data(MemorySpec(SOURCE.spec, bases=6, scale=1, rows=4, support=count), TRAIN, seed=0)
+        assert is_support(memory.support, memory.spec)
+        far.append((memory.recall(Query.everything(memory.spec)) - wanted).square().mean().item())
+    assert wanted.square().mean() > far[0] > far[1] > far[2]
 
 
 def test_images_are_normalised_some_at_a_time_and_no_more_than_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import memcli
 from memcli.errors import DataError, ExistsError, UsageError
 from memcli.files import memoryfile
 from memcli.files.inspection import inspect
+from memcli.files.memoryfile import Artifact
 from memcli.jobs.evaluate import to_json
 from memcli.jobs.figures import Mistake, Report, Trial
 
@@ -78,6 +80,15 @@ def test_a_file_alone_has_pictures_bases_addresses_use_and_facts(tmp_path: Path)
     assert inspect(tmp_path / "a.safetensors").sha256 in page.text
     assert "memcli retrain a.safetensors -o net.safetensors" in page.text
     assert "outer.lr" in page.text
+
+
+def test_sparse_addresses_are_shown_as_the_dense_ones_that_they_are(tmp_path: Path) -> None:
+    sparse = memcli.load(write_memory(tmp_path / "sparse.safetensors", support=2))
+    dense = Artifact(sparse.memory.dense(), replace(sparse.manifest, spec=sparse.memory.dense().spec))
+    memoryfile.write(tmp_path / "dense.safetensors", dense, force=False)
+    one, other = (page_of(tmp_path / f"{name}.safetensors") for name in ("sparse", "dense"))
+    assert [image["src"] for image in one.all("img")] == [image["src"] for image in other.all("img")]
+    assert len(one.all("img")) > 6
 
 
 def test_data_adds_real_images_and_is_measured_on(tmp_path: Path) -> None:

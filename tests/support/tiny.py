@@ -63,12 +63,15 @@ def write_memory(
     name: str = "fake",
     storage: str = "float32",
     labels: str = "fixed",
+    support: int = 0,
     **provenance: str,
 ) -> Path:
     """Write a memory of random numbers, for 1x8x8 images, to `path`."""
     data = DataSpec(name, 1, 8, 8, classes, (0.5,), (0.25,))
-    spec = MemorySpec(data, bases=3, scale=2, rows=4, storage=storage, labels=labels)
+    spec = MemorySpec(data, bases=3, scale=2, rows=4, storage=storage, labels=labels, support=support)
     tensors = {part: torch.randn(shape, generator=generator(0, part)) for part, shape in spec.shapes.items()}
+    if support:
+        tensors["support"] = torch.arange(support).expand(spec.shapes["addresses"])
     told = {"source": "fake", "fingerprint": "f" * 64, "licence": None, "versions": {"memcli": "0"}} | provenance
     recipe = TrainRecipe("mlp:width=8", steps=3, batch=6, lr=0.05)
     manifest = Manifest(spec, {"name": "quick", "outer": {"lr": 0.02}}, 7, recipe, told, {"validation": 0.5})

@@ -1,4 +1,4 @@
-"""Muon [Jordan] for bases and addresses, Adam for the rest.
+"""Muon [Jordan] for bases and dense addresses, Adam for the rest.
 
 Muon orthogonalises the step of a matrix, so that it moves bases, (K, pixels), and addresses, (R · classes, K), in all
 their directions at once; Adam moves what is not a matrix.
@@ -15,7 +15,9 @@ from memcli.distillation.optimisers.base import Movers, OuterOptimiserKind
 
 def muon(parts: dict[str, Tensor], lr: float, momentum: float) -> Movers:
     bases, addresses = parts["bases"], parts["addresses"]
-    matrices = {"bases": bases.view(len(bases), -1), "addresses": addresses.view(-1, len(bases))}
+    matrices = {"bases": bases.view(len(bases), -1)}
+    if addresses.shape[-1] == len(bases):  # the columns of sparse ones stand for nothing
+        matrices["addresses"] = addresses.view(-1, len(bases))
     # A step as large as Adam's usual one, so that one rate serves both.
     by_muon = torch.optim.Muon(
         list(matrices.values()), lr=lr, momentum=momentum, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"
