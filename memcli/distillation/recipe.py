@@ -106,7 +106,8 @@ class Recipe:
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers; every stage's objective with its `kind`."""
-        return {**asdict(self), "stages": [stage.to_json() for stage in self.stages]}
+        trained = {"check": self.check.stated(), "retrain": self.retrain.stated()}
+        return {**asdict(self), **trained, "stages": [stage.to_json() for stage in self.stages]}
 
     def changed(self, settings: dict[str, Any]) -> Self:
         """This recipe with the given `settings`, nested as in `to_json`. Unknown keys are errors.

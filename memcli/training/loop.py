@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from memcli.data.augment import Augmentation
+from memcli.data.cutmix import cut_and_mixed
 from memcli.data.images import LabelledImages
 from memcli.data.noise import noise_like
 from memcli.data.sampling import balanced_rows, shuffled_epochs
@@ -69,7 +70,9 @@ def real_batches(images: LabelledImages, spec: DataSpec, size: int, seed: int) -
 def share_of_rate(step: int, recipe: TrainRecipe) -> float:
     """The share of the rate that step `step`, counted from 0, is taken at."""
     left = (recipe.steps - step) / recipe.steps
-    return 1.0 if left >= recipe.decay else 0.5 * (1 - math.cos(math.pi * left / recipe.decay))
+    falling = 1.0 if left >= recipe.decay else 0.5 * (1 - math.cos(math.pi * left / recipe.decay))
+    drops = (3 * step >= 2 * recipe.steps) + (6 * step >= 5 * recipe.steps)
+    return falling * recipe.drop**drops
 
 
 def _device(network: nn.Module) -> torch.device:
@@ -84,6 +87,19 @@ def _require_finite(finite: bool, step: int, recipe: TrainRecipe) -> None:
         )
 
 
+def _seen(
+    images: Tensor, labels: Tensor, recipe: TrainRecipe, first: nn.Linear | None, seed: int, step: int
+) -> tuple[Tensor, Tensor]:
+    """What step `step`, counted from 1, makes of its minibatch."""
+    augmentation = Augmentation(recipe.augment)
+    images = augmentation.apply(images, augmentation.draw(images.shape[1:], seed, step - 1, len(images)))
+    if recipe.cutmix:
+        images, labels = cut_and_mixed(images, labels, recipe.cutmix, seed, step - 1)
+    if recipe.noise:
+        images = images + recipe.noise * noise_like(images, first, generator(seed, "image noise", step))
+    return images, labels
+
+
 def train(
     network: nn.Module,
     recipe: TrainRecipe,
@@ -96,17 +112,19 @@ def train(
 ) -> None:
     """Train `network` in place, on its device, and leave it in evaluation mode.
 
-    `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t), augmented
-    and with the recipe's noise added to its images (data.noise). `seed` is for augmentation, noise and layers that
-    draw at random, such as dropout. Where memory does not suffice for a minibatch, its gradient is added up over parts
-    of it. A training that `store` keeps (memcli.training.keeping) goes on from there, to the same weights.
-    Raises DivergedError where the loss or a weight is not finite.
+    `recipe.steps` steps of SGD with momentum on the cross-entropy with soft labels; step t takes batch(t), augmented,
+    cut and mixed (data.cutmix), and with the recipe's noise added to its images (data.noise). `seed` is for these and
+    for layers that draw at random, such as dropout. Where memory does not suffice for a minibatch, its gradient is
+    added up over parts of it. A training that `store` keeps (memcli.training.keeping) goes on from there, to the same
+    weights. Raises DivergedError where the loss or a weight is not finite.
     """
     progress = progress or Silent()
     device = _device(network)
-    optimiser = torch.optim.SGD(network.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+    optimiser = torch.optim.SGD(
+        network.parameters(), lr=recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
+    )
     gradient = MinibatchGradient(network, progress)
-    augmentation, first = Augmentation(recipe.augment), first_linear(network)
+    first = first_linear(network)
     kept = Kept(store, network, optimiser, device)
     network.train()
     try:
@@ -116,14 +134,10 @@ def train(
             for step in range(done + 1, recipe.steps + 1):
                 with kept.step(step):
                     images, labels = batch(step - 1)
-                    draws = augmentation.draw(images.shape[1:], seed, step - 1, len(images))
-                    images = augmentation.apply(images.to(device), draws)
-                    if recipe.noise:
-                        noise = noise_like(images, first, generator(seed, "image noise", step))
-                        images = images + recipe.noise * noise
+                    images, labels = _seen(images.to(device), labels.to(device), recipe, first, seed, step)
                     for group in optimiser.param_groups:
                         group["lr"] = recipe.lr * share_of_rate(step - 1, recipe)
-                    loss = gradient(images, labels.to(device))
+                    loss = gradient(images, labels)
                     optimiser.step()
                 if step % _LOOK_EVERY == 0 or step == recipe.steps:
                     value = loss.item()

@@ -11,6 +11,7 @@ MOST = {"steps": 1_000_000, "batch": 100_000, "lr": 1e3, "noise": 1e3}  # beyond
 _LONGEST_NETWORK = 1000  # characters
 _STEADY = ("resnet18",)  # families that do best at the rate that was chosen for another
 _NEWER = ("decay", "augment", "mixture", "noise")  # settings of TrainRecipe that the first files did not have
+_NEWEST = ("drop", "weight_decay", "cutmix")  # and those that the first recipes do not state either
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,13 @@ class TrainRecipe:
     augment: str = ""  # names in AUGMENTATIONS, as "shift,rotate"; every image of every step has its own draw
     mixture: float = 0.0  # the largest share of a second class in what is recalled; 0: one class an image
     noise: float = 0.0  # standard deviation of Gaussian noise added to the normalised images of every step
+    drop: float = 1.0  # the rate is multiplied by it after 2/3, and again after 5/6, of the steps
+    weight_decay: float = 0.0  # of SGD, on all parameters
+    cutmix: float = 0.0  # the chance that a minibatch is cut and mixed (data.cutmix)
 
     def __post_init__(self) -> None:
         augmentations(self.augment)
-        for what in ("decay", "mixture"):
+        for what in ("decay", "mixture", "drop", "weight_decay", "cutmix"):
             if not 0 <= getattr(self, what) <= 1:
                 raise UsageError(f"{what} is {getattr(self, what)}", do=f"Give {what} from 0 to 1")
         for what in ("steps", "batch"):
@@ -60,8 +64,15 @@ class TrainRecipe:
 
     def to_json(self) -> dict[str, Any]:
         """As files hold it: settings that are newer than the format are left out where they have their default."""
-        newer = {field.name: field.default for field in fields(self) if field.name in _NEWER}
-        return {name: value for name, value in asdict(self).items() if newer.get(name, ...) != value}
+        return self._without_defaults(_NEWER + _NEWEST)
+
+    def stated(self) -> dict[str, Any]:
+        """As recipes state it: every setting, but none that is newer than they are and has its default."""
+        return self._without_defaults(_NEWEST)
+
+    def _without_defaults(self, names: tuple[str, ...]) -> dict[str, Any]:
+        plain = {field.name: field.default for field in fields(self) if field.name in names}
+        return {name: value for name, value in asdict(self).items() if plain.get(name, ...) != value}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:

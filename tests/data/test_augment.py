@@ -94,6 +94,18 @@ def test_cutout_blanks_a_square_of_half_the_side_at_most() -> None:
         assert ((image == 0) | (image == 1)).all()
 
 
+def test_a_warp_is_one_of_three_and_each_comes_as_often() -> None:
+    draw = torch.rand(600, 3, generator=generator(0, "augment warp", 0))
+    start = images(1).expand(600, -1, -1, -1)
+    found = Augmentation("warp").apply(start, Augmentation("warp").draw(SHAPE, 0, 0, 600))
+    named = dict.fromkeys(("shift", "scale", "rotate"), 0)
+    alone = {name: AUGMENTATIONS[name].apply(start, AUGMENTATIONS[name].draw(draw, SHAPE)) for name in named}
+    for number in range(600):
+        (name,) = (name for name in named if torch.allclose(found[number], alone[name][number], atol=1e-5))
+        named[name] += 1
+    assert all(150 < count < 250 for count in named.values())
+
+
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_draws_are_pure_and_differ_by_step_and_by_image(name: str) -> None:
     augmentation, start = Augmentation(name), images(1).expand(8, -1, -1, -1)
@@ -113,7 +125,7 @@ def test_one_draw_serves_all_images_alike(name: str) -> None:
 
 
 def test_all_of_them_in_order_with_exact_derivatives() -> None:
-    augmentation = Augmentation("cutout,rotate,colour,flip,scale,shift")
+    augmentation = Augmentation("cutout,rotate,colour,flip,warp,scale,shift")
     draws = augmentation.draw((2, 4, 4), 0, 1, 2)
     start = images(2, (2, 4, 4)).double().requires_grad_()
     by_one = start

@@ -260,6 +260,9 @@ def test_impossible_data_sets(change: dict[str, Any], match: str) -> None:
         ({"momentum": -0.1}, "cannot train"),
         ({"decay": 1.5}, r"decay is 1\.5\. Give decay from 0 to 1"),
         ({"mixture": float("nan")}, "mixture is nan"),
+        ({"drop": -0.2}, r"drop is -0\.2\. Give drop from 0 to 1"),
+        ({"weight_decay": 2.0}, r"weight_decay is 2\.0\. Give weight_decay from 0 to 1"),
+        ({"cutmix": 1.5}, r"cutmix is 1\.5\. Give cutmix from 0 to 1"),
         ({"augment": "spin"}, r"'spin' is no augmentation\. Choose from flip"),
         ({"noise": -1.0}, r"noise is -1\.0\. Give a standard deviation from 0 to 1000"),
         ({"noise": float("nan")}, "noise is nan"),
@@ -276,6 +279,9 @@ def test_round_trips() -> None:
     assert recipe.to_json().keys() == {"network", "steps", "batch", "lr", "momentum"}, "as the first files had it"
     newer = replace(recipe, decay=0.5, augment="shift", mixture=0.25, noise=0.5)
     assert TrainRecipe.from_json(newer.to_json()) == newer
+    assert newer.stated() == newer.to_json(), "as the first recipes state it"
+    newest = replace(recipe, drop=0.2, weight_decay=5e-4, cutmix=0.5)
+    assert TrainRecipe.from_json(newest.to_json()) == TrainRecipe.from_json(newest.stated()) == newest
     assert DataSpec.from_json(CIFAR10.to_json()) == CIFAR10
     assert (CIFAR10.shape, CIFAR10.floats_per_image) == ((3, 32, 32), 3072)
 

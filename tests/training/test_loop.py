@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from memcli.data.augment import Augmentation
+from memcli.data.cutmix import cut_and_mixed
 from memcli.data.images import LabelledImages
 from memcli.data.noise import noise_like
 from memcli.data.sampling import balanced_rows
@@ -115,6 +116,21 @@ def test_a_rate_that_decays_and_noise_are_those_written_out(name: str) -> None:
     for found, expected in zip(network.parameters(), slow.parameters(), strict=True):
         torch.testing.assert_close(found, expected)
     assert [share_of_rate(step, TrainRecipe(steps=2, decay=1.0)) for step in (0, 1)] == pytest.approx([1.0, 0.5])
+
+
+def test_drops_weight_decay_and_cutmix_are_those_written_out() -> None:
+    recipe = TrainRecipe("mlp:width=4", 6, lr=0.05, momentum=0.0, drop=0.2, weight_decay=0.1, cutmix=0.7)
+    images, labels = torch.randn(6, 1, 8, 8, generator=generator(0, "images")), torch.eye(3).repeat(2, 1)
+    network, slow = (build(recipe.network, DATA, seed=0) for _ in range(2))
+    for step, share in enumerate((1.0, 1.0, 1.0, 1.0, 0.2, 0.04)):
+        assert share_of_rate(step, recipe) == pytest.approx(share)
+        mixed, soft = cut_and_mixed(images, labels, 0.7, 9, step)
+        loss = nn.functional.cross_entropy(slow(mixed), soft)
+        for weight, gradient in zip(slow.parameters(), torch.autograd.grad(loss, list(slow.parameters())), strict=True):
+            weight.data.sub_(0.05 * share * (gradient + 0.1 * weight.data))
+    train(network, recipe, lambda _: (images, labels), seed=9)
+    for found, expected in zip(network.parameters(), slow.parameters(), strict=True):
+        torch.testing.assert_close(found, expected)
 
 
 def test_train_reports_its_loss_now_and_then_and_ends() -> None:

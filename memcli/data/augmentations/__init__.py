@@ -17,6 +17,7 @@ AUGMENTATIONS: "Registry[Operation]" = Registry(  # they are applied in this ord
         "shift": "memcli.data.augmentations.shift:OPERATION",
         "scale": "memcli.data.augmentations.scale:OPERATION",
         "rotate": "memcli.data.augmentations.rotate:OPERATION",
+        "warp": "memcli.data.augmentations.warp:OPERATION",
         "colour": "memcli.data.augmentations.colour:OPERATION",
         "cutout": "memcli.data.augmentations.cutout:OPERATION",
     },
