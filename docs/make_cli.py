@@ -55,7 +55,8 @@ def page() -> str:
         "## Formats",
         _table(("format", "what"), [(f"`{name}`", _first_line(kind)) for name, kind in EXPORTERS.items()]),
         "## Protocols",
-        "How `memcli eval` trains the networks that it measures (`--protocol`).",
+        "How `memcli eval` trains the networks that it measures (`--protocol`), on it and on real images alike. "
+        "By `idc` a baseline lasts 1,000 epochs of its own images, by the others as many steps as on the memory.",
         _table(("protocol", "what"), [(f"`{name}`", kind.help) for name, kind in PROTOCOLS.items()]),
         "## Baselines",
         "What `memcli eval` compares a memory with (`--baselines`): networks trained on real images.",

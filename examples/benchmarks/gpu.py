@@ -28,7 +28,7 @@ import results
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("cifar10-10-int8-gpu", "cifar10-1-gpu", "cifar10-50-int8-gpu")
-STEPS = ("distill", "eval", "eval-rtp")
+STEPS = ("distill", "eval", "eval-rtp", "eval-idc")
 GRACE = 20  # seconds that a piece has to save its state in, after it is told to stop
 LEAST = 15  # seconds: with less time left no piece is begun
 CUDA_TESTS = "cuda or gpu"
@@ -62,7 +62,7 @@ def queue(data: str, out: Path, workers: int, tiny: bool) -> list[Piece]:
         Piece("cuda-tests", [*pytest, "-k", CUDA_TESTS, of_cuda], 240, failed_too),
         Piece("paper", paper, 240),
         *(
-            Piece(name, [*cell, name, "--data", data, "--steps", *STEPS], 3600)
+            Piece(name, [*cell, name, "--data", data, "--steps", *(STEPS[:3] if tiny else STEPS)], 3600)
             for name in (("tiny",) if tiny else CELLS)
         ),
         *(Piece(f"tests-{Path(room).stem}", [*pytest, str(tests / room)], 300, failed_too) for room in rooms),

@@ -4,9 +4,10 @@
     python examples/benchmarks/results.py run fashion-1 --data DIR  # make one; DIR: MNIST, FashionMNIST and cifar10
     python examples/benchmarks/results.py page                     # write docs/results.md from docs/results/
 
-A cell is a folder in docs/results/: distill.json, eval.json, eval-rtp.json, eval-cross.json and eval-full.json are what
-the commands print with --json, made.json says where and from which commit, and memory.safetensors is the memory. What
-is missing is left blank on the page. eval-full trains on all real images, which can take longer than all the rest.
+A cell is a folder in docs/results/: distill.json, eval.json, eval-rtp.json, eval-idc.json, eval-cross.json and
+eval-full.json are what the commands print with --json, made.json says where and from which commit, and
+memory.safetensors is the memory. What is missing is left blank on the page. eval-full trains on all real images, and
+eval-idc for 1,000 epochs; either can take longer than all the rest.
 A distillation that was stopped leaves its run folder, and `run` goes on with it, so that hours can be made in pieces.
 """
 
@@ -23,7 +24,8 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 CROSS = ("mlp", "alexnet", "vgg11", "resnet18")
-STEPS = ("distill", "eval", "eval-rtp", "eval-cross", "eval-full")
+PROTOCOLS = ("rtp", "idc")  # besides each memory's own; a step and a table each
+STEPS = ("distill", "eval", *(f"eval-{name}" for name in PROTOCOLS), "eval-cross", "eval-full")
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Cell:
         found = {
             "distill": [*learn, *shlex.split(self.options)],
             "eval": [*wide, "--baselines", "random,bytes"],
-            "eval-rtp": [*wide, "--protocol", "rtp"],
+            **{f"eval-{name}": [*wide, "--protocol", name, "--baselines", "random,bytes"] for name in PROTOCOLS},
         }
         if self.cross:
             found["eval-cross"] = [*measure, *(part for name in CROSS for part in ("--network", name))]
@@ -122,7 +124,7 @@ DDiF: ICLR 2025. CIFAR-10 figures are as later papers' tables quote them. A figu
 memory and was not checked. RTP's figures were selected on test data, and took days on a GPU; ours are selected on a
 validation part of train. All of CIFAR-10 gives this network 84.8 ± 0.1 (Zhao et al., ICLR 2021)."""
 HEAD = [
-    *("cell", "data", "ipc", "own recipe", "RTP's evaluation", "random, same floats", "random, same bytes"),
+    *("cell", "data", "ipc", "protocol", "memory", "random, same floats", "random, same bytes"),
     *("all real images", "published, same floats"),
 ]
 COSTS = [
@@ -196,7 +198,7 @@ def page(results: Path) -> str:
     cells = [cell for cell in CELLS.values() if (results / cell.name / "eval.json").exists()]
     told = [(cell, read(results / cell.name)) for cell in cells]
     full = {cell.data: found["eval-full"]["baselines"]["full"] for cell, found in reversed(told) if found["eval-full"]}
-    main_rows = [_accuracies(cell, found, full.get(cell.data, [])) for cell, found in told]
+    main_rows = [row for cell, found in told for row in _accuracies(cell, found, full.get(cell.data, []))]
     cost_rows = [_costs(cell, found) for cell, found in told]
     cross_rows = [_cross(cell, found) for cell, found in told if found["eval-cross"]]
     made = [f"    # {cell.name}\n    {found['made'].get('command', '')}" for cell, found in told if found["made"]]
@@ -208,6 +210,8 @@ def page(results: Path) -> str:
         "real images are trained on once for each data set, for ten epochs, by the optimiser, rate and batch of one "
         "cell.",
         "## Accuracy",
+        "A line compares what was trained alike: `own` as the memory's file says, `rtp` and `idc` by the evaluations "
+        "of RTP and of IDC (Kim et al., ICML 2022), which are told in [cli.md](cli.md#protocols).",
         table(HEAD, main_rows),
         SOURCES,
         "## Cost",
@@ -234,13 +238,20 @@ def read(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _accuracies(cell: Cell, found: dict[str, Any], full: list[dict[str, Any]]) -> list[str]:
-    own, baselines = found["eval"]["results"], found["eval"]["baselines"]
-    rtp = found["eval-rtp"]["results"] if found["eval-rtp"] else []
-    compared = [shown(rows) for rows in (baselines.get("random", []), baselines.get("bytes", []), full)]
-    published = "" if cell.budget else PUBLISHED.get((cell.data, cell.ipc), "")
+def _accuracies(cell: Cell, found: dict[str, Any], full: list[dict[str, Any]]) -> list[list[str]]:
+    """A row for each protocol that the cell was evaluated by; a published figure stands beside the memory's own."""
     counted = f"{cell.ipc}, in bytes" if cell.budget else str(cell.ipc)
-    return [cell.name, cell.data, counted, shown(own), shown(rtp), *compared, published]
+    published = "" if cell.budget else PUBLISHED.get((cell.data, cell.ipc), "")
+    rows = []
+    for protocol in ("own", *PROTOCOLS):
+        told = found["eval" if protocol == "own" else f"eval-{protocol}"]
+        if told is None:
+            continue
+        baselines = told["baselines"]
+        compared = [baselines.get("random", []), baselines.get("bytes", []), full if protocol == "own" else []]
+        figures = [shown(each) for each in (told["results"], *compared)]
+        rows.append([cell.name, cell.data, counted, protocol, *figures, published if protocol == "own" else ""])
+    return rows
 
 
 def _costs(cell: Cell, found: dict[str, Any]) -> list[str]:

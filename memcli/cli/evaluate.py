@@ -42,12 +42,15 @@ _TOLD = 5  # worst classes, and most frequent mistakes, that a line holds
 JSON = {
     "memory": "the path of the memory file",
     "data": "the source as given",
-    "results": "a list of `{network, accuracy: {mean, std, n}, steps, lr, per_class, confusion}`: accuracies as "
+    "results": "a list of `{network, protocol, accuracy: {mean, std, n}, steps, lr, per_class, confusion}`, all of the "
+    "first protocol first: accuracies as "
     "fractions of 1, and how long and at which rate it was trained; the rate is halved where a training diverges; "
     "`per_class` has an accuracy for each class, null without test images; `confusion[i][j]` counts test images of "
     "class i that were taken for j, over all runs, and is null beyond 200 classes",
     "baselines": "by name (random, bytes, full), where asked for: a list as in results, but without the last two",
-    "accuracy": "`{memory: {network: mean}}`, and so for each baseline: for programs that skip lists, as DVC does",
+    "accuracy": "`{memory: {network: mean}}`, and so for each baseline, by the first protocol: for programs that skip "
+    "lists, as DVC does",
+    "protocols": "for each protocol what `accuracy` has",
     "majority": "the accuracy of always giving the most frequent class of the test images, a fraction of 1",
     "classes": "the names of the classes",
     "test_images": "how many test images each class has",
@@ -94,10 +97,11 @@ def command(
         option(
             TRAINING,
             "--protocol",
-            metavar="NAME",
-            help="How to train: file (as it says), rtp (the paper's evaluation).",
+            metavar="NAMES",
+            help="How to train, on the memory and on real images alike: own (as the file says), rtp (the paper's "
+            "evaluation), idc (IDC's: 1,000 epochs, with CutMix); or several, as own,rtp,idc.",
         ),
-    ] = "file",
+    ] = "own",
     min_accuracy: Annotated[
         float | None,
         option(
@@ -149,7 +153,7 @@ def command(
                 networks=network or (),
                 runs=runs,
                 baselines=names_in(baselines),
-                protocol=protocol,
+                protocol=names_in(protocol),
                 full_epochs=full_epochs,
                 seed=seed,
                 device=device,
@@ -174,18 +178,37 @@ def _lines(report: "Report", figures: dict[str, Any], *, everything: bool) -> li
     return [
         ("memory", figures["memory"]),
         ("data", figures["data"]),
-        *((f"accuracy, {row['network']}", mean_percent(row["accuracy"])) for row in figures["results"]),
-        *(
-            (f"{kind} images, {row['network']}", mean_percent(row["accuracy"]))
-            for kind, rows in figures["baselines"].items()
-            for row in rows
-        ),
+        *(_compared(report, figures) if len(report.protocols) > 1 else _accuracies(figures)),
         ("always one class", percent(report.majority)),
-        *(line for row in figures["results"] for line in _by_class(report, row["network"], everything=everything)),
+        *(line for network in report.networks for line in _by_class(report, network, everything=everything)),
         *size_lines(figures["size"]),
         ("took", duration(figures["seconds"])),
         *([] if report.complete else [("incomplete", "it was stopped before everything was measured")]),
     ]
+
+
+def _accuracies(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """By one protocol: a line for the memory and each baseline."""
+    named = {"accuracy": figures["results"], **{f"{kind} images": rows for kind, rows in figures["baselines"].items()}}
+    return [
+        (f"{what}, {row['network']}", mean_percent(row["accuracy"])) for what, rows in named.items() for row in rows
+    ]
+
+
+def _compared(report: "Report", figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """By several protocols: a line for each and each network, so that what stands side by side was trained alike."""
+    named = {"memory": figures["results"], **figures["baselines"]}
+    lines = []
+    for protocol in report.protocols:
+        for network in report.networks:
+            told = (
+                f"{what} {mean_percent(row['accuracy'])}"
+                for what, rows in named.items()
+                for row in rows
+                if (row["protocol"], row["network"]) == (protocol, network)
+            )
+            lines.append((f"{protocol}, {network}", ", ".join(told)))
+    return lines
 
 
 def _by_class(report: "Report", network: str, *, everything: bool) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from memcli.files.evalfigures import Measured, read_figures
+from memcli.files.evalfigures import EvalFigures, read_figures
 from memcli.files.inspection import Inspection, inspect
 from memcli.files.manifest import Manifest
 from memcli.text import printable
@@ -26,7 +26,6 @@ _HUB_LICENCES = (  # the identifiers of huggingface.co/docs/hub/repositories-lic
     "ncsa unlicense zlib pddl "
 )
 _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"))
-Figures = list[Measured]
 
 
 def card(
@@ -50,7 +49,7 @@ def card_of(
     inspection: Inspection, path: Path, *, figures: str | Path | None = None, repository: str | None = None
 ) -> str:
     """The same of a file that was inspected."""
-    measured = [] if figures is None else list(read_figures(figures, inspection).rows)
+    measured = EvalFigures(()) if figures is None else read_figures(figures, inspection)
     lines = [
         *_front(inspection.manifest, repository or path.stem, measured),
         *_text(path.name, inspection, repository, measured),
@@ -63,7 +62,7 @@ def markdown(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", printable(text))
 
 
-def _front(manifest: Manifest, name: str, measured: Figures) -> list[str]:
+def _front(manifest: Manifest, name: str, measured: EvalFigures) -> list[str]:
     """The front matter, a JSON value to a line."""
     data, provenance = manifest.spec.data, manifest.provenance
     keys: dict[str, Any] = {
@@ -76,7 +75,7 @@ def _front(manifest: Manifest, name: str, measured: Figures) -> list[str]:
     }
     if hub := re.fullmatch(r"hf:([\w.-]+/[\w.-]+)(@.*)?", provenance["source"]):
         keys["datasets"] = [hub[1]]
-    own = [row for row in measured if row.trained_on == "memory"]
+    own = [row for row in measured.first if row.trained_on == "memory"]
     if own:
         results = [
             {
@@ -101,7 +100,7 @@ def _licence(licence: str | None) -> dict[str, str]:
     return {"license": "other", "license_name": name or "other"}
 
 
-def _text(name: str, inspection: Inspection, repository: str | None, measured: Figures) -> list[str]:
+def _text(name: str, inspection: Inspection, repository: str | None, measured: EvalFigures) -> list[str]:
     manifest = inspection.manifest
     spec, data, provenance = manifest.spec, manifest.spec.data, manifest.provenance
     source, fingerprint = markdown(provenance["source"]), printable(provenance["fingerprint"])[:16]
@@ -160,7 +159,7 @@ def _usage(name: str, repository: str | None) -> list[str]:
     return [*first, f"memcli retrain {file} -o net.safetensors  # a network; `memcli recall` writes the images"]
 
 
-def _accuracies(manifest: Manifest, measured: Figures) -> list[str]:
+def _accuracies(manifest: Manifest, measured: EvalFigures) -> list[str]:
     lines = []
     stored = manifest.results.get("validation")
     accuracy = stored.get("accuracy") if isinstance(stored, dict) else None
@@ -169,16 +168,21 @@ def _accuracies(manifest: Manifest, measured: Figures) -> list[str]:
             f"On images that were held out of the training part when it was learned: {100 * accuracy:.1f} %, by a "
             f"{markdown(manifest.retrain.network)} that was trained on the memory alone."
         )
-    if measured:
-        lines += ["", "On the test part:", "", "| trained on | network | accuracy, % | networks |", "|---|---|---|---|"]
-        lines += [
-            f"| {markdown(row.trained_on)} | {markdown(row.network)} | {100 * row.mean:.1f} ± {100 * row.std:.1f} "
-            f"| {row.n} |"
-            for row in measured
-        ]
-        if any(row.trained_on != "memory" for row in measured):
+    if measured.rows:
+        by = ("protocol",) if measured.several else ()
+        lines += ["", "On the test part:", "", *_row("trained on", "network", *by, "accuracy, %", "networks")]
+        lines += ["|" + "---|" * (4 + len(by))]
+        for row in measured.rows:
+            named = (row.trained_on, row.network, row.protocol)[: 2 + len(by)]
+            lines += _row(*map(markdown, named), f"{100 * row.mean:.1f} ± {100 * row.std:.1f}", str(row.n))
+        if any(row.trained_on != "memory" for row in measured.rows):
             baselines = (
                 "`random` as many as its numbers pay for, `bytes` as its bytes pay for at one a pixel, `full` all"
             )
             lines += ["", f"All but the memory are real images: {baselines}."]
     return lines or ["It was not measured."]
+
+
+def _row(*cells: str) -> list[str]:
+    """A line of a table."""
+    return [f"| {' | '.join(cells)} |"]

@@ -22,6 +22,7 @@ class Measured:
     mean: float  # of the accuracies on the test images, in [0, 1]
     std: float
     n: int  # networks
+    protocol: str = ""  # by which they were trained; "": it is not told
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,16 @@ class EvalFigures:
     test_images: tuple[int, ...] = ()  # of each class
     per_class: tuple[float | None, ...] = ()
     confusion: tuple[tuple[int, ...], ...] = ()  # [i][j]: images of class i that were taken for j
+
+    @property
+    def first(self) -> tuple[Measured, ...]:
+        """The rows of the first protocol: what may be compared."""
+        return tuple(row for row in self.rows if row.protocol == self.rows[0].protocol)
+
+    @property
+    def several(self) -> bool:
+        """Whether there are rows of several protocols."""
+        return len(self.first) < len(self.rows)
 
 
 def read_figures(path: str | Path, found: Inspection) -> EvalFigures:
@@ -63,7 +74,14 @@ def from_json(stored: dict[str, Any], classes: int) -> EvalFigures:
     """The figures in the JSON of `memcli eval`, each checked. KeyError, TypeError or ValueError where one is none."""
     named = {"memory": stored["results"], **stored["baselines"]}
     rows = tuple(
-        Measured(str(name), str(row["network"]), _share(stat["mean"]), _share(stat["std"]), int(stat["n"]))
+        Measured(
+            str(name),
+            str(row["network"]),
+            _share(stat["mean"]),
+            _share(stat["std"]),
+            int(stat["n"]),
+            str(row.get("protocol", "")),
+        )
         for name, results in named.items()
         for row in results
         for stat in (row["accuracy"],)

@@ -89,7 +89,7 @@ def report(
         measured = from_json(to_json(evaluated), len(artifact.classes))
     page = render(memory, found, artifact, source, measured).encode()
     atomic.write_bytes(output, page, force=force)
-    reached = [row.mean for row in measured.rows if row.trained_on == "memory"] if measured else []
+    reached = [row.mean for row in measured.first if row.trained_on == "memory"] if measured else []
     return Written(output, len(page), reached[0] if reached else None)
 
 
@@ -109,7 +109,7 @@ def render(
         "data": artifact.spec.data,
         "file": found,
         "validation": _validation(found),
-        "memory_rows": [row for row in measured.rows if row.trained_on == "memory"] if measured else [],
+        "memory_rows": [row for row in measured.first if row.trained_on == "memory"] if measured else [],
         "facts": facts(found),
         "usage": usage(path, found),
         "bases": bases(artifact.memory),

@@ -140,12 +140,15 @@ class Accuracies:
     """What was measured, and a chart of it by size."""
 
     rows: list[tuple[Measured, float | None]]  # with the bytes that it was trained on, where they are known
+    several: bool  # whether networks were trained by several protocols
     majority: float | None
     chart: Markup | None
 
 
 def accuracies(spec: MemorySpec, source: Source | None, measured: EvalFigures) -> Accuracies:
-    """The rows of a table, and their chart: bytes of training data against accuracy, of the first network."""
+    """The rows of a table, and a chart of the first network by the first protocol: bytes of training data against
+    accuracy.
+    """
     sizes = {"memory": float(spec.bytes)}
     for name, numbers in (("random", spec.floats), ("bytes", spec.bytes)):  # a byte for each pixel and channel
         sizes[name] = float(
@@ -154,7 +157,7 @@ def accuracies(spec: MemorySpec, source: Source | None, measured: EvalFigures) -
     if source is not None:
         sizes["full"] = float(source.split("train").images.numel())
     rows = [(row, sizes.get(row.trained_on)) for row in measured.rows]
-    first = [(row, size) for row, size in rows if row.network == measured.rows[0].network]
+    first = [(row, size) for row, size in rows if row in measured.first and row.network == measured.rows[0].network]
     marks = [
         Mark(_kind(row.trained_on), size, row.mean, row.std if row.n > 1 else 0.0, row.trained_on == "memory")
         for row, size in first
@@ -162,11 +165,11 @@ def accuracies(spec: MemorySpec, source: Source | None, measured: EvalFigures) -
     if measured.majority is not None:
         marks.append(Mark("always the most frequent class", None, measured.majority))
     if not first:
-        return Accuracies(rows, measured.majority, None)
+        return Accuracies(rows, measured.several, measured.majority, None)
     across = powers([size for _, size in first if size], "bytes of training data")
     up = even([mark.y for mark in marks], "", percent=True)
     alt = "Accuracy by bytes of training data: " + ", ".join(f"{mark.name} {100 * mark.y:.1f} %" for mark in marks)
-    return Accuracies(rows, measured.majority, scatter(marks, across, up, alt))
+    return Accuracies(rows, measured.several, measured.majority, scatter(marks, across, up, alt))
 
 
 def _kind(trained_on: str) -> str:

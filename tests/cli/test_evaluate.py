@@ -51,10 +51,18 @@ def test_networks_runs_and_baselines(run: Callable, memory: Path) -> None:
 
 
 def test_the_protocol_decides_how_networks_are_trained(run: Callable, memory: Path) -> None:
-    result = run("eval", memory, "--data", FAKE, "--runs", 1, "--protocol", "rtp")
+    args = ["eval", memory, "--data", FAKE, "--runs", 1, "--baselines", "random"]
+    result = run(*args, "--protocol", "own, rtp")
     assert result.exit_code == 0, result.stderr
-    assert "300/300 steps" in result.stderr
+    assert "memory, rtp, run 1 of 1: 300/300 steps" in result.stderr
+    lines = dict(re.split("  +", line, maxsplit=1) for line in result.stdout.splitlines())
+    for protocol in ("own", "rtp"):
+        figures = r"memory \d+\.\d\d % \(n = 1\), random \d+\.\d\d % \(n = 1\)"
+        assert re.fullmatch(figures, lines[f"{protocol}, mlp:width=8"]), "what stands side by side was trained alike"
+    assert not {"accuracy, mlp:width=8", "random images, mlp:width=8"} & lines.keys()
     assert run("eval", memory, "--data", FAKE, "--protocol", "best").exit_code == 2
+    nothing = run("eval", memory, "--data", FAKE, "--protocol", "")
+    assert (nothing.exit_code, "Choose --protocol from own, rtp, idc" in nothing.stderr) == (2, True)
 
 
 def test_the_seed_decides_the_figures(run: Callable, memory: Path) -> None:

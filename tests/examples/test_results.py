@@ -51,7 +51,7 @@ def test_every_cell_has_commands_that_memcli_understands(capsys: pytest.CaptureF
 
     results.main(["commands"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == sum(5 if cell.cross else 4 for cell in results.CELLS.values())
+    assert len(lines) == sum(6 if cell.cross else 5 for cell in results.CELLS.values())
     for line in lines:
         program, name, *arguments = shlex.split(line)[:-2]  # without > file
         assert program == "memcli"
@@ -69,17 +69,21 @@ def test_a_page_of_nothing_and_of_a_part(tmp_path: Path) -> None:
     }
     (tmp_path / "mnist-1" / "eval.json").write_text(json.dumps(told))
     page = results.page(tmp_path)
-    assert "| mnist-1 | MNIST | 1 | 95.1 ± 0.2 (3) |  |  |  |  | RTP 98.7 ?; FreD 95.8 ? |" in page
+    assert "| mnist-1 | MNIST | 1 | own | 95.1 ± 0.2 (3) |  |  |  | RTP 98.7 ?; FreD 95.8 ? |" in page
     told["baselines"] = {"full": [{"network": "x", "accuracy": {"mean": 0.99, "std": 0.0, "n": 1}}]}
     (tmp_path / "mnist-1" / "eval-full.json").write_text(json.dumps(told))
-    assert "| 95.1 ± 0.2 (3) |  |  |  | 99.0 (1) | RTP" in results.page(tmp_path)
+    assert "| 95.1 ± 0.2 (3) |  |  | 99.0 (1) | RTP" in results.page(tmp_path)
+    by_idc = {**told, "baselines": {"random": [{"network": "x", "accuracy": {"mean": 0.7, "std": 0.0, "n": 1}}]}}
+    (tmp_path / "mnist-1" / "eval-idc.json").write_text(json.dumps(by_idc))
+    rows = [line for line in results.page(tmp_path).splitlines() if line.startswith("| mnist-1 | MNIST")]
+    assert rows[1:] == ["| mnist-1 | MNIST | 1 | idc | 95.1 ± 0.2 (3) | 70.0 (1) |  |  |  |"], "a line of its own"
     for name in ("mnist-1-best", "fashion-1-int8"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "eval.json").write_text(json.dumps(told))
     page = results.page(tmp_path)
-    assert "| mnist-1-best | MNIST | 1 | 95.1 ± 0.2 (3) |  |  |  | 99.0 (1) | RTP" in page, "once for each data set"
+    assert "| mnist-1-best | MNIST | 1 | own | 95.1 ± 0.2 (3) |  |  | 99.0 (1) | RTP" in page, "once for each data set"
     # A budget of bytes stands beside no figure that was published for as many floats.
-    assert "| fashion-1-int8 | Fashion-MNIST | 1, in bytes | 95.1 ± 0.2 (3) |  |  |  |  |  |" in page
+    assert "| fashion-1-int8 | Fashion-MNIST | 1, in bytes | own | 95.1 ± 0.2 (3) |  |  |  |  |" in page
     (tmp_path / "mnist-1" / "distill.json").write_text("{")
     with pytest.raises(SystemExit, match=r"distill.json is damaged: .* Remove it and make the cell again"):
         results.page(tmp_path)

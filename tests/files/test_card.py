@@ -41,6 +41,24 @@ def test_a_card_of_a_memory_that_was_measured() -> None:
     assert "2,000 bytes as float32" in text
 
 
+def test_a_card_says_by_which_protocol_where_there_are_several(tmp_path: Path) -> None:
+    told = json.loads((RESULTS / "eval.json").read_text())
+    (row,) = told["results"]
+    other = {**row, "protocol": "idc", "accuracy": {"mean": 0.96, "std": 0.0, "n": 1}}
+    told["results"] = [{**row, "protocol": "own"}, other]
+    told["baselines"]["random"][0]["protocol"] = "idc"
+    figures = tmp_path / "eval.json"
+    figures.write_text(json.dumps(told))
+    text = card(RESULTS / "memory.safetensors", figures=figures)
+    assert "| trained on | network | protocol | accuracy, % | networks |\n|---|---|---|---|---|\n" in text
+    assert r"| memory | convnet\:width\=128 | own | 94.3 ± 0.6 | 3 |" in text
+    assert r"| memory | convnet\:width\=128 | idc | 96.0 ± 0.0 | 1 |" in text
+    assert r"| random | convnet\:width\=128 | idc | 64.8 ± 3.6 | 3 |" in text
+    (index,) = front(text)["model-index"]  # type: ignore[misc]
+    values = [result["metrics"][0]["value"] for result in index["results"]]
+    assert values == [row["accuracy"]["mean"]], "by the first protocol"
+
+
 def test_without_figures_or_repository() -> None:
     text = card(GOLDEN)
     assert "model-index" not in front(text)

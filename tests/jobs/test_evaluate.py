@@ -1,6 +1,7 @@
 """Evaluation end to end on class means of fake images: better than chance, honest baselines, the same by seed."""
 
 import math
+import re
 import signal
 from dataclasses import replace
 
@@ -13,8 +14,9 @@ from memcli.data.spec import DataSpec
 from memcli.errors import DataError, DivergedError, GateError, Interrupted, UsageError
 from memcli.files.manifest import Manifest
 from memcli.files.memoryfile import Artifact
+from memcli.jobs.baselines import BASELINES
 from memcli.jobs.baselines import base as module
-from memcli.jobs.baselines.base import random_subset, real_images_per_class
+from memcli.jobs.baselines.base import Comparison, random_subset, real_images_per_class
 from memcli.jobs.evaluate import measure, require, to_json
 from memcli.jobs.figures import Report, Trial
 from memcli.jobs.protocols import PROTOCOLS
@@ -24,6 +26,7 @@ from memcli.progress import Silent
 from memcli.training.recipe import TrainRecipe
 
 RECIPE = TrainRecipe("convnet:width=8,depth=2", steps=20, batch=12, lr=0.05)
+SMALL = TrainRecipe("mlp:width=8", steps=4, batch=6, lr=0.05)
 EVERYTHING = frozenset({"random", "full"})
 KINDS = ("memory", "random", "full")
 
@@ -129,7 +132,7 @@ def test_the_paper_s_protocol() -> None:
     data = open_source("fake:classes=10,shape=3x32x32").spec
     own = TrainRecipe("mlp", 5, 6, 0.5, mixture=0.5, decay=1.0)
     cifar = MemorySpec(data, bases=16, scale=2, rows=115)
-    by_file, by_rtp = PROTOCOLS["file"].recipe, PROTOCOLS["rtp"].recipe
+    by_file, by_rtp = PROTOCOLS["own"].recipe, PROTOCOLS["rtp"].recipe
     assert by_file(cifar, own, "mlp") == own
     assert by_file(cifar, own, "convnet") == own.for_network("convnet") != replace(own, network="convnet")
     assert by_rtp(cifar, own, "vgg11") == TrainRecipe("vgg11", 600, 640, 0.01, 0.9)
@@ -141,8 +144,53 @@ def test_the_paper_s_protocol() -> None:
     first = replace(own, network="convnet")  # a file that was made before depths were written out keeps its own
     assert by_file(large, first, "convnet") == first
     assert by_rtp(large, first, "convnet").network == "convnet"
-    with pytest.raises(UsageError, match=r"there is no protocol 'best'\. Choose from file, rtp"):
+    with pytest.raises(UsageError, match=r"there is no protocol 'best'\. Choose from own, rtp, idc"):
         PROTOCOLS.find("best")
+
+
+def test_the_protocol_of_idc() -> None:
+    data = open_source("fake:classes=10,shape=3x32x32").spec
+    own, by_idc = TrainRecipe("mlp", 5, 6, 0.5, mixture=0.5, decay=1.0), PROTOCOLS["idc"]
+    assert by_idc.epochs == 1000
+    photographs = replace(data, classes=tuple("abcdefghij"))
+    found = by_idc.recipe(MemorySpec(photographs, bases=16, scale=2, rows=115), own, "vgg11")
+    more = {"augment": "flip,warp,colour", "drop": 0.2, "weight_decay": 5e-4, "cutmix": 0.5}
+    assert found == TrainRecipe("vgg11", 20_000, 64, 0.01, 0.9, **more), "1,150 images, 60 a step"
+    digits = by_idc.recipe(MemorySpec(data, bases=16, scale=2, rows=1), own, "mlp")
+    assert digits == TrainRecipe("mlp", 1000, 10, 0.01, 0.9, **{**more, "augment": "warp,colour"})
+    many = replace(data, classes=tuple(map(str, range(200))))
+    assert by_idc.recipe(MemorySpec(many, bases=16, scale=2, rows=600), own, "mlp").steps == 600_000
+    assert by_idc.recipe(MemorySpec(many, bases=16, scale=2, rows=6000), own, "mlp").steps == 1_000_000, "the most"
+
+
+def test_a_protocol_may_train_baselines_for_epochs_of_their_own_images(artifact: Artifact, source: Source) -> None:
+    given = Comparison(artifact.spec, source, replace(RECIPE, batch=4), seed=1, full_epochs=2, epochs=7)
+    steps = {name: BASELINES[name].training(given)[0].steps for name in BASELINES}
+    assert steps == {"random": 7 * 2, "bytes": 7 * 4, "full": 2 * 15}, "of 6, 15 and 60 images"
+
+
+def test_each_protocol_compares_memory_and_baselines_trained_alike(artifact: Artifact, source: Source) -> None:
+    notes, so_far = Notes(), []
+    settings = {"runs": 1, "baselines": frozenset({"random"}), "progress": notes, "follow": so_far.append}
+    report = measure(artifact, source, recipe=SMALL, protocol=("own", "idc", "own"), **settings)
+    trained = [(trial.protocol, trial.trained_on, trial.steps) for trial in report.trials]
+    assert trained == [
+        *(("own", "memory", 4), ("own", "random", 4)),
+        *(("idc", "memory", 1000), ("idc", "random", 2000)),  # of 3 images, and of 6, 3 at a time
+    ]
+    assert [len(each.trials) for each in so_far] == [1, 2, 3, 4]
+    assert re.fullmatch(r"mlp:width=8, memory, idc: 1,000 steps, about [\d.]+ minutes, 1 times", notes.told[0])
+    assert [line.split(", run")[0] for line in notes.told[1:]] == [
+        f"mlp:width=8, {kind}{of}" for of in ("", ", idc") for kind in ("memory", "random")
+    ]
+    data = to_json(report)
+    assert [row["protocol"] for row in data["results"]] == ["own", "idc"]
+    assert data["accuracy"] == data["protocols"]["own"]
+    for trial in report.trials:
+        assert data["protocols"][trial.protocol][trial.trained_on] == {"mlp:width=8": trial.accuracy}
+    alone = measure(artifact, source, recipe=SMALL, protocol="own", **settings)
+    assert [trial.accuracy for trial in alone.trials] == [trial.accuracy for trial in report.trials[:2]]
+    assert report.accuracy("mlp:width=8", "memory", "idc").mean > 0.6, "of class means"
 
 
 def test_random_subsets_are_even_pure_and_take_all_of_a_small_class(source: Source) -> None:
@@ -161,17 +209,19 @@ def test_random_subsets_are_even_pure_and_take_all_of_a_small_class(source: Sour
 
 def test_to_json_has_the_contracts_keys(report: Report, artifact: Artifact, source: Source) -> None:
     data = to_json(report)
-    assert set(data) == {"results", "baselines", "accuracy", "majority", "classes", "test_images", "complete"}
+    told = {"results", "baselines", "accuracy", "protocols", "majority", "classes", "test_images", "complete"}
+    assert set(data) == told
     for figures in (data["results"], data["baselines"]["random"], data["baselines"]["full"]):
         more = {"per_class", "confusion"} if figures is data["results"] else set()
         assert [entry["network"] for entry in figures] == ["mlp:width=16", RECIPE.network]
-        assert all(set(entry) == {"network", "accuracy", "steps", "lr"} | more for entry in figures)
+        assert all(set(entry) == {"network", "protocol", "accuracy", "steps", "lr"} | more for entry in figures)
         assert all(entry["lr"] == RECIPE.for_network(entry["network"]).lr for entry in figures)
         assert all(set(entry["accuracy"]) == {"mean", "std", "n"} for entry in figures)
         assert all(entry["accuracy"]["n"] == 2 for entry in figures)
     rows = {"memory": data["results"], **data["baselines"]}
     means = {kind: {row["network"]: row["accuracy"]["mean"] for row in rows[kind]} for kind in rows}
     assert data["accuracy"] == means
+    assert data["protocols"] == {"own": means}
     assert [entry["steps"] for entry in data["results"]] == [40, 20]
     assert to_json(measure(artifact, source, runs=1))["baselines"] == {}
 
@@ -255,11 +305,18 @@ def test_a_gate_looks_at_the_memory_of_every_network() -> None:
     require(Report(trials), 0.5)
     with pytest.raises(GateError, match=r"bad reached an accuracy of 0\.5000, below 0\.5001\. Distil longer"):
         require(Report(trials), 0.5001)
+    worse = Report((*trials, Trial("good", "memory", 0.3, 1, 1.0, 0.1, protocol="rtp")))
+    with pytest.raises(GateError, match=r"good reached an accuracy of 0\.3000 by rtp, below 0\.5000"):
+        require(worse, 0.5)
 
 
 def test_what_cannot_be_evaluated_is_refused_before_any_training(artifact: Artifact, source: Source) -> None:
     with pytest.raises(UsageError, match=r"no baseline 'half'\. Choose from random, bytes, full"):
         measure(artifact, source, baselines=frozenset({"half"}))
+    with pytest.raises(UsageError, match=r"there is no protocol 'best'\. Choose from own, rtp, idc"):
+        measure(artifact, source, protocol=("own", "best"))
+    with pytest.raises(UsageError, match=r"no protocol is named\. Choose `protocol` from own, rtp, idc"):
+        measure(artifact, source, protocol=())
     with pytest.raises(UsageError, match="runs is 0"):
         measure(artifact, source, runs=0)
     with pytest.raises(UsageError, match="full epochs is 0"):

@@ -42,6 +42,20 @@ def test_a_report_separates_networks_and_training_data() -> None:
     assert report.training("mlp", "memory") == {"steps": 10, "lr": 0.05}
 
 
+def test_no_figure_is_of_two_protocols() -> None:
+    def trial(protocol: str, accuracy: float, *mistakes: Mistake) -> Trial:
+        return Trial("mlp", "memory", accuracy, 10, 1.0, 0.1, mistakes, protocol)
+
+    report = Report((trial("rtp", 0.5, Mistake(0, 1, 2)), trial("idc", 0.75, Mistake(0, 1, 1))), ("a", "b"), (4, 0))
+    assert (report.protocols, report.networks) == (("rtp", "idc"), ("mlp",))
+    assert report.accuracy("mlp") == report.accuracy("mlp", protocol="rtp") == Stat(0.5, 0.0, 1), "the first"
+    assert report.accuracy("mlp", protocol="idc") == Stat(0.75, 0.0, 1)
+    assert report.accuracy("mlp", protocol="own") is None
+    assert report.per_class("mlp", protocol="idc") == [0.75, None]
+    assert report.confusion("mlp", protocol="idc") == [[3, 1], [0, 0]]
+    assert report.confused("mlp", protocol="rtp") == [Confused(0, 1, 0.5)]
+
+
 @pytest.fixture
 def two_runs() -> Report:
     """Of a network on 4 cats, 2 dogs and no cow: 2 cats are taken for dogs once, and 1 cat for a cow in the other."""

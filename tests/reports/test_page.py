@@ -115,6 +115,20 @@ def test_figures_are_shown_and_nothing_is_trained(tmp_path: Path, evaluated: Cal
     assert [td["class"] for td in page.all("td") if (td.get("class") or "").startswith("m")][:2] == ["m2 right", "m4"]
 
 
+def test_the_page_says_by_which_protocol_where_there_are_several(tmp_path: Path, evaluated: Callable) -> None:
+    memory = write_memory(tmp_path / "a.safetensors")
+    row = {"network": "mlp", "accuracy": {"mean": 0.5, "std": 0.0, "n": 1}}
+    results = [{**row, "protocol": "own"}, {**row, "protocol": "idc", "accuracy": {"mean": 0.75, "std": 0.0, "n": 1}}]
+    written = memcli.report(memory, tmp_path / "a.html", figures=evaluated(memory, results=results))
+    assert written.accuracy == 0.5, "by the first"
+    page = Elements((tmp_path / "a.html").read_text())
+    assert "mlp, by own" in page.text
+    assert "mlp, by idc" in page.text
+    (chart,) = [svg["aria-label"] for svg in page.all("svg") if (svg.get("aria-label") or "").startswith("Accuracy by")]
+    assert "50.0 %" in chart
+    assert "75.0 %" not in chart, "a chart compares by one protocol"
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [

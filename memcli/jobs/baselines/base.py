@@ -1,7 +1,8 @@
 """What a baseline is, and the random choice of real images that two of them share."""
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -23,6 +24,7 @@ class Comparison:
     recipe: TrainRecipe
     seed: int  # of this run
     full_epochs: int  # of the baseline that trains on all real images
+    epochs: int | None = None  # of a baseline of fewer; None: as many steps as on the memory
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,15 @@ def random_subset(images: LabelledImages, spec: DataSpec, per_class: int, seed: 
     return images.subset(torch.cat(chosen))
 
 
+def lasting(recipe: TrainRecipe, epochs: int, images: int) -> TrainRecipe:
+    """`recipe` with the steps of so many epochs of so many images."""
+    return replace(recipe, steps=epochs * math.ceil(images / recipe.batch))
+
+
 def on_random_images(given: Comparison, numbers: int) -> tuple[TrainRecipe, Batch]:
     """Training on as many real images of each class as `numbers` hold, drawn anew in every run."""
     data = given.spec.data
     per_class = real_images_per_class(data, numbers)
     images = random_subset(given.source.split("train"), data, per_class, given.seed)
-    return given.recipe, real_batches(images, data, given.recipe.batch, given.seed)
+    recipe = given.recipe if given.epochs is None else lasting(given.recipe, given.epochs, len(images))
+    return recipe, real_batches(images, data, recipe.batch, given.seed)

@@ -9,8 +9,9 @@ PROTOCOLS: Registry[Protocol] = Registry(
     "protocol",
     "memcli.protocols",
     {
-        "file": "memcli.jobs.protocols.file:PROTOCOL",
+        "own": "memcli.jobs.protocols.own:PROTOCOL",
         "rtp": "memcli.jobs.protocols.rtp:PROTOCOL",
+        "idc": "memcli.jobs.protocols.idc:PROTOCOL",
     },
     "memcli.jobs.protocols.base:Protocol",
 )

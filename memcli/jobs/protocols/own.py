@@ -1,4 +1,4 @@
-"""`file`: as the memory's file says."""
+"""`own`: as the memory's file says."""
 
 from memcli.jobs.protocols.base import Protocol
 from memcli.memory.spec import MemorySpec
