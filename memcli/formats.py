@@ -8,6 +8,7 @@ from memcli.errors import DataError
 from memcli.text import printable
 
 _LOOKED_AT = 512  # first bytes of a file
+_LENGTH = 8  # those of a file of safetensors that are the length of its header
 
 
 @dataclass(frozen=True)
@@ -86,14 +87,26 @@ _FORMATS = (  # where the first bytes fit several, the first
 
 def by_first_bytes(path: Path) -> Format | None:
     """What the file at `path` is by its first bytes; None where they do not tell, or it is no regular file."""
-    if not os.path.isfile(path):  # reading a pipe would wait for ever
-        return None
-    try:
-        with path.open("rb") as file:
-            first = file.read(_LOOKED_AT)
-    except OSError:
-        return None
+    first = _first_bytes(path)
     return next((known for known in _FORMATS if known.starts and first.startswith(known.starts)), None)
+
+
+def seeming(path: Path) -> str:
+    """What the file at `path` seems to be, which is not of memcli's own format; "" where it may be, or cannot be read.
+
+    A file of ours is one of safetensors: eight bytes of a length, and then an object of JSON.
+    """
+    first = _first_bytes(path)
+    length = int.from_bytes(first[:_LENGTH], "little")
+    if len(first) <= _LENGTH or first[_LENGTH : _LENGTH + 1] == b"{" or length <= path.stat().st_size - _LENGTH:
+        return ""
+    if known := by_first_bytes(path):
+        return known.what
+    try:
+        letters = first.decode()
+    except UnicodeDecodeError as error:  # a letter may be cut at the end
+        letters = first[: error.start].decode() if error.start > len(first) - 4 else "\0"
+    return "text" if all(letter.isprintable() or letter.isspace() for letter in letters) else "something else"
 
 
 def recognised(path: Path) -> Format | None:
@@ -107,3 +120,14 @@ def refuse_other(path: Path, *own: Format) -> None:
     known = by_first_bytes(path)
     if known is not None and known not in own:
         raise DataError(f"{printable(path.name)} is {known.what}", do=known.do)
+
+
+def _first_bytes(path: Path) -> bytes:
+    """The first bytes of a regular file; none of what is none, or cannot be read."""
+    if not os.path.isfile(path):  # reading a pipe would wait for ever
+        return b""
+    try:
+        with path.open("rb") as file:
+            return file.read(_LOOKED_AT)
+    except OSError:
+        return b""

@@ -69,13 +69,10 @@ def command(
 
     Example: memcli verify shoes.safetensors net.safetensors --full
     """
+    from memcli.files.identity import of_each
     from memcli.jobs.verify import verify
 
-    sums: list[str | None] = list(expect_sha256 or [])
-    if sums and len(sums) != len(files):
-        raise UsageError(
-            f"{len(sums)} checksums were given for {len(files)} files", do="Give `expect_sha256` once for each"
-        )
+    sums = of_each(expect_sha256 or (), len(files))
     if signature is not None and len(files) > 1:
         raise UsageError(
             f"one signature was given for {len(files)} files", do="Leave out `signature`, or give one file"
@@ -83,7 +80,7 @@ def command(
     allowed = limits(max_images, max_bytes, max_seconds, trust=trust)
     told: list[dict[str, Any]] = []
     lines: list[tuple[str, str]] = []
-    for path, expected in zip(files, sums or [None] * len(files), strict=True):
+    for path, expected in zip(files, sums, strict=True):
         given: dict[str, Any] = {"expect_sha256": expected, "key": key, "signature": signature, "limits": allowed}
         try:
             if full:

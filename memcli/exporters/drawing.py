@@ -1,12 +1,12 @@
 """Pictures for people to look at: images stretched to the whole range of grey, and contact sheets with class names."""
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy
 import torch
+from anyascii import anyascii
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -96,9 +96,8 @@ def enlarged(height: int, width: int) -> int:
 
 
 def _plain(name: str) -> str:
-    """`name` in the letters that Pillow's own font has, those of ASCII: accents are left out, others become ?."""
-    bare = "".join(sign for sign in unicodedata.normalize("NFKD", name) if not unicodedata.combining(sign))
-    return printable(bare).encode("ascii", "replace").decode()
+    """`name` in the letters that Pillow's own font has, those of ASCII: "кошка" is koshka, and what has none is ?."""
+    return anyascii(printable(name)) or "?" * bool(name)
 
 
 def _fitted(name: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

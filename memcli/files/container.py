@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from memcli.errors import LimitError, MemoryFileError, UsageError
 from memcli.files import atomic, identity
 from memcli.files.headers import KEY, Header, canonical, checked_header, damaged
-from memcli.formats import POINTER, by_first_bytes
+from memcli.formats import POINTER, by_first_bytes, seeming
 from memcli.machine import BINARY, NO_WAIT
 from memcli.memory.storage import BYTES
 from memcli.text import printable
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FILE_BYTES, HEADER_BYTES = 2**30, 10**6  # a reader's limits where it gives none
+_OURS = "Give a file that memcli wrote, such as a memory of memcli distill"
 _TORCH = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "U8": "uint8", "I8": "int8"}
 
 
@@ -86,6 +87,9 @@ def opened(
     except (MemoryFileError, LimitError) as error:
         if by_first_bytes(Path(path)) is POINTER:
             raise MemoryFileError(f"{printable(str(path))} is {POINTER.what}", do=POINTER.do) from error
+        if isinstance(error, MemoryFileError) and (what := seeming(Path(path))):
+            shown = printable(str(path))
+            raise MemoryFileError(f"{shown} is no file of memcli, but seems to be {what}", do=_OURS) from error
         raise type(error)(f"{printable(str(path))}: {error.what}", do=error.do) from error
 
 

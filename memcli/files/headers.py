@@ -73,7 +73,7 @@ def checked_header(raw: bytes, file_bytes: int) -> Header:
     entries = parse_json(raw, "the header")
     metadata = entries.pop("__metadata__", None)
     if not isinstance(metadata, dict) or set(metadata) != {KEY} or not isinstance(metadata[KEY], str):
-        raise damaged(f"its metadata is not one text under the key {KEY!r}: memcli did not write this file")
+        raise damaged(f"memcli did not write it: its metadata is not one text under the key {KEY!r}")
     manifest = parse_json(metadata[KEY].encode(), "the manifest")
     tensors = {name: _entry(name, entry) for name, entry in entries.items()}
     at = 0

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from memcli.errors import MemcliWarning, MemoryFileError, UsageError
@@ -78,6 +78,15 @@ def verify(header: Header, payload: bytes) -> str:
     elif SEAL in manifest and manifest[SEAL] != _seal(manifest):
         raise damaged(f"{SEAL} does not match: the manifest is not the one that was written")
     return str(stored)
+
+
+def of_each(expected: Sequence[str], files: int) -> list[str | None]:
+    """The checksum that each of so many files must have; none where none is given. UsageError for another number."""
+    if expected and len(expected) != files:
+        raise UsageError(
+            f"{len(expected)} checksums were given for {files} files", do="Give `expect_sha256` once for each"
+        )
+    return list(expected) or [None] * files
 
 
 def require(sha256: str, expected: str | None) -> None:

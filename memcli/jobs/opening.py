@@ -42,13 +42,9 @@ def loaded(
     several = [memories] if isinstance(memories, Artifact | str | Path) else list(memories)
     if not several:
         raise UsageError("no memory was given", do="Give a memory file, or several")
-    sums: list[str | None] = [expect_sha256] if isinstance(expect_sha256, str) else list(expect_sha256)
-    if sums and len(sums) != len(several):
-        raise UsageError(
-            f"{len(sums)} checksums were given for {len(several)} memories", do="Give `expect_sha256` once for each"
-        )
+    sums = identity.of_each([expect_sha256] if isinstance(expect_sha256, str) else expect_sha256, len(several))
     found = {}
-    for number, (each, expected) in enumerate(zip(several, sums or [None] * len(several), strict=True)):
+    for number, (each, expected) in enumerate(zip(several, sums, strict=True)):
         if isinstance(each, Artifact):
             identity.require(each.sha256, expected)
             found["the memory" if len(several) == 1 else f"memory {number + 1}"] = each

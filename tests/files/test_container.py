@@ -50,6 +50,20 @@ def test_a_pointer_of_git_lfs_is_named_with_the_step_that_helps(tmp_path: Path) 
         container.read_header(tmp_path / "f")
 
 
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "one image"),
+        (b"PK\x03\x04" + bytes(40), "a zip archive"),
+        ("# Наши заметки\n".encode() * 99, "text"),
+        (b"\xfe" * 8 + b"[]", "something else"),
+    ],
+)
+def test_what_is_no_file_of_memcli_is_told_in_plain_words(tmp_path: Path, content: bytes, what: str) -> None:
+    (tmp_path / "f").write_bytes(content)
+    refused(tmp_path / "f", rf"f is no file of memcli, but seems to be {what}\. Give a file that memcli wrote")
+
+
 def test_a_missing_file(tmp_path: Path) -> None:
     refused(tmp_path / "f", "no such file")
 
