@@ -64,7 +64,7 @@ ExpectEachSha256 = Annotated[
         help="Refuse a file that is not the one of this checksum; once for each file.",
     ),
 ]
-MAX_IMAGES, MAX_BYTES, MAX_SECONDS = 10_000_000, "24GiB", "72h"  # the defaults of these
+MAX_IMAGES, MAX_BYTES, MAX_SECONDS = 10_000_000, "24GiB", "24h"  # the defaults of these
 
 Quiet = Annotated[bool, option(MESSAGES, "--quiet", "-q", help="No progress and no notes.")]
 Verbose = Annotated[bool, option(MESSAGES, "--verbose", "-v", help="Every report of progress on its own line.")]

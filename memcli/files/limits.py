@@ -22,7 +22,7 @@ class Limits:
     max_header: int = HEADER_BYTES
     max_images: int = 10**7  # of the whole recall
     max_bytes: int = 24 * 2**30  # of what is written, and of the images that are recalled into memory
-    max_seconds: float = 72 * 3600.0  # of a recall, or of one training, as counted beforehand
+    max_seconds: float = 24 * 3600.0  # of a recall, or of one training, as counted beforehand
     free_memory: bool = True  # whether what needs more memory than is free is refused
 
     def require_images(self, spec: MemorySpec) -> None:
