@@ -164,6 +164,7 @@ def command(
                 limits=allowed,
                 progress=progress,
                 follow=follow,
+                keep=file,
             )
         except Exception:
             if so_far is not None:

@@ -20,7 +20,9 @@ from memcli.jobs import budget
 from memcli.jobs.baselines import BASELINES
 from memcli.jobs.classnames import ClassNames
 from memcli.jobs.device import resolve
+from memcli.jobs.ending import computing
 from memcli.jobs.figures import Report
+from memcli.jobs.kept import KeptTrials
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.jobs.protocols import PROTOCOLS
 from memcli.jobs.trials import Asked, Trainings
@@ -52,6 +54,7 @@ def evaluate(
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
     follow: Callable[[Report], None] | None = None,
+    keep: str | Path | None = None,
 ) -> Report:
     """Train fresh networks on a memory and measure them on the test split of `data`, as `memcli eval` does.
 
@@ -59,7 +62,9 @@ def evaluate(
     baselines and the protocols are told under `measure`. `split` "all" measures on every image of `data`, and
     `skip_damaged` leaves out up to so many that cannot be read. `class_names` is a mapping, or a JSON file of one, from
     names of classes in `data` to those in the memory, where they differ. `follow` is given the report so far after each
-    training, so that nothing is lost where a later one fails or is stopped. Accuracies of the report are shares of 1.
+    training, so that nothing is lost where a later one fails or is stopped. `keep`, such as the memory's path:
+    what is measured is kept in a file beside it until all is, and the same evaluation goes on from there. Accuracies of
+    the report are shares of 1.
 
     Raises UsageError for impossible requests, MemoryFileError for a damaged file, LimitError where the file, or a
     training by it, is over `limits`, DataError where the data does not fit the memory, DivergedError where training
@@ -88,6 +93,7 @@ def evaluate(
         full_epochs=full_epochs,
         protocol=protocols,
         follow=follow,
+        keep=keep,
     )
 
 
@@ -105,6 +111,7 @@ def measure(
     protocol: str | Iterable[str] = "own",
     full_epochs: int = 10,
     follow: Callable[[Report], None] | None = None,
+    keep: str | Path | None = None,
 ) -> Report:
     """Train `runs` fresh networks of every kind on the memory and on each baseline; measure the whole test split.
 
@@ -135,9 +142,14 @@ def measure(
     for name in names:
         build(name, data, seed=seed)  # a name that is wrong is told before hours of training, not after
     counts = torch.bincount(source_aligned.split("test").labels, minlength=len(data.classes)).tolist()
-    report = Report((), data.classes, tuple(counts), complete=False)
-    work = Trainings(memory, source_aligned, device, progress, full_epochs)
-    return _measured(work, trainings, runs, seed, report, follow)
+    told = {"memory": artifact.sha256, "seed": seed, "full_epochs": full_epochs, **computing(device)}
+    told["recipes"] = {f"{each.protocol} {each.network}": each.recipe.to_json() for each in trainings}
+    order = [(each.protocol, each.trained_on, each.network) for each in trainings for _ in range(runs)]
+    kept = KeptTrials(keep, order, counts, progress.note)
+    report = Report(kept.load(told, source_aligned), data.classes, tuple(counts), complete=False)
+    rates = {(trial.protocol, trial.network, trial.trained_on): trial.lr for trial in report.trials}
+    work = Trainings(memory, source_aligned, device, progress, full_epochs, rates)
+    return _measured(work, trainings, runs, seed, report, kept, follow)
 
 
 def _measured(
@@ -146,25 +158,28 @@ def _measured(
     runs: int,
     seed: int,
     report: Report,
+    kept: KeptTrials,
     follow: Callable[[Report], None] | None,
 ) -> Report:
-    """`report` with what all trainings reached; `follow` is given what there is after each."""
+    """`report` with what all trainings reached that it lacks; `follow` is given what there is after each."""
     try:
         with stoppable(work.progress):
-            for asked in trainings:
+            for asked in trainings[len(report.trials) // runs :]:
                 work.tell_long(asked, runs)
-            for asked, run in product(trainings, range(runs)):
+            for asked, run in list(product(trainings, range(runs)))[len(report.trials) :]:
                 title = f"{asked}, run {run + 1} of {runs}"
                 trial = work.trial(asked, derive(seed, "evaluation run", run), title)
                 work.progress.note(f"{title}: {100 * trial.accuracy:.2f} % of the test images")
                 report = replace(report, trials=(*report.trials, trial))
+                kept.add(trial)
                 if follow is not None:
                     follow(report)
     except Stopped as stopped:
         raise Interrupted(
-            f"stopped after {len(report.trials)} of {len(trainings) * runs} trainings",
+            f"stopped after {len(report.trials)} of {len(trainings) * runs} trainings{kept.stopped()}",
             do="Give the same command again, or fewer `runs` for less time",
         ) from stopped
+    kept.remove()
     return replace(report, complete=True)
 
 

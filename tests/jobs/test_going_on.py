@@ -1,9 +1,10 @@
-"""`retrain` goes on where it was killed or stopped, to the same bytes, and leaves nothing."""
+"""`retrain` and `eval` go on where they were killed or stopped, to the same bytes and figures, and leave nothing."""
 
 import json
 import signal
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,13 @@ import tiny
 import torch
 from torch import nn
 
+from memcli.data.sources import open_source
 from memcli.errors import DivergedError, Interrupted
 from memcli.files import checkpoints
 from memcli.files.unfinished import SUFFIX
+from memcli.jobs.evaluate import evaluate
+from memcli.jobs.figures import Mistake, Report, Trial
+from memcli.jobs.kept import KeptTrials
 from memcli.jobs.retrain import retrain
 from memcli.progress import Silent
 from memcli.training import keeping
@@ -25,6 +30,8 @@ from memcli.training.recipe import TrainRecipe
 
 STEPS = 2
 NORMS = "convnet:width=4,depth=1,norm=batch"
+FAKE = "fake:classes=3,shape=1x8x8,n=30,test=15"
+EVAL: dict[str, Any] = {"runs": 2, "baselines": "random", "device": "cpu"}
 RETRAIN: dict[str, Any] = {"network": NORMS, "steps": STEPS, "device": "cpu"}
 
 
@@ -59,6 +66,19 @@ def test_retrain_killed_at_any_rename_ends_in_the_same_weights(memory: Path, tmp
         last = number == len(ends) - 1  # the weights are there, and what was kept of them too
         assert (end["code"], end["files"]["n"]) == (8 if last else 0, whole["files"]["n"]), end["printed"]
         assert end["files"].keys() == ({"n", f"n{SUFFIX}"} if last else {"n"})
+
+
+def test_eval_killed_at_any_rename_ends_in_the_same_figures(memory: Path, tmp_path: Path) -> None:
+    words = ("eval", memory, "--data", FAKE, "--runs", 2, "--baselines", "random", "--json")
+    *ends, whole = killed(tmp_path, *words)
+    assert len(ends) == 2 * 4  # four networks are measured
+
+    def figures(end: dict[str, Any]) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads(end["printed"].splitlines()[-1])
+        return {name: value for name, value in told.items() if name not in ("seconds", "warnings")}
+
+    assert all(end["killed"] and not end["code"] and figures(end) == figures(whole) for end in ends)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(("m.", ".m"))] == []
 
 
 @pytest.fixture
@@ -168,3 +188,55 @@ def test_layers_that_draw_at_random_draw_on(monkeypatch: pytest.MonkeyPatch) -> 
         kept: dict[int, dict[str, torch.Tensor]] = {}
         whole = trained(Store(kept, 0))
         assert all(torch.equal(trained(Store(kept, at)), whole) for at in (1, 2, 3, 4))
+
+
+def _stopped_eval(memory: Path, after: int) -> Report:
+    """The report of an evaluation that a signal ended after so many networks."""
+    so_far = []
+
+    def follow(report: Report) -> None:
+        so_far.append(report)
+        if len(report.trials) == after:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match=r"after 3 of 4 trainings, kept in .*m\.eval-[0-9a-f]{8}\.unfinished\."):
+        evaluate(memory, FAKE, **EVAL, follow=follow, keep=memory)
+    return so_far[-1]
+
+
+def test_an_evaluation_measures_the_rest_and_tells_of_all(memory: Path, tmp_path: Path) -> None:
+    before, notes = _stopped_eval(memory, 3), Notes()
+    (kept,) = tmp_path.glob(f"m.eval-*{SUFFIX}")
+    other = evaluate(memory, FAKE, **{**EVAL, "seed": 1}, keep=memory)  # of other settings: neither takes the other's
+    assert kept.exists()
+    assert other.trials[0] != before.trials[0]
+    report = evaluate(memory, FAKE, **EVAL, keep=memory, progress=notes)
+    assert report.trials[:3] == before.trials
+    assert sum("measured before the stop" in told for told in notes.told) == 3
+    whole = evaluate(memory, FAKE, **EVAL)
+    assert [trial.accuracy for trial in report.trials] == [trial.accuracy for trial in whole.trials]
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_each_edit_of_kept_trials_is_left_out_with_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeping, "EVERY", 0.0)
+    trial, source = Trial("mlp", "memory", 0.5, 3, 1.0, 0.05, (Mistake(0, 1, 2),)), open_source(FAKE)
+
+    def loaded() -> tuple[tuple[Trial, ...], KeptTrials, list[str]]:
+        notes = Notes()
+        trials = KeptTrials(tmp_path / "m", [("own", "memory", "mlp")], (5, 5, 5), notes.note)
+        return trials.load({}, source), trials, notes.told
+
+    loaded()[1].add(trial)
+    assert loaded()[0] == (trial,)
+    (path,) = tmp_path.iterdir()
+    good, bad = checkpoints.read(path), 0
+    for key, value, edited in edits.of_json({"trials": [asdict(trial)]}, (None, "x", -1, [None])):
+        if (key, value) == ("trials.0.mistakes.0", ...):
+            continue  # a network may make no mistake
+        raw = torch.frombuffer(bytearray(json.dumps(edited).encode()), dtype=torch.uint8)
+        checkpoints.write(path, 1, {"trials": raw}, good.counters)
+        trials, _, told = loaded()
+        assert (trials, ["is not gone on with" in note for note in told]) == ((), [True]), (key, value)
+        bad += 1
+    assert bad > 40
