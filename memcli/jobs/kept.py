@@ -89,9 +89,8 @@ class KeptTrials:
             trials = tuple(map(self._trial, stored))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise damaged("it holds no trials") from error
-        if not trials or [(one.protocol, one.trained_on, one.network) for one in trials] != list(
-            self._order[: len(trials)]
-        ):
+        kinds = [(trial.protocol, trial.trained_on, trial.network) for trial in trials]
+        if not kinds or kinds != list(self._order[: len(kinds)]):
             raise damaged("it holds other trials")
         self._trials = trials
 
