@@ -32,6 +32,7 @@ _FULL_SIZE, _LAST_HALF_SIZE, _SHARE_OF_SPAN = 3, 5, 1 / 3
 _LARGE, _LEAST_BASES, _LEAST_SIDE, _LARGEST_SCALE = 64, 24, 8, 8
 _LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
+_SPARSE_SHARE = 1 / 3  # the same where addresses are sparse (docs/log/)
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,10 @@ class MemorySpec:
     def enlarged(self, factor: int = 1) -> Self:
         """The spec of a memory whose bases have the size of images, averaged down by `factor`. No size in a file."""
         return replace(self, data=self.data.averaged(factor), scale=1, cells=0)
+
+    def library(self, rows: int) -> Self:
+        """The same with so many rows, and a basis for each row of each class."""
+        return replace(self, bases=max(rows * len(self.data.classes), 2), rows=rows)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -187,7 +192,8 @@ class MemorySpec:
         where no more bases of that size are wanted than a third of their pixels; if it divides both sides and there
         are no cells; else 1. For images of 64x64 and more it is 4 or 8 where the budget has fewer than 24 bases
         otherwise. Two fifths of the budget go to bases, and more where that would leave over about `most_rows` rows,
-        but never more bases than a basis has pixels. The rest buys rows.
+        but never more bases than a basis has pixels. The rest buys rows. With a support, a third of the budget goes to
+        bases; with a support of 1, each row has a basis, at half the size where that divides both sides.
         Raises UsageError where not even one basis and one row fit.
         """
         if (floats is None) == (bytes is None):
@@ -196,7 +202,7 @@ class MemorySpec:
         assert budget is not None
         numbers = budget if bytes is None else 8 * budget // STORAGES.get(storage, STORAGES["float32"]).bits
         if scale is None:
-            scale = 1 if cells else _scale(data, numbers, most_rows)
+            scale = 1 if cells else _scale(data, numbers, most_rows, library=support == 1)
         # One basis and one row where nothing is given; and the checks of all that is given.
         least = support + 1  # bases
         sizes = {"bases": least if bases is None else bases, "scale": scale, "rows": 1 if rows is None else rows}
@@ -211,28 +217,40 @@ class MemorySpec:
                 f"{'x'.join(map(str, unit.base_shape))} and {unit.rows} rows, which need {getattr(unit, unit_of_cost)}",
                 do="Give a larger `ipc` or `budget`, a larger `scale`, or fewer `bases` or `rows`",
             )
+        if support == 1 and bases is rows is None and fits(unit.library(1)):
+            return unit.library(_largest(lambda number: fits(unit.library(number))))
         spec = unit
         if bases is None:
             spec = replace(spec, bases=_largest(lambda number: fits(replace(unit, bases=number)), least))
             if rows is None:
-                per_basis = math.prod(unit.base_shape)
-                wanted = min(_wanted_bases(numbers, per_basis, len(data.classes), most_rows), per_basis)
-                spec = replace(spec, bases=min(max(wanted, least), spec.bases))
+                spec = replace(spec, bases=min(max(_wanted_bases(unit, numbers, most_rows), least), spec.bases))
         if rows is None:
             fixed = spec
             spec = replace(spec, rows=_largest(lambda number: fits(replace(fixed, rows=number))))
         return spec
 
 
-def _wanted_bases(numbers: int, per_basis: int, per_row: int, most_rows: int | None) -> int:
+def _wanted_bases(spec: MemorySpec, numbers: int, most_rows: int | None) -> int:
+    """K: as many as `_dense_bases`, or a share of the numbers, and at most the pixels of a basis."""
+    per_basis, classes = math.prod(spec.base_shape), len(spec.data.classes)
+    if spec.support:
+        return min(round(_SPARSE_SHARE * numbers / per_basis), per_basis)
+    return min(_dense_bases(numbers, per_basis, classes, most_rows), per_basis)
+
+
+def _dense_bases(numbers: int, per_basis: int, per_row: int, most_rows: int | None) -> int:
     """K: a share of the numbers, and more where rows beyond `most_rows` would be left over, of `per_row` · K each."""
     by_share = round(_SHARE_OF_BASES * numbers / per_basis)
     return max(by_share, numbers // (per_basis + per_row * most_rows) if most_rows else 0)
 
 
-def _scale(data: DataSpec, numbers: int, most_rows: int | None) -> int:
-    """The factor by which bases are best smaller than images, for a budget of so many numbers."""
-    if not _half_size(data, numbers, most_rows):
+def _scale(data: DataSpec, numbers: int, most_rows: int | None, *, library: bool) -> int:
+    """The factor by which bases are best smaller than images, for a budget of so many numbers.
+
+    `library`: whether each row has a basis of its own.
+    """
+    even = data.height % 2 == data.width % 2 == 0 and min(data.height, data.width) >= 4
+    if not (even and (library or _half_size(data, numbers, most_rows))):
         return 1
     scale, least = 2, min(data.height, data.width)
     while (
@@ -240,7 +258,7 @@ def _scale(data: DataSpec, numbers: int, most_rows: int | None) -> int:
         and scale < _LARGEST_SCALE
         and least // (2 * scale) >= _LEAST_SIDE
         and data.height % (2 * scale) == data.width % (2 * scale) == 0
-        and _wanted_bases(numbers, data.floats_per_image // scale**2, len(data.classes), most_rows) < _LEAST_BASES
+        and _dense_bases(numbers, data.floats_per_image // scale**2, len(data.classes), most_rows) < _LEAST_BASES
     ):
         scale *= 2
     return scale
@@ -248,11 +266,9 @@ def _scale(data: DataSpec, numbers: int, most_rows: int | None) -> int:
 
 def _half_size(data: DataSpec, numbers: int, most_rows: int | None) -> bool:
     """Whether a budget of so many numbers is best spent on bases of half the images' size."""
-    if data.height % 2 or data.width % 2 or min(data.height, data.width) < 4:
-        return False
     images = numbers / (len(data.classes) * data.floats_per_image)  # of each class, as raw pixels
     pixels = data.floats_per_image // 4
-    few = _wanted_bases(numbers, pixels, len(data.classes), most_rows) <= _SHARE_OF_SPAN * pixels
+    few = _dense_bases(numbers, pixels, len(data.classes), most_rows) <= _SHARE_OF_SPAN * pixels
     return images < _FULL_SIZE or (few and images < _LAST_HALF_SIZE)
 
 

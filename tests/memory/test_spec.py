@@ -379,8 +379,20 @@ def test_a_support_is_counted_bit_for_bit() -> None:
 def test_a_budget_is_spent_on_sparse_addresses(storage: str, support: int) -> None:
     for ipc in (1, 10):
         spec = MemorySpec.from_budget(CIFAR10, bytes=4 * 30_720 * ipc, storage=storage, support=support)
-        assert spec.bytes <= 4 * 30_720 * ipc < replace(spec, rows=spec.rows + 1).bytes
+        more = replace(spec, rows=spec.rows + 1, bases=spec.bases + (10 if support == 1 else 0))
+        assert spec.bytes <= 4 * 30_720 * ipc < more.bytes
         assert spec.support == support < spec.bases
+
+
+def test_a_budget_of_ten_images_per_class_is_spent_as_was_measured() -> None:
+    of_fashion = MemorySpec.from_budget(FASHION, bytes=313_600, storage="int4", support=16, most_rows=20)
+    assert (of_fashion.bases, of_fashion.scale, of_fashion.rows) == (267, 1, 801)
+    library = MemorySpec.from_budget(CIFAR10, bytes=1_228_800, storage="int4", support=1)
+    assert (library.bases, library.scale, library.rows) == (3160, 2, 316)
+    many = MemorySpec.from_budget(CIFAR10, bytes=5 * 1_228_800, storage="int4", support=64)
+    assert (many.bases, many.scale) == (1333, 1)
+    few = MemorySpec.from_budget(CIFAR10, floats=2_000, support=1)
+    assert (few.bases, few.scale, few.rows) == (2, 2, 23), "less than an image for each class"
 
 
 @pytest.mark.parametrize(("support", "bases"), [(-1, 4), (4, 4), (300, 400)])
