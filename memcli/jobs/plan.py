@@ -60,10 +60,10 @@ class Size:
 
     def require_free(self) -> None:
         """Raise UsageError where a size is given that tuning chooses."""
-        if self.cells or any(size is not None for size in (self.bases, self.scale, self.rows)):
+        if self.cells or self.support or any(size is not None for size in (self.bases, self.scale, self.rows)):
             raise UsageError(
-                "`tune` chooses bases, scale and rows, and no cells",
-                do="Leave out `bases`, `scale`, `cells` and `rows`",
+                "`tune` chooses bases, scale and rows, and no cells and no support",
+                do="Leave out `bases`, `scale`, `cells`, `support` and `rows`",
             )
 
 

@@ -47,6 +47,17 @@ def dictionary(vectors: Tensor, bases: Tensor, count: int, between: Callable[[],
     return bases
 
 
+def levelled(values: Tensor, chosen: Tensor, bases: Tensor) -> tuple[Tensor, Tensor]:
+    """The same combinations, with each basis as large as makes the largest of its numbers 1.
+
+    Numbers that share a scale are rounded by a share of the largest, which is then near to each. `values` and `chosen`
+    are of any one shape, `bases` (K, m). What no vector uses stays.
+    """
+    peaks = values.new_zeros(len(bases)).scatter_reduce(0, chosen.flatten(), values.abs().flatten(), "amax")
+    peaks = peaks.where(peaks > 0, 1.0)
+    return values / peaks[chosen], bases * peaks.unsqueeze(1)
+
+
 def of_size_one(vectors: Tensor) -> Tensor:
     """`vectors`, (n, m), each with a root mean square of 1; where it is 0 it stays 0."""
     return vectors / vectors.square().mean(1, keepdim=True).sqrt().clamp(min=1e-12)

@@ -13,7 +13,7 @@ from memcli.data.images import LabelledImages
 from memcli.errors import UsageError
 from memcli.memory.directions import leading
 from memcli.memory.memory import Memory, membership
-from memcli.memory.pursuit import dictionary, of_size_one, pursued
+from memcli.memory.pursuit import dictionary, levelled, of_size_one, pursued
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 
@@ -64,7 +64,7 @@ def from_data(
     with fewer than R images repeats them. Bases have pixels of root mean square 1. Labels to learn start one-hot.
     With `directions`, (m, C·H·W), bases are the leading singular vectors of those instead. Sparse addresses are on the
     few bases that serve an image best, as far as a greedy search finds them; bases are images that were fitted to be
-    combined so, whatever `directions` are.
+    combined so, whatever `directions` are, each as large as makes its largest address 1.
 
     Images are normalised some at a time, and at most 512 MiB of them are held as numbers.
     """
@@ -101,12 +101,15 @@ def from_data(
             coefficients = of_images(chosen) @ bases.T / bases.shape[1]  # (≤R, directions)
             coefficients = torch.cat([coefficients, coefficients.new_zeros(len(chosen), spare)], 1)
         rows.append(coefficients[repeated])
-    small = torch.cat([bases, noise]).unflatten(1, spec.base_shape)
+    addresses, bases = torch.stack(rows, 1), torch.cat([bases, noise])
+    constants = {"cells": cells, "support": torch.stack(supports, 1) if supports else None}
+    if constants["support"] is not None:
+        addresses, bases = levelled(addresses, constants["support"], bases)
+    small = bases.unflatten(1, spec.base_shape)
     if cells is not None:
         small = small / _weights(spec, cells)
     progress.end()
-    constants = {"cells": cells, "support": torch.stack(supports, 1) if supports else None}
-    return Memory(spec, small, torch.stack(rows, 1), **_first_labels(spec), **constants)
+    return Memory(spec, small, addresses, **_first_labels(spec), **constants)
 
 
 def _exemplars(

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from memcli.memory import pursuit
-from memcli.memory.pursuit import dictionary, of_size_one, pursued
+from memcli.memory.pursuit import dictionary, levelled, of_size_one, pursued
 from memcli.seeds import generator
 
 BASES = of_size_one(torch.randn(6, 40, generator=generator(0, "bases")))
@@ -55,3 +55,15 @@ def test_a_dictionary_is_nearer_than_what_it_began_from() -> None:
     assert len(calls) == 5
     strangers = torch.cat([begin, torch.zeros(1, 40)])
     assert torch.equal(dictionary(VECTORS, strangers, 2)[6], strangers[6]), "one that nobody uses stays"
+
+
+def test_levelled_numbers_are_of_the_same_vectors_and_rounded_by_less() -> None:
+    values, chosen = pursued(VECTORS, BASES * torch.logspace(0, 2, 6).unsqueeze(1), 2)
+    bases = torch.cat([BASES * torch.logspace(0, 2, 6).unsqueeze(1), torch.ones(1, 40)])
+    level, larger = levelled(values, chosen, bases)
+    torch.testing.assert_close(
+        (level.unsqueeze(1) @ larger[chosen]).squeeze(1), (values.unsqueeze(1) @ bases[chosen]).squeeze(1)
+    )
+    for basis in range(6):
+        assert level[chosen == basis].abs().max() == 1
+    assert torch.equal(larger[6], bases[6]), "one that nobody uses stays"
