@@ -169,7 +169,11 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(start: Callable, tmp_path: 
         (["--time-budget", "soon"], 2, "'soon' is no time. Write it as 90s, 5m or 1.5h."),
         (["--storage", "float8"], 2, "unknown storage 'float8'. Choose --storage from float32, float16, int8, int4."),
         (["--labels", "soft"], 2, "unknown labels 'soft'. Choose --labels from fixed, class, row."),
-        (["--tune", "--bases", 2], 2, "--tune chooses bases, scale and rows, and no cells and no support. Leave out --bases"),
+        (
+            ["--tune", "--bases", 2],
+            2,
+            "--tune chooses bases, scale and rows, and no cells and no support. Leave out --bases",
+        ),
         (["--cells", 20, "--scale", 2], 2, "20 cells at scale 2. Give 1 to 64 cells at scale 1, or 0 for none."),
         (["--scale", 3], 2, "scale 3 does not divide 8x8 images."),
         (["--recipe", "fast"], 2, "unknown recipe 'fast'."),
