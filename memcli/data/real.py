@@ -24,3 +24,11 @@ class RealImages:
         chosen = self._by_class[self._starts.unsqueeze(1) + offsets].flatten()
         images = self._images.subset(chosen).to(self._device)
         return images.normalised(self._spec), images.labels
+
+    def of_classes(self, classes: Tensor, per_class: int, seed: int, step: int) -> Tensor:
+        """Normalised images of these `classes`, (n,) int64, drawn with replacement: (n, per_class, C, H, W)."""
+        draws = torch.rand(len(classes), per_class, generator=seeds.generator(seed, "real of classes", step))
+        offsets = (draws * self._counts[classes].unsqueeze(1)).long()
+        chosen = self._by_class[self._starts[classes].unsqueeze(1) + offsets]
+        images = self._images.subset(chosen.flatten()).to(self._device)
+        return images.normalised(self._spec).unflatten(0, chosen.shape)

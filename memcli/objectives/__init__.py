@@ -20,6 +20,10 @@ __all__ = [
 OBJECTIVES: Registry[ObjectiveKind] = Registry(
     "objective",
     "memcli.objectives",
-    {"unrolled": "memcli.objectives.unrolled:OBJECTIVE", "ridge": "memcli.objectives.ridge:OBJECTIVE"},
+    {
+        "unrolled": "memcli.objectives.unrolled:OBJECTIVE",
+        "ridge": "memcli.objectives.ridge:OBJECTIVE",
+        "matching": "memcli.objectives.matching:OBJECTIVE",
+    },
     "memcli.objectives.base:ObjectiveKind",
 )

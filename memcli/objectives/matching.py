@@ -1,0 +1,215 @@
+"""The matching objective [DC, IDC]: recalled images of a class give the gradient that real images of it give.
+
+    loss = 1/n Σ_c Σ_l D(∇_{W_l} CE(real images of c), ∇_{W_l} CE(recalled images of c))
+
+The sums are over the n classes of a step and over the weights W_l of convolutions of a network that is trained on real
+images: on the mean of these gradients, at no further cost. A pool has networks of different ages, all early [Acc-DD].
+Real and recalled images share one draw of an augmentation [DSA]. No training is differentiated; the gradient of a
+gradient is exact.
+
+[DC] Zhao, Mopuri, Bilen, "Dataset Condensation with Gradient Matching", ICLR 2021. [DSA] Zhao, Bilen, ICML 2021.
+[IDC] Kim et al., "Dataset Condensation via Efficient Synthetic-Data Parameterization", ICML 2022, arXiv 2205.14959: the
+distances, and networks trained on real images.
+[Acc-DD] Zhang et al., "Accelerating Dataset Distillation via Model Augmentation", CVPR 2023, arXiv 2212.06152.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cosine_similarity, cross_entropy
+
+from memcli.checks import at_least_one, below_one, one_of, positive
+from memcli.data.augment import Augmentation
+from memcli.data.augmentations import augmentations
+from memcli.data.real import RealImages
+from memcli.data.sampling import shuffled_epochs
+from memcli.engine import Functional, Tensors, Traced, TracedLoss, in_bfloat16, quickest, replayed
+from memcli.errors import UsageError
+from memcli.files.checkpoints import damaged, require_like
+from memcli.memory.memory import Memory, Query, averaged_down
+from memcli.memory.spec import MemorySpec
+from memcli.networks import averaging, build, stateless
+from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome
+from memcli.seeds import generator
+
+_WEIGHTS_OF_CONVOLUTIONS = 4  # dimensions: outputs, inputs, height, width
+
+
+def _cosine(found: Tensor, wanted: Tensor) -> Tensor:
+    """One minus the cosine, for the weights of each output."""
+    return (1 - cosine_similarity(found.flatten(1), wanted.flatten(1), eps=1e-6)).sum()
+
+
+DISTANCES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "squared": lambda found, wanted: (found - wanted).square().sum(),
+    "absolute": lambda found, wanted: (found - wanted).abs().sum(),
+    "cosine": _cosine,
+}
+
+
+@dataclass(frozen=True)
+class Matching(ObjectiveSettings):
+    """Settings of the matching objective: recalled images give a network the gradients that real ones give it."""
+
+    kind: ClassVar[str] = "matching"
+
+    network: str = "convnet:width=32"  # whose gradients are matched
+    networks: int = 4  # in the pool
+    age: int = 100  # steps on real images after which a fresh network takes the place of one of the pool
+    rate: float = 0.01  # of the SGD that trains the pool
+    momentum: float = 0.9
+    classes: int = 10  # of a step; where there are more, they take turns
+    per_class: int = 10  # recalled images of each of these classes
+    real_per_class: int = 50  # real images of each
+    distance: str = "squared"  # a name in DISTANCES
+    augment: str = ""  # as in the unrolled objective
+
+    def __post_init__(self) -> None:
+        augmentations(self.augment)
+        at_least_one(self, "networks", "age", "classes", "per_class", "real_per_class")
+        positive(self, "rate")
+        below_one(self, "momentum")
+        one_of(self, "distance", tuple(DISTANCES))
+
+    def make(self, spec: MemorySpec, device: torch.device, *, compile: bool, bfloat16: bool) -> "MatchingObjective":
+        return MatchingObjective(self, spec, device, compile=compile, bfloat16=bfloat16)
+
+
+@dataclass
+class _Member:
+    """A network of the pool: its weights, their momentum, and the number of its training steps so far."""
+
+    weights: Tensors
+    velocity: list[Tensor]
+    age: int = 0
+
+
+class MatchingObjective(Objective):
+    """See the module's text. The networks of the pool take turns, one in each outer step."""
+
+    def __init__(
+        self,
+        settings: Matching,
+        spec: MemorySpec,
+        device: torch.device,
+        compile: bool = False,
+        bfloat16: bool = False,
+    ) -> None:
+        self._settings, self._spec, self._device = settings, spec, device
+        self._averaged = 1 if settings.augment else averaging(settings.network, spec.data)
+        self._data = spec.data.averaged(self._averaged)
+        skeleton = build(settings.network, self._data, seed=0).to(device)  # its weights are never used
+        named = list(skeleton.named_parameters())
+        self._matched = [number for number, (_, each) in enumerate(named) if each.dim() == _WEIGHTS_OF_CONVOLUTIONS]
+        if not (self._matched and stateless(skeleton)) or any(not each.requires_grad for _, each in named):
+            raise UsageError(
+                f"{settings.network!r} has no convolutions whose gradients are a function of its weights and images",
+                do="Give the matching stage a network such as convnet:norm=instance",
+            )
+        self._network, self._augmentation = Functional(skeleton), Augmentation(settings.augment)
+        backend = quickest(device) if compile else replayed
+        backend = in_bfloat16(backend) if bfloat16 else backend
+        self._real = Traced(self._real_loss, backend=backend)
+        self._distance = TracedLoss(self._distance_loss, backend=backend)
+        self._pool: list[_Member] = []
+
+    def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
+        """`lr` is not used: networks are trained on real images, at a rate of their own."""
+        del lr
+        self._pool = self._pool or [self._fresh(seed, 0, place) for place in range(self._settings.networks)]
+        place = step % self._settings.networks
+        member, classes = self._pool[place], self._classes(seed, step)
+        parts = {name: part.detach().requires_grad_() for name, part in memory.parts.items()}
+        recalled, targets = self._recalled(memory.with_parts(parts), classes, seed, step)
+        images = real.of_classes(classes, self._settings.real_per_class, seed, step)
+        images = averaged_down(images.flatten(0, 1), self._averaged).unflatten(0, images.shape[:2])
+        draws = tuple(draw.to(self._device) for draw in self._augmentation.draw(self._spec.data.shape, seed, step))
+        gradients = [
+            self._real.gradient(member.weights, (self._augmentation.apply(own, draws),), (label.expand(len(own)),))
+            for own, label in zip(images, classes.to(self._device), strict=True)
+        ]
+        distances = [
+            self._distance(
+                (self._augmentation.apply(own, draws), wanted),
+                member.weights,
+                tuple(gradient[number] for number in self._matched),
+            )
+            for own, wanted, gradient in zip(recalled, targets, gradients, strict=True)
+        ]
+        loss = torch.stack(distances).mean()
+        found = torch.autograd.grad(loss, list(parts.values()))
+        self._train(member, [torch.stack(each).mean(0) for each in zip(*gradients, strict=True)])
+        if member.age >= self._settings.age or not loss.isfinite():
+            self._pool[place] = self._fresh(seed, 1 + step, place)
+        return Outcome(loss.detach(), dict(zip(parts, found, strict=True)))
+
+    def tensors(self) -> dict[str, Tensor]:
+        named = {}
+        for place, member in enumerate(self._pool):
+            named[f"{place}.age"] = torch.tensor(member.age)
+            for number, (weight, speed) in enumerate(zip(member.weights, member.velocity, strict=True)):
+                named |= {f"{place}.weight.{number}": weight, f"{place}.velocity.{number}": speed}
+        return named
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        self._pool = [self._fresh(0, 0, place) for place in range(self._settings.networks)] if tensors else []
+        require_like(tensors, self.tensors())
+        if any(not 0 <= int(tensors[f"{place}.age"]) < self._settings.age for place in range(len(self._pool))):
+            raise damaged("the age of a network is impossible")
+        for place, member in enumerate(self._pool):
+            member.age = int(tensors[f"{place}.age"])
+            for number, (weight, speed) in enumerate(zip(member.weights, member.velocity, strict=True)):
+                weight.copy_(tensors[f"{place}.weight.{number}"])
+                speed.copy_(tensors[f"{place}.velocity.{number}"])
+
+    def _real_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
+        """The loss of real images. `controls`: the images; `batch`: their labels."""
+        return cross_entropy(self._network(params, (), controls[0]), batch[0])
+
+    def _distance_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
+        """The distance of a class. `params`: recalled images and their label vectors; `controls`: the network's
+        weights; `batch`: the gradients that are wanted of those in `_matched`.
+        """
+        weights = list(controls)
+        matched = [weights[number].detach().requires_grad_() for number in self._matched]
+        for number, weight in zip(self._matched, matched, strict=True):
+            weights[number] = weight
+        loss = cross_entropy(self._network(tuple(weights), (), params[0]), params[1])
+        gradients = torch.autograd.grad(loss, matched, create_graph=True)
+        distance = DISTANCES[self._settings.distance]
+        return torch.stack([distance(*pair) for pair in zip(gradients, batch, strict=True)]).sum()
+
+    def _classes(self, seed: int, step: int) -> Tensor:
+        """The classes of a step, (n,) int64: all of them once, then all again."""
+        return shuffled_epochs(len(self._spec.data.classes), self._settings.classes, seed, "matched classes")(step)
+
+    def _recalled(self, memory: Memory, classes: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """Images (n, per_class, C, H, W) and label vectors (n, per_class, all classes) of `classes`, no row twice."""
+        drawn = torch.rand(len(classes), self._spec.rows, generator=generator(seed, "matched rows", step))
+        rows = drawn.argsort(1)[:, : self._settings.per_class]
+        query = Query.of_classes(rows.flatten(), classes.repeat_interleave(rows.shape[1]), len(self._spec.data.classes))
+        moved = memory if self._averaged == 1 else memory.enlarged(self._averaged)
+        images, targets = moved.recall(query), moved.targets(query).to(self._device)
+        return images.unflatten(0, rows.shape), targets.unflatten(0, rows.shape)
+
+    def _fresh(self, seed: int, step: int, place: int) -> _Member:
+        """A new network for `place`. The first ones begin at different ages, so that they end one by one."""
+        settings = self._settings
+        network = build(settings.network, self._data, seed=seed, purpose=f"matched pool {place}", step=step)
+        weights, _ = self._network.split(network.to(self._device))
+        age = place * settings.age // settings.networks if step == 0 else 0
+        return _Member(weights, [torch.zeros_like(weight) for weight in weights], age)
+
+    def _train(self, member: _Member, gradients: list[Tensor]) -> None:
+        """One step of SGD with momentum."""
+        with torch.no_grad():
+            for weight, speed, gradient in zip(member.weights, member.velocity, gradients, strict=True):
+                speed.mul_(self._settings.momentum).add_(gradient)
+                weight.sub_(self._settings.rate * speed)
+        member.age += 1
+
+
+OBJECTIVE = ObjectiveKind(Matching)
