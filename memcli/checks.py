@@ -13,6 +13,12 @@ def at_least_one(part: Any, *names: str) -> None:
             raise UsageError(f"recipe: {name} is {getattr(part, name)}", do="Give 1 or more")
 
 
+def not_negative(part: Any, *names: str) -> None:
+    for name in names:
+        if getattr(part, name) < 0:
+            raise UsageError(f"recipe: {name} is {getattr(part, name)}", do="Give 0 or more")
+
+
 def positive(part: Any, *names: str) -> None:
     for name in names:
         value = getattr(part, name)

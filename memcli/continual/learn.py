@@ -79,7 +79,7 @@ def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
         bases=bases,
         scale=plan.scale,
         cells=cells,
-        most_rows=plan.refine.most_rows,
+        most_rows=plan.refine.most_rows(len(data.classes)),
     )
 
 

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from memcli import seeds
 from memcli.data.images import LabelledImages
+from memcli.data.sampling import shared_out
 from memcli.data.spec import DataSpec
 
 
@@ -18,12 +19,19 @@ class RealImages:
         self._starts = self._counts.cumsum(0) - self._counts  # (classes,)
 
     def batch(self, per_class: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        """Normalised images (classes · per_class, C, H, W) and labels, drawn with replacement, on the device."""
-        draws = torch.rand(len(self._counts), per_class, generator=seeds.generator(seed, "real", step))
-        offsets = (draws * self._counts.unsqueeze(1)).long()  # (classes, per_class), below the counts
-        chosen = self._by_class[self._starts.unsqueeze(1) + offsets].flatten()
-        images = self._images.subset(chosen).to(self._device)
-        return images.normalised(self._spec), images.labels
+        """`sample` of as many images of every class, (classes · per_class, C, H, W), class after class."""
+        return self.sample(per_class * len(self._counts), seed, step)
+
+    def sample(self, images: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        """Normalised images (images, C, H, W) and labels, on the device.
+
+        Drawn with replacement from classes that `data.sampling.shared_out` says.
+        """
+        draws = torch.rand(images, generator=seeds.generator(seed, "real", step))
+        labels, _ = shared_out(images, len(self._counts), seed, step, "real")
+        chosen = self._by_class[self._starts[labels] + (draws * self._counts[labels]).long()]
+        some = self._images.subset(chosen).to(self._device)
+        return some.normalised(self._spec), some.labels
 
     def of_classes(self, classes: Tensor, per_class: int, seed: int, step: int) -> Tensor:
         """Normalised images of these `classes`, (n,) int64, drawn with replacement: (n, per_class, C, H, W)."""

@@ -15,20 +15,52 @@ def _shuffled(rows: int, classes: int, seed: int, purpose: str, epoch: int) -> T
     return torch.rand(classes, rows, generator=generator(seed, purpose, epoch)).argsort(1)
 
 
-def balanced_rows(
-    rows: int, classes: int, per_class: int, seed: int, step: int, purpose: str = "rows"
-) -> tuple[Tensor, Tensor]:
-    """The rows and classes of minibatch `step`, both (classes * per_class,) int64, class after class.
+@lru_cache(maxsize=16)
+def _order(classes: int, seed: int, purpose: str, epoch: int) -> Tensor:
+    """A permutation of the classes, (classes,) int64."""
+    return torch.randperm(classes, generator=generator(seed, f"{purpose} classes", epoch))
 
-    Each class has its own endless stream of rows: one permutation of all rows after another. Step t takes the numbers
-    from t * per_class to (t + 1) * per_class of it. So this is a function of its arguments alone, no row comes twice in
-    an epoch, and a minibatch may cross from one epoch to the next, or hold several where per_class > rows.
+
+def shared_out(images: int, classes: int, seed: int, step: int, purpose: str) -> tuple[Tensor, Tensor]:
+    """How the images of minibatch `step` divide into classes, both (images,) int64, class after class.
+
+    The class of each image, and how many images its class had before it, in this minibatch and in those before.
+
+    Every class has images // classes of them. Those that are left over go to classes in turn: one permutation of all
+    classes after another. So a minibatch of fewer images than classes samples classes without replacement, except where
+    it crosses from one permutation to the next; at each step all classes have had as many images, to one; and the mean
+    over the minibatches of one permutation is that over all classes. A function of the arguments alone.
     """
-    start, stop = step * per_class, (step + 1) * per_class
-    first, last = start // rows, (stop - 1) // rows
+    each, left = divmod(images, classes)
+
+    def had(steps: int) -> Tensor:
+        """The images of each class in so many steps, (classes,)."""
+        turn, begun = divmod(steps * left, classes)
+        counts = torch.full((classes,), steps * each + turn)
+        if begun:
+            counts[_order(classes, seed, purpose, turn)[:begun]] += 1
+        return counts
+
+    before, after = had(step), had(step + 1)
+    number = after - before  # in this minibatch
+    of_class = torch.arange(classes).repeat_interleave(number)
+    ahead = torch.arange(images) - (number.cumsum(0) - number)[of_class]  # of its class, in this minibatch
+    return of_class, before[of_class] + ahead
+
+
+def drawn_rows(
+    rows: int, classes: int, images: int, seed: int, step: int, purpose: str = "rows"
+) -> tuple[Tensor, Tensor]:
+    """The rows and classes of minibatch `step`, both (images,) int64, class after class: see `shared_out`.
+
+    Each class has its own endless stream of rows, one permutation of all rows after another, and a minibatch takes the
+    next ones of it. So this is a function of its arguments alone, no row comes twice in an epoch, and a minibatch may
+    cross from one epoch to the next, or hold several.
+    """
+    of_class, place = shared_out(images, classes, seed, step, purpose)
+    first, last = (int(bound) // rows for bound in place.aminmax())
     epochs = [_shuffled(rows, classes, seed, purpose, epoch) for epoch in range(first, last + 1)]
-    chosen = torch.cat(epochs, dim=1)[:, start - first * rows : stop - first * rows]
-    return chosen.flatten(), torch.arange(classes).repeat_interleave(per_class)
+    return torch.cat(epochs, dim=1)[of_class, place - first * rows], of_class
 
 
 def shuffled_epochs(count: int, size: int, seed: int, purpose: str) -> Callable[[int], Tensor]:

@@ -141,15 +141,14 @@ def require_memory(spec: MemorySpec, recipe: Recipe, device: torch.device) -> No
     if device.type == "cuda" or available is None:
         return
     data, trainings = spec.data, (recipe.check, recipe.retrain)
-    needed = 0
+    needed, classes = 0, len(data.classes)
     for training in trainings:
         if counted := cost(training.network, data):
-            needed = max(
-                needed, images_at_once(data, device) * counted.largest, _KEPT * training.batch * counted.outputs
-            )
+            images = training.images(classes)
+            needed = max(needed, images_at_once(data, device) * counted.largest, _KEPT * images * counted.outputs)
     for stage in recipe.stages:
         if counted := cost(stage.objective.network, data):
-            images = getattr(stage.objective, "per_class", 1) * len(data.classes)
+            images = stage.objective.recalled_images(classes)
             needed = max(needed, _KEPT * images * counted.outputs)
     if needed > available:
         raise LimitError(

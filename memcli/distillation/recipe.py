@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from memcli.checks import at_least_one, below_one, one_of, positive
+from memcli.checks import at_least_one, below_one, not_negative, one_of, positive
 from memcli.distillation.optimisers import OUTER_OPTIMISERS
 from memcli.errors import DataError, UsageError
 from memcli.files import regular
@@ -54,8 +54,7 @@ class Stage:
     def __post_init__(self) -> None:
         at_least_one(self, "steps", "check_every")
         positive(self, "share")
-        if self.patience < 0:
-            raise UsageError(f"recipe: patience is {self.patience}", do="Give 0 or more")
+        not_negative(self, "patience")
 
     @property
     def kind(self) -> str:
@@ -94,10 +93,9 @@ class Recipe:
         """Outer steps of all stages together."""
         return sum(stage.steps for stage in self.stages)
 
-    @property
-    def most_rows(self) -> int | None:
+    def most_rows(self, classes: int) -> int | None:
         """The least `most_rows` of all stages; None where none has a limit."""
-        named = (stage.objective.most_rows for stage in self.stages)
+        named = (stage.objective.most_rows(classes) for stage in self.stages)
         return min((rows for rows in named if rows is not None), default=None)
 
     def followed(self, training: TrainRecipe, lr: float) -> TrainRecipe:
@@ -146,7 +144,7 @@ class Recipes(Registry[Recipe]):
 RECIPES = Recipes(
     "recipe",
     "memcli.recipes",
-    {"quick": "quick@1", "best": "best@2", "gpu": "gpu@2", "paper": "paper@1"},
+    {"quick": "quick@2", "best": "best@3", "gpu": "gpu@3", "paper": "paper@1"},
     "memcli.distillation.recipe:Recipe",
 )
 
@@ -240,5 +238,21 @@ def _stages(current: tuple[Stage, ...], settings: Any) -> tuple[Stage, ...]:
         kind = objective.get("kind", base.kind if base else "unrolled") if isinstance(objective, dict) else None
         if base is None or (kind is not None and kind != base.kind):
             base = Stage(_defaults(str(kind or "unrolled")))
-        stages.append(_replaced(base, given, f"stages.{number}."))
+        unsaid = (
+            {"objective": {**_unsaid(base.objective, objective), **objective}} if isinstance(objective, dict) else {}
+        )
+        stages.append(_replaced(base, {**given, **unsaid}, f"stages.{number}."))
     return tuple(stages)
+
+
+def _unsaid(base: ObjectiveSettings, given: dict[str, Any]) -> dict[str, Any]:
+    """What settings say by leaving it out: of two of which one stands for the other, the one given is meant."""
+    unsaid: dict[str, Any] = {}
+    defaults = _defaults(base.kind)
+    for total, each in base.instead.items():
+        if each in given and given.get(total):
+            raise UsageError(f"recipe: both {total} and {each} are given", do="Give one of them")
+        if each in given or given.get(total):
+            other = total if each in given else each
+            unsaid[other] = getattr(defaults, other)
+    return unsaid

@@ -94,8 +94,8 @@ def require_training(
         return
     classes, spec = len(data.classes), specs[0]
     several = len(specs) > 1
-    images = recipe.batch if several else classes * max(1, recipe.batch // classes)
-    of_recall = 0 if several else operations(spec, mixed=True)
+    images = recipe.batch if several else recipe.images(classes)
+    of_recall = 0 if several else operations(spec, mixed=recipe.mixture > 0)
     step = images * (_FORWARD_AND_BACK * needs.operations + of_recall)
     shown = printable(recipe.network, 60)
     limits.require_seconds(
@@ -106,7 +106,7 @@ def require_training(
     if several:  # all that they recall is held
         held += 4 * sum(each.recalled for each in specs) * (data.floats_per_image + classes)
     else:
-        held += images * held_bytes(spec, mixed=True)
+        held += images * held_bytes(spec, mixed=recipe.mixture > 0)
     _require_free(held, limits, device, "batch")
 
 

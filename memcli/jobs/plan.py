@@ -56,7 +56,7 @@ class Size:
     def spec(self, data: DataSpec, recipe: Recipe) -> MemorySpec:
         """The memory of this size for `data`, to be learned by `recipe`."""
         chosen = {"bases": self.bases, "scale": self.scale, "rows": self.rows, "cells": self.cells}
-        return self.fitted(data)(most_rows=recipe.most_rows, **chosen)
+        return self.fitted(data)(most_rows=recipe.most_rows(len(data.classes)), **chosen)
 
     def require_free(self) -> None:
         """Raise UsageError where a size is given that tuning chooses."""

@@ -137,7 +137,7 @@ def train_on_memories(
     network = build(recipe.network, data, seed=seed).to(device)
     if len(memories) == 1 and data == common:
         (memory,) = memories.values()
-        batch = recalled_batches(memory, recipe.batch, seed, recipe.mixture)
+        batch = recalled_batches(memory, recipe.images(len(memory.spec.data.classes)), seed, recipe.mixture)
     else:
         batch = recall_all(memories, data, limits).batches(recipe.batch, seed)
     train(network, recipe, batch, progress, seed=seed, title=title, store=store)

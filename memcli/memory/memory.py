@@ -206,6 +206,14 @@ class Memory:
         rows, asked = query.rows.to(self.labels.device), query.labels.to(self.labels)
         return asked @ self.labels if self.labels.dim() == 2 else torch.einsum("nc,ncd->nd", asked, self.labels[rows])
 
+    def class_targets(self, rows: Tensor, classes: Tensor) -> Tensor:
+        """The labels of the images of `recall_classes`, (n, classes), differentiable in learned labels."""
+        if self.labels is None:  # compared, since `one_hot` looks at numbers, which a recording cannot
+            all_classes = torch.arange(len(self.spec.data.classes), device=self.addresses.device)
+            return (classes.to(all_classes.device).unsqueeze(1) == all_classes).to(self.addresses.dtype)
+        rows, classes = rows.to(self.labels.device), classes.to(self.labels.device)
+        return self.labels[classes] if self.labels.dim() == 2 else self.labels[rows, classes]
+
     def rounded(self) -> "Memory":
         """This memory as it is read from a file of its storage type: rounded, and without a gradient to this one.
 

@@ -50,6 +50,7 @@ class ObjectiveSettings(ABC):
 
     kind: ClassVar[str]  # the objective's name in recipes, under which it is registered
     newer: ClassVar[tuple[str, ...]] = ()  # fields that the first memory files did not have
+    instead: ClassVar[dict[str, str]] = {}  # fields that, where they are not 0, stand for another one
 
     network: str = "convnet:width=32"
 
@@ -60,10 +61,14 @@ class ObjectiveSettings(ABC):
         `compile`: its steps are compiled, and `bfloat16`: their convolutions are done in that type, where it can.
         """
 
-    @property
-    def most_rows(self) -> int | None:
+    def most_rows(self, classes: int) -> int | None:
         """The rows of a class beyond which more would hardly be learned; None: there is no such limit."""
+        del classes
         return None
+
+    def recalled_images(self, classes: int) -> int:
+        """The images that a minibatch has recalled from a memory of so many classes; by default one of each."""
+        return classes
 
     def images_per_step(self, classes: int) -> int:
         """About how many recalled images an outer step trains on and differentiates through; 0 where it does not.
@@ -74,9 +79,33 @@ class ObjectiveSettings(ABC):
         return 0
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values by name. Fields that are newer than the format are left out where they have their default."""
+        """Plain values by name. Fields that are newer than the format are left out where they have their default, and
+        those that another stands for.
+        """
         newer = {field.name: field.default for field in fields(self) if field.name in self.newer}
-        return {name: value for name, value in asdict(self).items() if newer.get(name, ...) != value}
+        unused = {each for total, each in self.instead.items() if getattr(self, total)}
+        return {
+            name: value for name, value in asdict(self).items() if newer.get(name, ...) != value and name not in unused
+        }
+
+
+class Shared:
+    """Settings with images a step: in all, shared out by `data.sampling.shared_out`, or of each class."""
+
+    per_class: int
+    real_per_class: int
+    images: int
+    real_images: int
+
+    instead: ClassVar[dict[str, str]] = {"images": "per_class", "real_images": "real_per_class"}
+
+    def recalled_images(self, classes: int) -> int:
+        """Recalled images of a minibatch."""
+        return self.images or self.per_class * classes
+
+    def outer_images(self, classes: int) -> int:
+        """Real images of an outer step."""
+        return self.real_images or self.real_per_class * classes
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from memcli import seeds
 from memcli.data.real import RealImages
-from memcli.data.sampling import balanced_rows
+from memcli.data.sampling import drawn_rows
 from memcli.engine import Functional, InnerProblem, Stored, Tensors, Traced
 from memcli.errors import UsageError
 from memcli.memory.memory import Memory, Query
@@ -63,7 +63,7 @@ class JointObjective(Objective):
         settings = self._settings
         draw = seeds.generator(seed, "joint start", step)
         initial = self._starts[int(torch.randint(len(self._starts), (), generator=draw))]
-        images, labels = real.batch(settings.real_per_class, seed, step)
+        images, labels = real.sample(settings.outer_images(len(self._spec.data.classes)), seed, step)
         problem = InnerProblem(
             initial=initial,
             controls=tuple(part.detach() for part in memory.enlarged().parts.values()),
@@ -90,11 +90,12 @@ class JointObjective(Objective):
     def _batches(self, seed: int, step: int) -> list[Tensors]:
         """A flat JointBatch for each of the T inner steps, drawn anew in every outer step."""
         settings, classes = self._settings, len(self._spec.data.classes)
+        images = settings.recalled_images(classes)
         draw = seeds.derive(seed, "joint recalled", step)
         generator = seeds.generator(seed, "joint others", step)
         batches: list[Tensors] = []
         for t in range(settings.steps):
-            rows, own = balanced_rows(self._spec.rows, classes, settings.per_class, draw, t, "inner minibatch")
+            rows, own = drawn_rows(self._spec.rows, classes, images, draw, t, "inner minibatch")
             query = Query.of_classes(rows, own, classes)
             others: Tensors = ()
             if self._others is not None:

@@ -16,37 +16,41 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
-from memcli.checks import at_least_one, below_one, positive
+from memcli.checks import at_least_one, below_one, not_negative, positive
 from memcli.data.augment import Augmentation
 from memcli.data.augmentations import augmentations
 from memcli.data.real import RealImages
-from memcli.data.sampling import balanced_rows
+from memcli.data.sampling import drawn_rows
 from memcli.errors import UsageError
 from memcli.files.checkpoints import damaged, require_like
-from memcli.memory.memory import Memory, Query, averaged_down
+from memcli.memory.memory import Memory, averaged_down
 from memcli.memory.spec import MemorySpec
 from memcli.networks import Classifier, averaging, build, stateless
-from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome
+from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome, Shared
 
 
 @dataclass(frozen=True)
-class Ridge(ObjectiveSettings):
+class Ridge(Shared, ObjectiveSettings):
     """Settings of the ridge objective: fit real images by kernel ridge regression on features of recalled ones."""
 
     kind: ClassVar[str] = "ridge"
+    newer: ClassVar[tuple[str, ...]] = ("images", "real_images")
 
     network: str = "convnet:width=32"  # whose features are used
     networks: int = 8  # in the pool
     age: int = 20  # steps that a network of the pool is trained before a fresh one takes its place
-    per_class: int = 10  # recalled images of each class that the regression is fitted on
-    real_per_class: int = 20  # real images of each class that it is tested on
+    per_class: int = 10  # recalled images of each class that the regression is fitted on, where `images` is 0
+    real_per_class: int = 20  # real images of each class that it is tested on, where `real_images` is 0
     momentum: float = 0.9  # of the SGD that trains the pool
     regulariser: float = 1e-3  # ρ, as a share of the kernel's mean diagonal
     augment: str = ""  # as in the unrolled objective
+    images: int = 0  # recalled images that the regression is fitted on, over classes in turn; 0: `per_class` of each
+    real_images: int = 0  # real images that it is tested on, over classes in turn; 0: `real_per_class` of each
 
     def __post_init__(self) -> None:
         augmentations(self.augment)
         at_least_one(self, "networks", "age", "per_class", "real_per_class")
+        not_negative(self, "images", "real_images")
         below_one(self, "momentum")
         positive(self, "regulariser")
 
@@ -105,13 +109,13 @@ class RidgeObjective(Objective):
         self._pool = self._pool or [self._fresh(seed, 0, place) for place in range(settings.networks)]
         place = step % settings.networks
         member = self._pool[place]
-        rows, of_class = balanced_rows(self._spec.rows, classes, self._per_class, seed, step, "ridge")
-        query = Query.of_classes(rows, of_class, classes)
+        rows, of_class = drawn_rows(self._spec.rows, classes, self._images, seed, step, "ridge")
         parts = {name: part.detach().requires_grad_() for name, part in memory.parts.items()}
         moved = memory.with_parts(parts)
         moved = moved if self._averaged == 1 else moved.enlarged(self._averaged)
-        recalled, targets = moved.recall(query), moved.targets(query).to(self._device)
-        images, labels = real.batch(settings.real_per_class, seed, step)
+        recalled = moved.recall_classes(rows, of_class)
+        targets = moved.class_targets(rows, of_class)
+        images, labels = real.sample(settings.outer_images(classes), seed, step)
         images = averaged_down(images, self._averaged)
         draws = self._augmentation.draw(self._spec.data.shape, seed, step)
         recalled, images = (self._augmentation.apply(each, draws) for each in (recalled, images))
@@ -143,9 +147,9 @@ class RidgeObjective(Objective):
                 member.velocity[number].copy_(tensors[f"{place}.velocity.{name}"])
 
     @property
-    def _per_class(self) -> int:
-        """Recalled images of each class in one regression: no row twice."""
-        return min(self._settings.per_class, self._spec.rows)
+    def _images(self) -> int:
+        """Recalled images in one regression: no row twice."""
+        return min(self._settings.recalled_images(len(self._spec.data.classes)), self._spec.recalled)
 
     def _loss(self, network: Classifier, recalled: Tensor, targets: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         classes = len(self._spec.data.classes)

@@ -20,7 +20,7 @@ from torch.func import vmap
 from torch.nn.functional import cross_entropy
 
 from memcli import seeds
-from memcli.checks import at_least_one, below_one, one_of
+from memcli.checks import at_least_one, below_one, not_negative, one_of
 from memcli.data.augment import Augmentation
 from memcli.data.augmentations import augmentations
 from memcli.data.real import RealImages
@@ -48,32 +48,35 @@ from memcli.errors import UsageError
 from memcli.memory.memory import Memory, Query, averaged_down
 from memcli.memory.spec import MemorySpec
 from memcli.networks import averaging, build, stateless
-from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome
-from memcli.objectives.batches import InnerBatch, inner_queries
+from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome, Shared
+from memcli.objectives.batches import InnerBatch, inner_draws
 from memcli.objectives.pool import Training, Trainings
 
 
 @dataclass(frozen=True)
-class Unrolled(ObjectiveSettings):
+class Unrolled(Shared, ObjectiveSettings):
     """Settings of the unrolled objective: train a fresh network on recalled images, and test it on real ones."""
 
     kind: ClassVar[str] = "unrolled"
-    newer: ClassVar[tuple[str, ...]] = ("optimiser",)
+    newer: ClassVar[tuple[str, ...]] = ("optimiser", "images", "real_images")
 
     network: str = "convnet:width=32"  # trained in the inner loop
     steps: int = 20  # T
-    per_class: int = 2  # recalled images of each class in a minibatch
+    per_class: int = 2  # recalled images of each class in a minibatch, where `images` is 0
     learn_lr: bool = True  # whether the inner rate is learned too
     momentum: float = 0.9  # of the inner optimiser: SGD's momentum, Adam's first beta
-    real_per_class: int = 20  # real images of each class in the outer loss
+    real_per_class: int = 20  # real images of each class in the outer loss, where `real_images` is 0
     window: int = 0  # how many of the T steps are differentiated, at a random place; training ends there. 0: all
     pool: int = 0  # trainings that take turns and go on from window to window; 0: each outer step has a new one
     augment: str = ""  # names in AUGMENTATIONS; recalled and real images of an outer step share one draw
     networks: int = 1  # fresh networks of an outer step, all trained on the same minibatches; the loss is their mean
     optimiser: str = "sgd"  # a name in INNER_OPTIMISERS; it is differentiated by its exact adjoint
+    images: int = 0  # recalled images of a minibatch, over classes in turn; 0: `per_class` of each
+    real_images: int = 0  # real images of the outer loss, over classes in turn; 0: `real_per_class` of each
 
     def __post_init__(self) -> None:
         at_least_one(self, "steps", "per_class", "real_per_class", "networks")
+        not_negative(self, "images", "real_images")
         below_one(self, "momentum")
         one_of(self, "optimiser", tuple(INNER_OPTIMISERS))
         if not 0 <= self.window <= self.steps:
@@ -84,16 +87,15 @@ class Unrolled(ObjectiveSettings):
             )
         augmentations(self.augment)
 
-    @property
-    def most_rows(self) -> int:
+    def most_rows(self, classes: int) -> int:
         """The rows of a class that one inner training uses twice: more would hardly be learned (docs/log/)."""
-        return max(1, self.steps * self.per_class // 2)
+        return max(1, self.steps * self.recalled_images(classes) // (2 * classes))
 
     def images_per_step(self, classes: int) -> int:
         """Of all networks. Without a pool, training reaches a window after half of the other steps, on average."""
         differentiated = self.window or self.steps
         trained = 0 if self.pool else (self.steps - differentiated) / 2
-        return round((differentiated + trained / 4) * self.per_class * classes * self.networks)
+        return round((differentiated + trained / 4) * self.recalled_images(classes) * self.networks)
 
     def make(self, spec: MemorySpec, device: torch.device, *, compile: bool, bfloat16: bool) -> "UnrolledObjective":
         return UnrolledObjective(self, spec, device, compile=compile, bfloat16=bfloat16)
@@ -158,7 +160,7 @@ class UnrolledObjective(Objective):
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         settings = self._settings
         training = self._trainings.next(seed, step)
-        images, labels = real.batch(settings.real_per_class, seed, step)
+        images, labels = real.sample(settings.outer_images(len(self._spec.data.classes)), seed, step)
         draws = tuple(draw.to(self._device) for draw in self._augmentation.draw(self._spec.data.shape, seed, step))
         images = averaged_down(self._augmentation.apply(images, draws), self._averaged)
         large = memory.enlarged(self._averaged).dense()
@@ -184,7 +186,7 @@ class UnrolledObjective(Objective):
         together, and where it is one image already.
         """
         settings, classes = self._settings, len(self._spec.data.classes)
-        largest = max(settings.per_class, settings.real_per_class) * classes
+        largest = max(settings.recalled_images(classes), settings.outer_images(classes))
         most = (self._most or largest) // 2
         if self._drops or most < 1:
             return False
@@ -204,13 +206,13 @@ class UnrolledObjective(Objective):
         """The loss of one inner step. `controls` are an enlarged memory's parts; `batch` is a flat InnerBatch."""
         seen = InnerBatch.of(batch, drops=self._drops, draws=self._draws)
         memory = Memory(self._large, **dict(zip(self._large.shapes, controls, strict=True)))
-        query = Query(seen.rows, seen.labels)
-        recalled = self._augmentation.apply(memory.recall(query), seen.draws)
+        recalled = self._augmentation.apply(memory.recall_classes(seen.rows, seen.classes), seen.draws)
+        targets = memory.class_targets(seen.rows, seen.classes)
         if self._settings.networks == 1:
             weights = self._packing.unpacked(*params)
-            return cross_entropy(self._trained(weights, seen.fixed, recalled, seen.dropped), memory.targets(query))
+            return cross_entropy(self._trained(weights, seen.fixed, recalled, seen.dropped), targets)
         # A sum over the networks: each has the gradient that it would have alone.
-        return self._together(self._trained, params, seen.fixed, recalled, memory.targets(query)).sum()
+        return self._together(self._trained, params, seen.fixed, recalled, targets).sum()
 
     def _testing_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The outer loss. `controls` are real images; `batch` holds their labels and the fixed parameters."""
@@ -259,17 +261,19 @@ class UnrolledObjective(Objective):
         """For each of the next `steps` of a training an InnerBatch, flat."""
         batches: list[Tensors] = []
         numbers = range(training.taken, training.taken + steps)
-        for t, query in zip(numbers, self._drawn(training.draw, numbers), strict=True):
+        for t, drawn in zip(numbers, self._drawn(training.draw, numbers), strict=True):
             dropped = torch.tensor(seeds.derive(seed, "dropped", step, t)) if self._drops else None
-            batches.append(InnerBatch(query.rows, query.labels, dropped, draws, training.fixed).flat())
+            batches.append(InnerBatch(*drawn, dropped, draws, training.fixed).flat())
         return batches
 
     def queries(self, seed: int, step: int) -> list[Query]:
-        """The queries of the T inner steps: `per_class` rows of every class each, drawn anew in every outer step."""
-        return self._drawn(seeds.derive(seed, "recalled", step), range(self._settings.steps))
+        """The queries of the T inner steps, drawn anew in every outer step."""
+        drawn = self._drawn(seeds.derive(seed, "recalled", step), range(self._settings.steps))
+        return [Query.of_classes(rows, classes, len(self._spec.data.classes)) for rows, classes in drawn]
 
-    def _drawn(self, draw: int, steps: range) -> list[Query]:
-        return inner_queries(self._spec, self._settings.per_class, draw, steps, self._device)
+    def _drawn(self, draw: int, steps: range) -> list[tuple[Tensor, Tensor]]:
+        images = self._settings.recalled_images(len(self._spec.data.classes))
+        return inner_draws(self._spec, images, draw, steps, self._device)
 
 
 OBJECTIVE = ObjectiveKind(Unrolled)

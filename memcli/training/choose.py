@@ -53,7 +53,7 @@ def pace(memory: Memory, recipe: TrainRecipe, validation: LabelledImages) -> Pac
     """The pace of `recipe`, measured in a few steps and on some images."""
     network = build(recipe.network, memory.spec.data, seed=0).to(memory.bases.device)
     batches, some = (
-        recalled_batches(memory, recipe.batch, 0),
+        recalled_batches(memory, recipe.images(len(memory.spec.data.classes)), 0),
         validation.subset(torch.arange(len(validation))[:_TESTED]),
     )
     train(network, replace(recipe, steps=1), batches)  # the first step also loads and chooses kernels
@@ -104,8 +104,9 @@ def choose(
 def retrained_accuracy(memory: Memory, recipe: TrainRecipe, validation: LabelledImages, seed: int) -> float:
     """Validation accuracy of one fresh network trained on `memory` by `recipe`; 0 where that training diverges."""
     network = build(recipe.network, memory.spec.data, seed=seed).to(memory.bases.device)
+    images = recipe.images(len(memory.spec.data.classes))
     try:
-        train(network, recipe, recalled_batches(memory, recipe.batch, seed, recipe.mixture), seed=seed)
+        train(network, recipe, recalled_batches(memory, images, seed, recipe.mixture), seed=seed)
     except DivergedError:
         return 0.0
     return accuracy(network, validation, memory.spec.data)

@@ -11,7 +11,7 @@ from memcli.data.augment import Augmentation
 from memcli.data.cutmix import cut_and_mixed
 from memcli.data.images import LabelledImages
 from memcli.data.noise import noise_like
-from memcli.data.sampling import balanced_rows, shuffled_epochs
+from memcli.data.sampling import drawn_rows, shuffled_epochs
 from memcli.data.spec import DataSpec
 from memcli.engine import free_cache
 from memcli.errors import DivergedError, out_of_memory
@@ -31,23 +31,23 @@ _LOOK_EVERY = 50  # steps: reading the loss stops the device, so it is not read 
 
 
 def recalled_batches(memory: Memory, size: int, seed: int, mixture: float = 0.0) -> Batch:
-    """Minibatches recalled from `memory`, on its device: size // classes images of each class, and at least one.
+    """Minibatches of `size` images recalled from `memory`, on its device, spread evenly over the classes.
 
-    Rows come in shuffled epochs; minibatch t is a function of (seed, t) alone. With a `mixture` above 0 the queries are
-    generalised: each is one class mixed with another one, drawn at random, whose share is drawn from 0 to `mixture`.
+    Where there are more classes, each minibatch samples some, and all come equally often (`shared_out`). Rows come in
+    shuffled epochs; minibatch t is a function of (seed, t) alone. With a `mixture` above 0 the queries are generalised:
+    each is one class mixed with another one, drawn at random, whose share is drawn from 0 to `mixture`.
     """
     classes = len(memory.spec.data.classes)
-    per_class = max(1, size // classes)
 
     @torch.no_grad()
     def batch(step: int) -> tuple[Tensor, Tensor]:
-        rows, labels = balanced_rows(memory.spec.rows, classes, per_class, seed, step, "recalled batches")
-        query = Query.of_classes(rows, labels, classes)
-        if mixture:
-            draw = generator(seed, "mixtures", step)
-            share = mixture * torch.rand(len(query), 1, generator=draw)
-            others = query.labels[torch.randperm(len(query), generator=draw)]
-            query = Query(rows, torch.lerp(query.labels, others, share))
+        rows, labels = drawn_rows(memory.spec.rows, classes, size, seed, step, "recalled batches")
+        if not mixture:
+            return memory.recall_classes(rows, labels), memory.class_targets(rows, labels)
+        draw = generator(seed, "mixtures", step)
+        share = mixture * torch.rand(len(rows), 1, generator=draw)
+        own = Query.of_classes(rows, labels, classes).labels
+        query = Query(rows, torch.lerp(own, own[torch.randperm(len(rows), generator=draw)], share))
         return memory.recall(query), memory.targets(query)
 
     return batch

@@ -11,7 +11,7 @@ MOST = {"steps": 1_000_000, "batch": 100_000, "lr": 1e3, "noise": 1e3}  # beyond
 _LONGEST_NETWORK = 1000  # characters
 _STEADY = ("resnet18",)  # families that do best at the rate that was chosen for another
 _NEWER = ("decay", "augment", "mixture", "noise")  # settings of TrainRecipe that the first files did not have
-_NEWEST = ("drop", "weight_decay", "cutmix")  # and those that the first recipes do not state either
+_NEWEST = ("drop", "weight_decay", "cutmix", "sampled")  # and those that the first recipes do not state either
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TrainRecipe:
 
     network: str = "convnet"
     steps: int = 100
-    batch: int = 100  # images a step, spread evenly over the classes
+    batch: int = 100  # images a step, spread evenly over the classes: see `images`
     lr: float = 0.01
     momentum: float = 0.9
     decay: float = 0.0  # the share of the steps, the last ones, in which the rate falls to 0 by a cosine; 0: constant
@@ -30,6 +30,7 @@ class TrainRecipe:
     drop: float = 1.0  # the rate is multiplied by it after 2/3, and again after 5/6, of the steps
     weight_decay: float = 0.0  # of SGD, on all parameters
     cutmix: float = 0.0  # the chance that a minibatch is cut and mixed (data.cutmix)
+    sampled: bool = False  # whether a step has just `batch` images, over classes in turn, also where classes are more
 
     def __post_init__(self) -> None:
         augmentations(self.augment)
@@ -49,6 +50,13 @@ class TrainRecipe:
             raise UsageError(f"noise is {self.noise}", do=f"Give a standard deviation from 0 to {MOST['noise']:g}")
         if len(self.network) > _LONGEST_NETWORK:
             raise UsageError(f"the name of a network has {len(self.network)} characters", do="Give a shorter one")
+
+    def images(self, classes: int) -> int:
+        """Images of a step that recalls from a memory of so many classes.
+
+        Where they are not `sampled`, as in files before that could be: as many of each class, and at least one.
+        """
+        return self.batch if self.sampled else classes * max(1, self.batch // classes)
 
     def for_network(self, network: str) -> Self:
         """The recipe for another network than its own.

@@ -3,7 +3,7 @@
 import json
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +17,7 @@ from memcli.engine import INNER_OPTIMISERS
 from memcli.errors import DataError, UsageError
 from memcli.files.inspection import inspect
 from memcli.objectives import OBJECTIVES, ObjectiveKind
+from memcli.objectives.base import Shared
 from memcli.objectives.ridge import Ridge
 
 FOLDER = Path(recipes.__file__).parent / "recipes"
@@ -107,6 +108,37 @@ def test_a_file_may_be_based_on_a_version(tmp_path: Path) -> None:
     assert load_recipe(str(path)).stages == load_recipe("best@1").stages != load_recipe("best").stages
 
 
+@pytest.mark.parametrize(("older", "newer"), [("quick@1", "quick@2"), ("best@2", "best@3"), ("gpu@2", "gpu@3")])
+def test_a_recipe_that_says_images_a_step_is_for_ten_classes_what_it_was(older: str, newer: str) -> None:
+    old, new = load_recipe(older), load_recipe(newer)
+    for was, now in zip(old.stages, new.stages, strict=True):
+        for objective in (was.objective, now.objective):
+            assert isinstance(objective, Shared)
+        assert now.objective.recalled_images(10) == was.objective.recalled_images(10)
+        assert now.objective.outer_images(10) == was.objective.outer_images(10)
+        assert now.objective.recalled_images(200) == now.objective.recalled_images(10)
+        same = {name: getattr(was.objective, name) for name in ("per_class", "real_per_class", "images", "real_images")}
+        assert replace(now, objective=replace(now.objective, **same)) == was
+    for name in ("check", "retrain"):
+        was, now = getattr(old, name), getattr(new, name)
+        assert now.images(10) == was.images(10)
+        assert replace(now, sampled=False) == was
+
+
+def test_a_file_says_images_of_each_class_or_a_step_whatever_its_base_says(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text('base = "quick"\n[[stages]]\nobjective.per_class = 3\n')
+    (stage,) = load_recipe(str(path)).stages
+    assert (stage.objective.recalled_images(200), stage.objective.outer_images(200)) == (600, 200)
+    path.write_text('base = "best@1"\n[[stages]]\nobjective.images = 30\n')
+    recipe = load_recipe(str(path))
+    assert (recipe.stages[0].objective.recalled_images(7), recipe.stages[0].objective.outer_images(7)) == (30, 140)
+    assert load_recipe("quick").changed(recipe.to_json()) == recipe
+    path.write_text("[[stages]]\nobjective.images = 30\nobjective.per_class = 3\n")
+    with pytest.raises(UsageError, match=r"recipe: both images and per_class are given\. Give one of them"):
+        load_recipe(str(path))
+
+
 @pytest.mark.parametrize("version", ["best@9", "best@", "best@1.toml/../best@1", "../recipes/best@1"])
 def test_an_unknown_version_is_refused(version: str) -> None:
     with pytest.raises(UsageError, match=r"unknown recipe .*\. Choose from best@1, best@2, gpu@1, .* or name a .toml"):
@@ -140,7 +172,7 @@ def test_a_plug_in_s_objective_is_named_by_recipes(monkeypatch: pytest.MonkeyPat
     assert found.stages[0].objective == Luck(coins=5)
     assert found.to_json()["stages"][0]["objective"]["coins"] == 5
     assert load_recipe("quick").changed(found.to_json()) == found
-    assert found.most_rows is None
+    assert found.most_rows(10) is None
     path.write_text('[[stages]]\nobjective.kind = "chance"\n')
     with pytest.raises(UsageError, match=r"the objective 'chance' calls itself 'luck'\. Let its settings' `kind` be"):
         load_recipe(str(path))
@@ -226,7 +258,7 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
 
 def test_most_rows_are_those_that_every_training_sees_twice() -> None:
     wanted = {"quick": 20, "best": 600, "gpu": 600, "paper": 2400}
-    assert {name: load_recipe(name).most_rows for name in RECIPES} == wanted
+    assert {name: load_recipe(name).most_rows(10) for name in RECIPES} == wanted
 
 
 def rows(title: str) -> set[str]:

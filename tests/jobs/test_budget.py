@@ -128,7 +128,7 @@ def test_many_classes_are_counted_although_the_batch_is_small() -> None:
 def test_what_ordinary_use_makes_meets_no_limit(side: int, classes: int, ipc: int, recipe: TrainRecipe) -> None:
     """The largest of the paper, and photographs: by the recipes' networks, trained four times as long."""
     data = replace(DATA, height=side, width=side, classes=tuple(f"class {number}" for number in range(classes)))
-    rows = load_recipe("paper").most_rows
+    rows = load_recipe("paper").most_rows(classes)
     spec = MemorySpec.from_budget(data, floats=ipc * classes * data.floats_per_image, most_rows=rows)
     DEFAULT_LIMITS.require_images(spec)
     for format in ("png", "npz", "safetensors", "parquet", "webdataset", "pt"):

@@ -1,15 +1,17 @@
 """Queries as text."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 from memories import artifact
 
 from memcli.errors import MemoryFileError, UsageError
-from memcli.memory.memory import Query
+from memcli.memory.memory import Memory, Query
 from memcli.memory.query import mixed, parse_query, pixels
-from memcli.memory.spec import MemorySpec
+from memcli.memory.spec import LABELS, MemorySpec
+from memcli.seeds import generator
 
 HARD = (  # names of classes as data sets have them
     *("n01440764 tench, Tinca tinca", "cup/mug", "..", "a..b", "a:0.5,b:0.5", "N/A ", 'the "best"', '"', "", "été 猫"),
@@ -120,7 +122,13 @@ def test_numbers_that_are_too_large_together_are_refused() -> None:
 def test_a_class_is_recalled_bit_for_bit_as_its_query() -> None:
     memory = artifact().memory
     query = Query.everything(memory.spec)
-    assert torch.equal(memory.recall_classes(query.rows, query.labels.argmax(1)), memory.recall(query))
+    classes = query.labels.argmax(1)
+    assert torch.equal(memory.recall_classes(query.rows, classes), memory.recall(query))
+    for labels in LABELS:
+        spec = replace(memory.spec, labels=labels)
+        learned = None if labels == "fixed" else torch.randn(spec.shapes["labels"], generator=generator(0, labels))
+        of = Memory(spec, memory.bases, memory.addresses, learned)
+        assert torch.equal(of.class_targets(query.rows, classes), of.targets(query))
     assert not mixed(query.labels)
     assert mixed(torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.5, 0.0]]))
     assert mixed(torch.tensor([[0.0, 2.0, 0.0]]))

@@ -48,7 +48,7 @@ def test_the_gradient_is_that_of_autograd_through_joint_training(
     pixels = torch.randint(0, 256, (12, 1, 4, 4), generator=generator(0, "real"), dtype=torch.uint8)
     real = RealImages(LabelledImages(pixels, torch.arange(12) % 2), OWN, torch.device("cpu"))
     images, labels = real.batch(SETTINGS.real_per_class, 7, 1)
-    monkeypatch.setattr(real, "batch", lambda *_: (images.double(), labels))
+    monkeypatch.setattr(real, "sample", lambda *_: (images.double(), labels))
     batches = [(rows, own.double(), *(part.double() for part in rest)) for rows, own, *rest in objective._batches(7, 1)]
     monkeypatch.setattr(objective, "_batches", lambda *_: batches)
     found = objective.step(memory, 0.3, real, 7, 1)

@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_leaves
 
 from memcli.data.augment import Augmentation
 from memcli.data.real import RealImages
-from memcli.data.sampling import balanced_rows
+from memcli.data.sampling import drawn_rows
 from memcli.data.sources import open_source
 from memcli.errors import UsageError
 from memcli.memory.memory import Memory, Query
@@ -59,8 +59,8 @@ def test_the_gradient_of_the_memory_is_that_of_finite_differences() -> None:
             return member
 
     class Real(RealImages):
-        def batch(self, per_class: int, seed: int, step: int):
-            images, labels = super().batch(per_class, seed, step)
+        def sample(self, images: int, seed: int, step: int):
+            images, labels = super().sample(images, seed, step)
             return images.double(), labels
 
     start = from_data(SPEC, TRAIN, seed=0)
@@ -126,7 +126,7 @@ def test_recalled_and_real_images_are_augmented_by_one_draw() -> None:
     found = RidgeObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 0)
     augmentation = Augmentation("shift,colour")
     draws = augmentation.draw(SOURCE.spec.shape, 0, 0)
-    rows, classes = balanced_rows(SPEC.rows, 3, 2, 0, 0, "ridge")
+    rows, classes = drawn_rows(SPEC.rows, 3, 6, 0, 0, "ridge")
     query = Query.of_classes(rows, classes, 3)
     images, labels = REAL.batch(4, 0, 0)
     features = build(SETTINGS.network, SOURCE.spec, seed=0, purpose="pool 0").features

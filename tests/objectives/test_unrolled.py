@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from memcli import seeds
 from memcli.data.augment import Augmentation
 from memcli.data.real import RealImages
-from memcli.data.sampling import balanced_rows
+from memcli.data.sampling import drawn_rows
 from memcli.data.sources import open_source
 from memcli.engine import (
     Checkpointed,
@@ -39,10 +39,11 @@ SETTINGS = Unrolled("mlp:width=8,depth=2", steps=4, per_class=2, learn_lr=True, 
 REAL = RealImages(TRAIN, SOURCE.spec, CPU)
 
 
-def test_the_stepwise_gradient_is_that_of_autograd_through_the_unroll() -> None:
+@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, images=2, real_images=4)])
+def test_the_stepwise_gradient_is_that_of_autograd_through_the_unroll(settings: Unrolled) -> None:
     memory = from_data(SPEC, TRAIN, seed=0)
-    found = UnrolledObjective(SETTINGS, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
-    wanted = UnrolledObjective(SETTINGS, SPEC, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 5)
+    found = UnrolledObjective(settings, SPEC, CPU).step(memory, 0.1, REAL, 0, 5)
+    wanted = UnrolledObjective(settings, SPEC, CPU, adjoint=Direct()).step(memory, 0.1, REAL, 0, 5)
     torch.testing.assert_close(found.gradients["bases"], wanted.gradients["bases"], rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(found.gradients["addresses"], wanted.gradients["addresses"], rtol=1e-4, atol=1e-7)
     torch.testing.assert_close(found.gradients["log_lr"], wanted.gradients["log_lr"], rtol=1e-4, atol=1e-7)
@@ -77,17 +78,20 @@ def test_a_rate_that_is_not_learned_has_no_gradient() -> None:
     assert torch.equal(found.gradients["bases"], learned.gradients["bases"])
 
 
-def test_the_loss_is_that_of_a_network_trained_by_torch_on_the_same_minibatches() -> None:
+@pytest.mark.parametrize("settings", [SETTINGS, replace(SETTINGS, images=2, real_images=4)])
+def test_the_loss_is_that_of_a_network_trained_by_torch_on_the_same_minibatches(settings: Unrolled) -> None:
+    """Of every class as many images, or two of the three classes in turn."""
     memory = from_data(SPEC, TRAIN, seed=0)
-    objective = UnrolledObjective(SETTINGS, SPEC, CPU)
+    objective = UnrolledObjective(settings, SPEC, CPU)
     found = objective.step(memory, 0.1, REAL, seed=0, step=5)
     network = build(SETTINGS.network, SOURCE.spec, seed=0, purpose="inner", step=5)
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     for query in objective.queries(0, 5):
+        assert len(query) == settings.recalled_images(3)
         optimiser.zero_grad()
         cross_entropy(network(memory.recall(query)), query.labels.argmax(1)).backward()
         optimiser.step()
-    images, labels = REAL.batch(3, 0, 5)
+    images, labels = REAL.sample(settings.outer_images(3), 0, 5)
     assert found.loss.item() == pytest.approx(cross_entropy(network(images), labels).item(), rel=1e-5)
 
 
@@ -255,7 +259,7 @@ def test_a_pool_s_trainings_go_on_with_the_memory_as_it_is_and_end_after_their_s
     network = build(SETTINGS.network, SOURCE.spec, seed=0, purpose=purpose, step=0)
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     for t in range(4):
-        rows, of_class = balanced_rows(3, 3, 2, seeds.derive(0, purpose, 0), t, "inner minibatch")
+        rows, of_class = drawn_rows(3, 3, 6, seeds.derive(0, purpose, 0), t, "inner minibatch")
         optimiser.zero_grad()
         recalled = seen[last if t >= 2 else place].recall(Query.of_classes(rows, of_class, 3))
         cross_entropy(network(recalled), of_class).backward()

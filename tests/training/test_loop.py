@@ -10,7 +10,7 @@ from memcli.data.augment import Augmentation
 from memcli.data.cutmix import cut_and_mixed
 from memcli.data.images import LabelledImages
 from memcli.data.noise import noise_like
-from memcli.data.sampling import balanced_rows
+from memcli.data.sampling import drawn_rows
 from memcli.data.spec import DataSpec
 from memcli.errors import DivergedError
 from memcli.memory.memory import Memory, Query
@@ -93,7 +93,7 @@ def test_train_takes_each_step_at_its_share_of_the_rate_on_augmented_images() ->
 def test_mixtures_are_generalised_queries() -> None:
     source = memory()
     images, labels = recalled_batches(source, 12, 0, mixture=0.5)(3)
-    rows, classes = balanced_rows(4, 3, 4, 0, 3, "recalled batches")
+    rows, classes = drawn_rows(4, 3, 12, 0, 3, "recalled batches")
     torch.testing.assert_close(images, source.recall(Query(rows, labels)))
     torch.testing.assert_close(labels.sum(1), torch.ones(12))
     own = labels[torch.arange(12), classes]
@@ -198,16 +198,24 @@ def test_dropout_draws_from_the_seed_and_leaves_the_device_alone(device: str) ->
     assert torch.equal(state, torch.cuda.get_rng_state() if device == "cuda" else torch.get_rng_state())
 
 
-@pytest.mark.parametrize(("size", "per_class"), [(7, 2), (3, 1), (1, 1), (30, 10)])
-def test_recalled_batches_are_even_over_classes_and_pure(size: int, per_class: int) -> None:
+@pytest.mark.parametrize("size", [7, 3, 1, 30])
+def test_recalled_batches_are_even_over_classes_and_pure(size: int) -> None:
     source = memory()
     batch = recalled_batches(source, size, 0)
-    images, labels = batch(5)
-    assert images.shape == (3 * per_class, 1, 8, 8)
-    assert torch.equal(labels.sum(0), torch.full((3,), float(per_class)))
+    images = batch(5)[0]
+    assert images.shape == (size, 1, 8, 8)
+    assert torch.equal(sum(batch(step)[1] for step in range(3)).sum(0), torch.full((3,), float(size)))
     batch(0)
     assert torch.equal(images, batch(5)[0])
     assert torch.equal(images, recalled_batches(source, size, 0)(5)[0])
+
+
+def test_a_step_has_images_of_every_class_or_samples_classes() -> None:
+    every, sampled = TrainRecipe(batch=20), TrainRecipe(batch=20, sampled=True)
+    assert [every.images(classes) for classes in (3, 10, 30)] == [18, 20, 30]
+    assert [sampled.images(classes) for classes in (3, 10, 30)] == [20, 20, 20]
+    assert "sampled" not in every.to_json()
+    assert TrainRecipe.from_json(sampled.to_json()) == sampled
 
 
 def test_learned_labels_are_the_labels_of_a_minibatch() -> None:
