@@ -204,7 +204,7 @@ def _replaced(part: Any, settings: dict[str, Any], path: str) -> Any:
     """`part`, a frozen dataclass, with the given `settings`, recursively; each keeps its type."""
     known = {field.name for field in fields(part)}
     values: dict[str, Any] = {}
-    for key, value in settings.items():
+    for key, value in {**_unsaid(part, settings), **settings}.items():
         full = f"{path}{key}"
         if key not in known:
             names = ", ".join(sorted(known))
@@ -238,21 +238,22 @@ def _stages(current: tuple[Stage, ...], settings: Any) -> tuple[Stage, ...]:
         kind = objective.get("kind", base.kind if base else "unrolled") if isinstance(objective, dict) else None
         if base is None or (kind is not None and kind != base.kind):
             base = Stage(_defaults(str(kind or "unrolled")))
-        unsaid = (
-            {"objective": {**_unsaid(base.objective, objective), **objective}} if isinstance(objective, dict) else {}
-        )
-        stages.append(_replaced(base, {**given, **unsaid}, f"stages.{number}."))
+        stages.append(_replaced(base, given, f"stages.{number}."))
     return tuple(stages)
 
 
-def _unsaid(base: ObjectiveSettings, given: dict[str, Any]) -> dict[str, Any]:
-    """What settings say by leaving it out: of two of which one stands for the other, the one given is meant."""
+def _unsaid(part: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """What settings say by leaving it out, as they did when there was less to say.
+
+    Images of each class are meant where they are given, whatever the part that is changed has. So is a batch.
+    """
+    if isinstance(part, TrainRecipe):
+        return {"sampled": False} if "batch" in given else {}
     unsaid: dict[str, Any] = {}
-    defaults = _defaults(base.kind)
-    for total, each in base.instead.items():
+    for total, each in part.instead.items() if isinstance(part, ObjectiveSettings) else ():
         if each in given and given.get(total):
             raise UsageError(f"recipe: both {total} and {each} are given", do="Give one of them")
         if each in given or given.get(total):
             other = total if each in given else each
-            unsaid[other] = getattr(defaults, other)
+            unsaid[other] = getattr(_defaults(part.kind), other)
     return unsaid

@@ -62,7 +62,8 @@ class Trainings:
         """One training, and what it reached."""
         began, recipe = time.monotonic(), asked.recipe
         if asked.trained_on == "memory":
-            training, batch = recipe, recalled_batches(self.memory, recipe.batch, seed, recipe.mixture)
+            images = recipe.images(len(self.memory.spec.data.classes))
+            training, batch = recipe, recalled_batches(self.memory, images, seed, recipe.mixture)
         else:
             epochs = PROTOCOLS[asked.protocol].epochs
             given = Comparison(self.memory.spec, self.source, recipe, seed, self.full_epochs, epochs)

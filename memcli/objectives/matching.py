@@ -74,6 +74,11 @@ class Matching(ObjectiveSettings):
         below_one(self, "momentum")
         one_of(self, "distance", tuple(DISTANCES))
 
+    def recalled_images(self, classes: int) -> int:
+        """Those of one class: one is matched at a time."""
+        del classes
+        return self.per_class
+
     def make(self, spec: MemorySpec, device: torch.device, *, compile: bool, bfloat16: bool) -> "MatchingObjective":
         return MatchingObjective(self, spec, device, compile=compile, bfloat16=bfloat16)
 

@@ -24,12 +24,15 @@ FOLDER = Path(recipes.__file__).parent / "recipes"
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
 FROZEN = {  # of every version, the first digits of the SHA-256 of its JSON without the name
-    "quick@1": "80695edcd5dc38aa",
     "best@1": "1b4d11cfab8cfe5f",
     "best@2": "f257f6e8d830e377",
+    "best@3": "74df89ff2e5b44f2",
     "gpu@1": "2ee336663d319994",
     "gpu@2": "2efb62f64b96e1e3",
+    "gpu@3": "9c0478075c6b8821",
     "paper@1": "99a5b1da7e9fc6f3",
+    "quick@1": "80695edcd5dc38aa",
+    "quick@2": "7aa6e27d251b8a14",
 }
 
 
@@ -141,7 +144,9 @@ def test_a_file_says_images_of_each_class_or_a_step_whatever_its_base_says(tmp_p
 
 @pytest.mark.parametrize("version", ["best@9", "best@", "best@1.toml/../best@1", "../recipes/best@1"])
 def test_an_unknown_version_is_refused(version: str) -> None:
-    with pytest.raises(UsageError, match=r"unknown recipe .*\. Choose from best@1, best@2, gpu@1, .* or name a .toml"):
+    with pytest.raises(
+        UsageError, match=r"unknown recipe .*\. Choose from best@1, best@2, best@3, gpu@1, .* or name a .toml"
+    ):
         load_recipe(version)
 
 
