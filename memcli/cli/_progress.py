@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from memcli.cli._compiled import usable_folder
 from memcli.cli._flags import with_flags
 from memcli.progress import Progress, Silent
 from memcli.text import printable
@@ -24,11 +25,21 @@ _LEAST_BAR, _MOST_BAR = 8, 40  # columns
 def reporting(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
     """The Progress that fits stderr and the flags; a bar is taken down when the block is left, also by an error.
 
-    Commands that report compute, so the process keeps from here on what memory it frees.
+    Commands that report compute, so the process keeps from here on what memory it frees, and torch has a folder for
+    what it compiles.
     """
     from memcli.engine.allocation import keep_freed_memory
 
     keep_freed_memory()
+    unusual = usable_folder(os.environ)
+    with _progress(quiet=quiet, verbose=verbose) as progress:
+        if unusual:
+            progress.note(unusual)
+        yield progress
+
+
+@contextmanager
+def _progress(*, quiet: bool, verbose: bool) -> Iterator[Progress]:
     if quiet:
         yield Silent()
     elif verbose or not sys.stderr.isatty() or os.environ.get("CI"):
