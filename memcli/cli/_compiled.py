@@ -20,7 +20,7 @@ def usable_folder(environment: MutableMapping[str, str]) -> str | None:
     """
     folder = environment.get(FOLDER)
     try:
-        if folder is not None:
+        if folder is not None and not os.path.isdir(folder):
             os.makedirs(folder, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()  # None: where the folder is by default
     except OSError as error:
