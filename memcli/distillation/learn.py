@@ -9,6 +9,7 @@ import torch
 
 from memcli import seeds
 from memcli.data.sources.base import Source
+from memcli.distillation.beside import applies, beside
 from memcli.distillation.loop import Distillation, follow
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import CLOSING, Schedule, reserved
@@ -63,24 +64,25 @@ def learn(
     machine can. Compiled steps equal the others to rounding. Raises UsageError where they must be and cannot.
     `bfloat16` says whether their convolutions are done in that type, with a relative error of some per cent in the
     gradient, which is far below its noise; None: where steps are compiled and the processor is quicker by it.
+    Where time alone ends the run, it learns with slower steps until another process has compiled them (see `beside`).
 
     Raises Interrupted, after saving, where Stopped is raised.
     """
     began = time.monotonic() if began is None else began
     progress = progress or Silent()
-    settings = decided(settings, spec, recipe, progress)
-    time_budget = settings.time_budget
-    work = Distillation(source, spec, recipe, settings, progress)
-    if run is not None and run.latest(work.restore, progress.note) is not None:
-        began -= work.loop.elapsed
-    else:
-        work.loop.entered_at = time.monotonic() - began
-    ends, pace = None, choose.Pace(0.0, 0.0)
-    if time_budget is not None:
-        pace = choose.pace(stored(work.loop.best.memory), recipe.retrain, work.validation)
-        ends = max(time_budget - CLOSING, 0.0)
-    schedule = Schedule.of(recipe, settings.steps, None if ends is None else ends - reserved(pace, recipe, ends))
-    diverged = follow(work, schedule, began, progress, run, callback)
+    must, settings = bool(settings.compile), decided(settings, spec, recipe, progress, tried=not applies(settings))
+    with beside(spec, recipe, settings, must=must, progress=progress) as other:
+        work = Distillation(source, spec, recipe, settings, progress, other)
+        if run is not None and run.latest(work.restore, progress.note) is not None:
+            began -= work.loop.elapsed
+        else:
+            work.loop.entered_at = time.monotonic() - began
+        ends, pace = None, choose.Pace(0.0, 0.0)
+        if settings.time_budget is not None:
+            pace = choose.pace(stored(work.loop.best.memory), recipe.retrain, work.validation)
+            ends = max(settings.time_budget - CLOSING, 0.0)
+        schedule = Schedule.of(recipe, settings.steps, None if ends is None else ends - reserved(pace, recipe, ends))
+        diverged = follow(work, schedule, began, progress, run, callback)
     best = work.loop.best
     with resumable("stopped while choosing how to retrain"):
         retrain, reached = choose.choose(
@@ -93,8 +95,7 @@ def learn(
             test_seconds=pace.test,
         )
     origin = provenance(source.spec.name, source.fingerprint, licence, torch=torch.__version__, numpy=numpy.__version__)
-    origin |= _losses(source)
-    artifact = _artifact(work, retrain, reached, origin)
+    artifact = _artifact(work, retrain, reached, origin | _losses(source))
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
 
 

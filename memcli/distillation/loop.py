@@ -7,6 +7,7 @@ import torch
 from memcli import seeds
 from memcli.data.real import RealImages
 from memcli.data.sources.base import Source, holdout
+from memcli.distillation.beside import Beside
 from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import Schedule
@@ -19,7 +20,7 @@ from memcli.files.runfolder import RunFolder
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
-from memcli.objectives import Outcome
+from memcli.objectives import Objective, Outcome
 from memcli.progress import Callback, Progress, Silent
 from memcli.stopping import AGAIN, Stopped, whole
 from memcli.training import choose
@@ -37,10 +38,11 @@ class Distillation:
         recipe: Recipe,
         settings: RunSettings,
         progress: Progress | None = None,
+        beside: Beside | None = None,
     ) -> None:
-        """Computes the start, which reports to `progress`."""
+        """Computes the start, which reports to `progress`. `beside`: who compiles the steps; None: they themselves."""
         self.spec, self.recipe, self.settings = spec, recipe, settings
-        self._progress, self._lightened = progress or Silent(), False
+        self._progress, self._lightened, self._beside = progress or Silent(), False, beside
         seed, device = settings.seed, settings.device
         training, validation = holdout(source.split("train"), len(spec.data.classes), seed, recipe.holdout)
         shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
@@ -56,6 +58,7 @@ class Distillation:
 
         Where Stopped is raised, the state is that before the step or that after it.
         """
+        self._quicken()
         loop, objective, began = self.loop, self.objective, time.monotonic()
         kept = {name: tensor.clone() for name, tensor in objective.tensors().items()}
         before = loop.step, loop.retreats
@@ -87,6 +90,11 @@ class Distillation:
                     " rounding"
                 )
             self._lightened = True
+
+    @property
+    def waits_for(self) -> str:
+        """What the next step takes long for, if it is the first of a stage."""
+        return "compiling" if self.settings.compile and not self._slow else "the first step"
 
     def look(self) -> float:
         """Measure the memory, keep it if it is the best so far, and return its accuracy."""
@@ -133,8 +141,20 @@ class Distillation:
 
     def _take_objective(self) -> None:
         self.stage = self.recipe.stages[self.loop.stage]
-        how = {"compile": bool(self.settings.compile), "bfloat16": bool(self.settings.bfloat16)}
-        self.objective = self.stage.objective.make(self.spec, self.settings.device, **how)
+        self._slow = self._beside is not None
+        self.objective = self._made(compile=bool(self.settings.compile) and self._beside is None)
+
+    def _made(self, compile: bool) -> Objective:
+        return self.stage.objective.make(
+            self.spec, self.settings.device, compile=compile, bfloat16=bool(self.settings.bfloat16)
+        )
+
+    def _quicken(self) -> None:
+        """Go on with compiled steps, once they are ready: from the same state, as from a checkpoint."""
+        if self._slow and self._beside is not None and self._beside.ready(self.loop.stage):
+            quick = self._made(compile=True)
+            quick.restore(self.objective.tensors())
+            self.objective, self._slow = quick, False
 
     def _check(self) -> float:
         """Mean validation accuracy of fresh networks, trained as the recipe's `check` says.
@@ -216,7 +236,7 @@ def _followed(
 def _begin(work: Distillation, schedule: Schedule, progress: Progress) -> None:
     title, end = f"distilling, {work.stage.kind}", schedule.steps[-1] if schedule.steps else work.settings.time_budget
     progress.begin(title, end, "steps" if schedule.steps else "s", _done(work, schedule))
-    progress.busy("compiling" if work.settings.compile else "the first step")
+    progress.busy(work.waits_for)
 
 
 def _done(work: Distillation, schedule: Schedule) -> float:

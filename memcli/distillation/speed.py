@@ -17,24 +17,32 @@ _PASSES = 12  # through the network for each recalled image
 _FLOPS = {"cpu": 5e10, "cuda": 1e13}  # a second, not compiled: two cores, an H200 (docs/performance.md, log)
 
 
-def decided(settings: RunSettings, spec: MemorySpec, recipe: Recipe, progress: Progress) -> RunSettings:
-    """`settings` with `compile` and `bfloat16` decided, where None leaves them to the machine."""
+def decided(
+    settings: RunSettings, spec: MemorySpec, recipe: Recipe, progress: Progress, *, tried: bool = True
+) -> RunSettings:
+    """`settings` with `compile` and `bfloat16` decided, where None leaves them to the machine.
+
+    `tried`: by compiling something. Otherwise a run that would gain is to be compiled, whether that can be or not.
+    """
     compile, bfloat16 = settings.compile, settings.bfloat16
     if compile is None:
-        compile = _compiles(settings, spec, recipe, progress)
+        compile = _pays(settings, spec, recipe) and (not tried or _works(settings.device, progress))
     if bfloat16 is None:
         bfloat16 = compile and quick_in_bfloat16(settings.device)
     return replace(settings, compile=compile, bfloat16=bfloat16)
 
 
-def _compiles(settings: RunSettings, spec: MemorySpec, recipe: Recipe, progress: Progress) -> bool:
+def _pays(settings: RunSettings, spec: MemorySpec, recipe: Recipe) -> bool:
     """Whether compiling pays: by the time budget; without one by counted operations, which equal steps have alike."""
     seconds, device = settings.time_budget, settings.device
     if seconds is None:
         share = 1.0 if settings.steps is None else settings.steps / recipe.steps
         seconds = share * sum(stage.steps * _seconds(stage, spec, device) for stage in recipe.stages)
-    if seconds < _LEAST_COMPILED:
-        return False
+    return seconds >= _LEAST_COMPILED
+
+
+def _works(device: torch.device, progress: Progress) -> bool:
+    """Whether this machine can compile; where it cannot, a note says why."""
     why_not = why_not_compiled(device)
     if why_not is not None:
         progress.note(f"steps are not compiled, and slower for it: {why_not}")

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -60,6 +60,10 @@ class ObjectiveSettings(ABC):
 
         `compile`: its steps are compiled, and `bfloat16`: their convolutions are done in that type, where it can.
         """
+
+    def shortest(self) -> Self:
+        """The settings with which a step is quickest among those whose steps are compiled to the same code."""
+        return self
 
     def most_rows(self, classes: int) -> int | None:
         """The rows of a class beyond which more would hardly be learned; None: there is no such limit."""

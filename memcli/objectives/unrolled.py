@@ -12,7 +12,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -42,7 +42,6 @@ from memcli.engine import (
     Windowed,
     in_bfloat16,
     quickest,
-    replayed,
 )
 from memcli.errors import UsageError
 from memcli.memory.memory import Memory, Query, averaged_down
@@ -87,6 +86,9 @@ class Unrolled(Shared, ObjectiveSettings):
             )
         augmentations(self.augment)
 
+    def shortest(self) -> Self:
+        return replace(self, steps=1, window=0, pool=0)
+
     def most_rows(self, classes: int) -> int:
         """The rows of a class that one inner training uses twice: more would hardly be learned (docs/log/)."""
         return max(1, self.steps * self.recalled_images(classes) // (2 * classes))
@@ -111,8 +113,8 @@ class UnrolledObjective(Objective):
     A window lies anywhere in the T steps, and the steps before it are trained only to reach it. With a `pool` every
     trained step is differentiated, except the first ones (see Trainings).
 
-    By default each step is recorded once and replayed; with `compile` it is compiled too, and on CUDA captured as a
-    graph, which pays in long runs. Networks with layers that draw at random are neither recorded nor compiled. With
+    By default each step is recorded once and replayed; with `compile` it is compiled too, which pays in long runs. On
+    CUDA either is captured as a graph. Networks with layers that draw at random are neither recorded nor compiled. With
     `bfloat16` the convolutions of recorded training steps are done in that type; all else stays in float32.
     """
 
@@ -147,7 +149,7 @@ class UnrolledObjective(Objective):
         self._draws = len(self._augmentation.draw(spec.data.shape, 0, 0))  # tensors of a draw
         self._trained, self._tested = Functional(skeleton), Functional(deepcopy(skeleton).eval())
         self._packing = Packing(self._trained.split(skeleton)[0])  # the adjoint sees one vector of weights
-        backend = quickest(device) if compile else replayed
+        backend = quickest(device, compile)
         if derivatives is None:
             training = in_bfloat16(backend) if bfloat16 else backend
             derivatives = ReverseOverReverse if self._drops else partial(Traced, backend=training)

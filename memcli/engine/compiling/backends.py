@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 from torch.fx import GraphModule, symbolic_trace
+from torch.utils._pytree import tree_leaves
 
 from memcli.engine.compiling.image_gradient import with_image_gradients
 from memcli.engine.compiling.whole_copies import with_whole_copies
@@ -62,24 +63,24 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
     return lambda *tensors: tuple(run(*tensors))  # type: ignore[arg-type]
 
 
-def captured(operations: GraphModule, example: Tensors) -> Runner:
-    """Compiled, and captured as a CUDA graph: one launch for all kernels. Raises UsageError off CUDA.
+def captured(operations: GraphModule, example: Tensors, backend: Backend = compiled) -> Runner:
+    """What `backend` makes, captured as a CUDA graph: one launch for all kernels. Raises UsageError off CUDA.
 
     Inputs are copied to where the graph reads them, and outputs from where the next replay would write over them.
     Launched one by one, the kernels of a small network take longer to launch than to run (docs/log/).
     """
     if not all(tensor.is_cuda for tensor in example):
         raise UsageError("only steps on a CUDA device can be captured", do="Choose a CUDA device, or compile only")
-    run = compiled(operations, example)
+    run = backend(operations, example)
     inputs = [tensor.clone() for tensor in example]
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side):  # a capture needs a warm-up on a stream of its own
+    with torch.no_grad(), torch.cuda.stream(side):  # a capture needs a warm-up on a stream of its own
         for _ in range(3):
             run(*inputs)
     torch.cuda.current_stream().wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.no_grad(), torch.cuda.graph(graph):
         outputs = run(*inputs)
 
     def replay(*tensors: Tensor) -> Tensors:
@@ -92,9 +93,20 @@ def captured(operations: GraphModule, example: Tensors) -> Runner:
     return replay
 
 
-def quickest(device: torch.device) -> Backend:
-    """The backend that runs steps recorded on `device` the quickest: compiled, and on CUDA captured."""
-    return captured if device.type == "cuda" else compiled
+def captured_or_replayed(operations: GraphModule, example: Tensors) -> Runner:
+    """Captured without being compiled, which takes a second; replayed where a tensor lies outside the CUDA device, since
+    no capture can hold a copy from or to it.
+    """
+    if not all(device.type == "cuda" for device in _devices(operations)):
+        return replayed(operations, example)
+    return captured(operations, example, replayed)
+
+
+def quickest(device: torch.device, compile: bool = True) -> Backend:
+    """The backend that runs steps recorded on `device` the quickest: on CUDA captured; compiled if `compile` says so."""
+    if device.type == "cuda":
+        return captured if compile else captured_or_replayed
+    return compiled if compile else replayed
 
 
 def why_not_compiled(device: torch.device) -> str | None:
@@ -104,6 +116,13 @@ def why_not_compiled(device: torch.device) -> str | None:
     except UsageError as error:
         return error.what
     return None
+
+
+def _devices(operations: GraphModule) -> set[torch.device]:
+    """Of all tensors that the operations read or make."""
+    constants = [getattr(operations, node.target) for node in operations.graph.nodes if node.op == "get_attr"]
+    results = [node.meta.get("val") for node in operations.graph.nodes]
+    return {each.device for each in tree_leaves([constants, results]) if isinstance(each, Tensor)}
 
 
 def _compiler_failure(error: BaseException) -> BaseException | None:

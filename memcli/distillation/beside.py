@@ -1,0 +1,133 @@
+"""Compiling beside learning: another process compiles the steps of all stages while this one learns with slower ones.
+
+A thread would not do: the compiler holds Python's lock for most of its time. What the process has compiled lies in
+torch's folder of compiled code, from where this one takes it in a second or two, as in any later run. The process is
+told in JSON what to compile, and says in JSON lines what is ready; it ends when its standard input does, and so with
+this one, however that ends.
+"""
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import torch
+
+from memcli import machine
+from memcli.distillation.recipe import Recipe
+from memcli.distillation.settings import RunSettings
+from memcli.memory.spec import MemorySpec
+from memcli.progress import Progress
+
+_ROOM = 3 << 30  # bytes of memory that must be free for it: it takes a third or so of them
+_PROGRAM = (  # the same modules from the same places as here
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from memcli.distillation.compiler import main; main()"
+)
+
+
+def applies(settings: RunSettings) -> bool:
+    """Whether steps are compiled beside learning: where time alone ends the run, and memory suffices for both.
+
+    The moment at which compiled steps take over depends on the machine's load, and results by it, to rounding. Runs of
+    a number of steps wait for the compiler instead, so that a seed decides all of them.
+    """
+    available = machine.available_memory()
+    timed = settings.time_budget is not None and settings.steps is None
+    return timed and settings.compile is not False and (available is None or available >= _ROOM)
+
+
+class Beside:
+    """The process that compiles, as this one sees it."""
+
+    def __init__(self, spec: MemorySpec, recipe: Recipe, settings: RunSettings, must: bool, progress: Progress) -> None:
+        """Starts it. `must`: where it fails, this process compiles, and raises what is wrong; else nothing is compiled,
+        and a note says why.
+        """
+        self._must, self._progress, self._told = must, progress, False
+        self._ready: set[int] = set()
+        self._fault: str | None = None
+        self.peak_bytes = 0  # of memory that it took so far: the GPU's where one is used
+        self._process: subprocess.Popen[str] | None = None
+        wanted = {
+            "data": spec.data.to_json(),
+            "memory": spec.to_json(),
+            "recipe": recipe.to_json(),
+            "device": str(settings.device),
+            "bfloat16": bool(settings.bfloat16),
+            "threads": torch.get_num_threads(),
+            "stages": _compiled(recipe, spec),
+        }
+        command = [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path)]
+        pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=pipe, stdout=pipe, stderr=nowhere, text=True, start_new_session=True
+            )
+        except OSError as error:
+            self._fault = f"no process for it can be started: {error.strerror}"
+            return
+        self._listener = threading.Thread(target=self._listen, args=(self._process, json.dumps(wanted)), daemon=True)
+        self._listener.start()
+
+    def ready(self, stage: int) -> bool:
+        """Whether the steps of that stage are compiled, so that taking them is quick."""
+        if self._fault is None or self._must:
+            return self._fault is not None or stage in self._ready
+        if not self._told:
+            self._progress.note(f"steps are not compiled, and slower for it: {self._fault}")
+        self._told = True
+        return False
+
+    def wait(self) -> None:
+        """Until it has ended."""
+        if self._process is not None:
+            self._listener.join()
+
+    def close(self) -> None:
+        """End it. What it has compiled by then stays in torch's folder."""
+        if self._process is not None:
+            self._process.kill()
+            self._listener.join()
+            for stream in (self._process.stdin, self._process.stdout):
+                with suppress(OSError):  # it ended before it read what was left to be written
+                    stream.close()  # type: ignore[union-attr]
+
+    def _listen(self, process: "subprocess.Popen[str]", wanted: str) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        with suppress(OSError):  # it has ended
+            process.stdin.write(wanted + "\n")
+            process.stdin.flush()
+        for line in process.stdout:
+            said = json.loads(line)
+            self.peak_bytes = said.get("peak_bytes", self.peak_bytes)
+            if "stage" in said:
+                self._ready.add(said["stage"])
+            elif "fault" in said:
+                self._fault = said["fault"]
+        code = process.wait()
+        if code and self._fault is None:
+            self._fault = f"the process that compiles them ended with {code}"
+
+
+@contextmanager
+def beside(
+    spec: MemorySpec, recipe: Recipe, settings: RunSettings, *, must: bool, progress: Progress
+) -> Iterator[Beside | None]:
+    """A process that compiles while the block runs; None where nothing is to be compiled so."""
+    if not (settings.compile and applies(settings) and _compiled(recipe, spec)):
+        yield None
+        return
+    process = Beside(spec, recipe, settings, must, progress)
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+def _compiled(recipe: Recipe, spec: MemorySpec) -> list[int]:
+    """The numbers of the stages whose steps can be compiled: those that differentiate through training."""
+    classes = len(spec.data.classes)
+    return [n for n, stage in enumerate(recipe.stages) if stage.objective.images_per_step(classes)]
