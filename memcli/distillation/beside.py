@@ -2,14 +2,17 @@
 
 A thread would not do: the compiler holds Python's lock for most of its time. What the process has compiled lies in
 torch's folder of compiled code, from where this one takes it in a second or two, as in any later run. The process is
-told in JSON what to compile, and says in JSON lines what is ready; it ends when its standard input does, and so with
+told in JSON what to compile, and says in lines of JSON what is ready; it ends when its standard input does, and so with
 this one, however that ends.
 """
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -22,6 +25,8 @@ from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress
 
 _ROOM = 3 << 30  # bytes of memory that must be free for it: it takes a third or so of them
+MESSAGE = "memcli: "  # how its lines begin
+_GRACE = 2.0  # seconds that it and its compilers have to end in
 _PROGRAM = (  # the same modules from the same places as here
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from memcli.distillation.compiler import main; main()"
 )
@@ -86,9 +91,9 @@ class Beside:
             self._listener.join()
 
     def close(self) -> None:
-        """End it. What it has compiled by then stays in torch's folder."""
+        """End it, with the C++ compilers that it runs. What is compiled by then stays in torch's folder."""
         if self._process is not None:
-            self._process.kill()
+            _end(self._process)
             self._listener.join()
             for stream in (self._process.stdin, self._process.stdout):
                 with suppress(OSError):  # it ended before it read what was left to be written
@@ -101,23 +106,38 @@ class Beside:
             process.stdin.write(wanted + "\n")
             process.stdin.flush()
         for line in process.stdout:
-            said = json.loads(line)
+            if not line.startswith(MESSAGE):
+                continue  # somebody's sitecustomize printed it
+            said = json.loads(line.removeprefix(MESSAGE))
             self.peak_bytes = said.get("peak_bytes", self.peak_bytes)
             if "stage" in said:
                 self._ready.add(said["stage"])
-            elif "fault" in said:
+            else:
                 self._fault = said["fault"]
         code = process.wait()
         if code and self._fault is None:
             self._fault = f"the process that compiles them ended with {code}"
 
 
+def _end(process: "subprocess.Popen[str]") -> None:
+    """End a process and all of its group: a compiler that is asked to end removes what it has half written."""
+    if not hasattr(os, "killpg"):
+        process.kill()
+        return
+    end = time.monotonic() + _GRACE
+    with suppress(ProcessLookupError, PermissionError):  # none is left; macOS says so in the second way
+        while True:
+            os.killpg(process.pid, signal.SIGTERM if time.monotonic() < end else signal.SIGKILL)
+            process.poll()  # else it stays in the group as a zombie
+            time.sleep(0.02)
+
+
 @contextmanager
 def beside(
-    spec: MemorySpec, recipe: Recipe, settings: RunSettings, *, must: bool, progress: Progress
+    spec: MemorySpec, recipe: Recipe, settings: RunSettings, *, apart: bool, must: bool, progress: Progress
 ) -> Iterator[Beside | None]:
-    """A process that compiles while the block runs; None where nothing is to be compiled so."""
-    if not (settings.compile and applies(settings) and _compiled(recipe, spec)):
+    """A process that compiles while the block runs; None where not `apart`, or nothing is to be compiled."""
+    if not (apart and settings.compile and _compiled(recipe, spec)):
         yield None
         return
     process = Beside(spec, recipe, settings, must, progress)

@@ -13,6 +13,7 @@ import torch
 from memcli import machine
 from memcli.data.images import LabelledImages
 from memcli.data.real import RealImages
+from memcli.distillation.beside import MESSAGE
 from memcli.distillation.recipe import recipe_from_json
 from memcli.errors import MemcliError
 from memcli.files.manifest import data_spec, memory_spec
@@ -68,7 +69,7 @@ def _compile(wanted: dict[str, Any], messages: TextIO) -> None:
 
 
 def _tell(messages: TextIO, **said: Any) -> None:
-    messages.write(json.dumps(said) + "\n")
+    messages.write(f"{MESSAGE}{json.dumps(said)}\n")
     messages.flush()
 
 

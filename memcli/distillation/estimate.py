@@ -8,6 +8,7 @@ import torch
 
 from memcli import machine
 from memcli.data.sources.base import Source
+from memcli.distillation.beside import applies, beside
 from memcli.distillation.loop import Distillation
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import CLOSING, TUNING_SHARE, reserved
@@ -48,16 +49,24 @@ def estimate(
 ) -> Needs:
     """What `learn` would need, measured in two steps a stage, one look and a part of one retraining.
 
-    The steps are those that `learn` would make: compiled and in bfloat16 where it would. `began`: when the command did,
-    by time.monotonic. Raises LimitError where memory will not suffice.
+    The steps are those that `learn` would make: compiled, by another process where it would, and in bfloat16. `began`:
+    when the command did, by time.monotonic. Raises LimitError where memory will not suffice.
     """
     clock = _Clock(time.monotonic() if began is None else began)
     require_memory(spec, recipe, settings.device)
     steps, budget, device = settings.steps, settings.time_budget, settings.device
     parts, progress = {"reading": clock.lap()}, progress or Silent()
     progress.begin("measuring", 2 * len(recipe.stages) + 2, "parts")
-    work = Distillation(source, spec, recipe, decided(settings, spec, recipe, Silent()))
-    parts |= {"starting": clock.lap(), "first steps": 0.0}
+    apart, must = applies(settings), bool(settings.compile)
+    settings = decided(settings, spec, recipe, Silent(), tried=not apart)
+    parts["starting"] = clock.lap()
+    with beside(spec, recipe, settings, apart=apart, must=must, progress=Silent()) as other:
+        if other is not None:
+            progress.busy("compiling")
+            other.wait()
+    clock.lap()  # a run learns in that time
+    work = Distillation(source, spec, recipe, settings, progress=None, beside=other)
+    parts |= {"starting": parts["starting"] + clock.lap(), "first steps": 0.0}
     each = []
     for number, stage in enumerate(recipe.stages):
         progress.busy(f"first step, {stage.kind}")
@@ -91,6 +100,7 @@ def estimate(
         parts["tuning"] = TUNING_SHARE * (parts["learning"] + parts["looks"])
     parts = _within(parts, budget)
     peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else machine.peak_memory()
+    peak += 0 if other is None else other.peak_bytes
     return Needs(sum(parts.values()), per_step, peak, parts)
 
 

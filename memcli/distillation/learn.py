@@ -70,8 +70,9 @@ def learn(
     """
     began = time.monotonic() if began is None else began
     progress = progress or Silent()
-    must, settings = bool(settings.compile), decided(settings, spec, recipe, progress, tried=not applies(settings))
-    with beside(spec, recipe, settings, must=must, progress=progress) as other:
+    apart, must = applies(settings), bool(settings.compile)
+    settings = decided(settings, spec, recipe, progress, tried=not apart)
+    with beside(spec, recipe, settings, apart=apart, must=must, progress=progress) as other:
         work = Distillation(source, spec, recipe, settings, progress, other)
         if run is not None and run.latest(work.restore, progress.note) is not None:
             began -= work.loop.elapsed

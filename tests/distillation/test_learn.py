@@ -17,7 +17,7 @@ from memcli.distillation.loop import Distillation
 from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Outer
 from memcli.distillation.settings import RunSettings
-from memcli.distillation.speed import _compiles
+from memcli.distillation.speed import _pays
 from memcli.engine import why_not_compiled
 from memcli.errors import Interrupted, LimitError
 from memcli.files import memoryfile, runfolder
@@ -369,20 +369,16 @@ def test_only_runs_long_enough_to_gain_by_it_are_compiled(
     assert asked == [compiled]
 
 
-def test_steps_that_a_gpu_is_quick_with_are_not_compiled_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memcli.distillation.speed.why_not_compiled", lambda _: None)
+def test_steps_that_a_gpu_is_quick_with_are_not_compiled_there() -> None:
     stages = [{"steps": 1_000_000, "objective": {"network": "convnet:width=16"}}]
     recipe, runs = RECIPE.changed({"stages": stages}), [RunSettings(device=torch.device(k)) for k in ("cpu", "cuda")]
-    assert [_compiles(run, SPEC, recipe, Notes()) for run in runs] == [True, False]
+    assert [_pays(run, SPEC, recipe) for run in runs] == [True, False]
 
 
-def test_a_window_of_a_long_training_counts_as_the_window_when_compiling_is_decided(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("memcli.distillation.speed.why_not_compiled", lambda _: None)
+def test_a_window_of_a_long_training_counts_as_the_window_when_compiling_is_decided() -> None:
     objectives = [{"steps": 240}, {"steps": 240, "window": 12, "pool": 4}, {"steps": 12, "networks": 20}]
     stages = [[{"steps": 50_000, "objective": {"network": "convnet:width=16", **each}}] for each in objectives]
-    compiled = [_compiles(RunSettings(), SPEC, RECIPE.changed({"stages": each}), Notes()) for each in stages]
+    compiled = [_pays(RunSettings(), SPEC, RECIPE.changed({"stages": each})) for each in stages]
     assert compiled == [True, False, True]
 
 

@@ -1,9 +1,11 @@
 """What can be done with a recorded list of operations before it is run many times: nothing, compile it, capture it."""
 
+import copyreg
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pkgutil import resolve_name
 
 import torch
 from torch import Tensor
@@ -43,7 +45,7 @@ def compiled(operations: GraphModule, example: Tensors) -> Runner:
 
     # Inductor reads its cache only where the example tensors have a ShapeEnv.
     shapes = FakeTensorMode(shape_env=ShapeEnv())
-    with _quietly(), _deterministic(), torch.no_grad():
+    with _quietly(), _deterministic(), _equal_keys(), torch.no_grad():
         operations = with_whole_copies(operations)
         if all(tensor.device.type == "cpu" for tensor in example):
             operations = with_image_gradients(operations)
@@ -94,8 +96,8 @@ def captured(operations: GraphModule, example: Tensors, backend: Backend = compi
 
 
 def captured_or_replayed(operations: GraphModule, example: Tensors) -> Runner:
-    """Captured without being compiled, which takes a second; replayed where a tensor lies outside the CUDA device, since
-    no capture can hold a copy from or to it.
+    """Captured without being compiled, which takes a second; replayed where a tensor lies outside of CUDA, since no
+    capture can hold a copy from or to another device.
     """
     if not all(device.type == "cuda" for device in _devices(operations)):
         return replayed(operations, example)
@@ -103,7 +105,7 @@ def captured_or_replayed(operations: GraphModule, example: Tensors) -> Runner:
 
 
 def quickest(device: torch.device, compile: bool = True) -> Backend:
-    """The backend that runs steps recorded on `device` the quickest: on CUDA captured; compiled if `compile` says so."""
+    """The backend that runs steps recorded on `device` the quickest, with `compile` or without; on CUDA it captures."""
     if device.type == "cuda":
         return captured if compile else captured_or_replayed
     return compiled if compile else replayed
@@ -177,3 +179,24 @@ def _deterministic() -> Iterator[None]:
         yield
     finally:
         torch.use_deterministic_algorithms(before, warn_only=warned)
+
+
+@contextmanager
+def _equal_keys() -> Iterator[None]:
+    """Let equal operations have equal keys in the folder of compiled code, in whichever program they are compiled.
+
+    The key is a hash of a pickle. A memory format is pickled as "torch.contiguous_format" of the first module that has
+    a `torch`, which is another one in each program.
+    """
+    before = copyreg.dispatch_table.get(torch.memory_format)
+    copyreg.pickle(torch.memory_format, _named)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        del copyreg.dispatch_table[torch.memory_format]
+        if before is not None:
+            copyreg.dispatch_table[torch.memory_format] = before
+
+
+def _named(memory_format: torch.memory_format) -> tuple[Callable[[str], object], tuple[str]]:
+    return resolve_name, (str(memory_format).replace(".", ":"),)

@@ -1,0 +1,51 @@
+"""What the process beside learning compiles is what the run will ask for, to the last stride."""
+
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from torch.fx import GraphModule
+
+from memcli.data.sources import open_source
+from memcli.distillation.compiler import made_step
+from memcli.distillation.loop import Distillation
+from memcli.distillation.settings import RunSettings
+from memcli.engine import Tensors, replayed
+from memcli.engine.compiling.backends import Runner
+from memcli.memory.spec import MemorySpec
+
+SOURCE = open_source("fake:n=60,test=30,classes=3,shape=1x8x8")
+CPU = torch.device("cpu")
+NETWORK = "convnet:width=4,depth=1"
+
+
+@pytest.mark.parametrize(
+    ("memory", "objective"),
+    [
+        ({"scale": 2}, {"steps": 6, "window": 2, "pool": 2}),
+        ({"storage": "int8", "labels": "row"}, {"steps": 4, "window": 2, "optimiser": "adam"}),
+        ({"cells": 7}, {"networks": 2, "augment": "shift,flip", "learn_lr": False}),
+        ({}, {"network": "convnet:width=4,depth=1,side=4"}),
+    ],
+)
+def test_a_made_step_records_what_a_run_records(
+    memory: dict[str, Any], objective: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = MemorySpec(SOURCE.spec, **{"bases": 4, "scale": 1, "rows": 3, **memory})
+    recipe = tiny.recipe(4).changed({"stages": [{"objective": {"network": NETWORK, "per_class": 2, **objective}}]})
+    recorded: set[tuple[object, ...]] = set()
+
+    def recording(operations: GraphModule, example: Tensors) -> Runner:
+        layouts = tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in example)
+        recorded.add((operations.code, layouts))
+        return replayed(operations, example)
+
+    monkeypatch.setattr("memcli.objectives.unrolled.quickest", lambda *_: recording)
+    made_step(spec, recipe.stages[0].objective, CPU, bfloat16=False)
+    made, recorded = recorded, set()
+    work = Distillation(SOURCE, spec, recipe, RunSettings(compile=False))
+    for _ in range(4):
+        work.move(0.0)
+    assert len(made) == 3
+    assert made == recorded
