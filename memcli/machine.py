@@ -7,8 +7,10 @@ Modules that only some systems have are imported inside functions, so that impor
 import errno
 import math
 import os
+import platform
 import sys
 import time
+import zlib
 from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,18 @@ def cores(system: Path = Path("/")) -> int:
     batch job is given fewer. `system` is the root of the file system, of which Linux tells this in /proc and /sys.
     """
     return min([_bound(), *(max(1, math.ceil(quota)) for quota in _quotas(system))])
+
+
+def processor(system: Path = Path("/")) -> str:
+    """The processor, as code that is compiled for it must know it: its model, and a checksum of what it can do."""
+    told = dict.fromkeys(("model name", "flags", "Features"), "")
+    for line in _lines(system / "proc/cpuinfo"):
+        name, _, value = line.partition(":")
+        if name.strip() in told and not told[name.strip()]:
+            told[name.strip()] = value.strip()
+    able = " ".join(sorted((told["flags"] + " " + told["Features"]).split()))
+    model = told["model name"] or platform.processor() or platform.machine()
+    return f"{model} {zlib.crc32(able.encode()):08x}"
 
 
 def process_began() -> float:

@@ -19,6 +19,7 @@ JSON = {
     "compiler": "the C++ compiler for `--compile`; null where there is none",
     "cache": "the folder that compiled steps are kept in",
     "cache_writable": "whether it can be written",
+    "cache_bytes": "the size of what it holds",
     "plugins": "a list of `{kind, name, value, fault}`; fault says why one is not used, or is null",
     "advice": "what to do, as texts; empty where all is well",
 }
@@ -44,7 +45,7 @@ def _lines(found: "Installation") -> list[tuple[str, str]]:
     for device in found.devices:
         memory = "" if device.memory_bytes is None else f", {device.memory_bytes / 2**30:,.0f} GiB"
         devices.append((device.name, f"{device.model}{memory}{', quick in bfloat16' * device.quick_in_bfloat16}"))
-    kept = "" if found.cache_writable else " (cannot be written)"
+    kept = f", {found.cache_bytes / 2**20:,.0f} MiB" if found.cache_writable else " (cannot be written)"
     return [
         *found.versions.items(),
         ("extras", ", ".join(extras) or "unknown, since memcli is not installed"),

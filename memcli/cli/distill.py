@@ -152,7 +152,17 @@ def command(
         option(
             COMPUTING,
             "--compile/--no-compile",
-            help="Compile training steps, in half a minute the first time; default: in runs of 3 minutes or more.",
+            help="Compile training steps, beside learning where --time-budget ends it; default: in runs of 3 minutes.",
+        ),
+    ] = None,
+    compile_cache: Annotated[
+        str | None,
+        option(
+            COMPUTING,
+            "--compile-cache",
+            metavar="FILE",
+            help="Take compiled steps from FILE, and keep them there, for such machines as this. It holds code that is "
+            "run: name none from a stranger.",
         ),
     ] = None,
     bfloat16: Annotated[
@@ -205,6 +215,8 @@ def command(
             "device": device,
         }
         given = {name: value for name, value in settings.items() if is_given(context, name)}
+        how: dict[str, Any] = {"resume": resume, "force": force, "licence": licence, "track": track}
+        how["compile_cache"] = compile_cache
         given |= {"began": process_began(), "progress": progress}
         if dry_run:
             check_output(output, force)
@@ -213,7 +225,7 @@ def command(
             return
         try:
             made, given_up = (
-                distill(source, output, resume=resume, force=force, licence=licence, track=track, **given),
+                distill(source, output, **how, **given),
                 None,
             )
         except GivenUpError as error:

@@ -21,6 +21,7 @@ from memcli.files.resumable import ASKED
 from memcli.files.runfolder import RunFolder
 from memcli.files.space import require_space
 from memcli.jobs.asked import FLAGS, completed, kept
+from memcli.jobs.compilecache import carried
 from memcli.jobs.ending import attempt, computing, ending, note_other_machine, number
 from memcli.jobs.plan import Plan, grouped, prepared
 from memcli.jobs.preview import preview
@@ -76,7 +77,7 @@ class GivenUpError(DivergedError):
 def estimate(source: Source | str | Path, **settings: Any) -> Estimate:
     """What `distill` with the same settings would make and need, measured in a few steps; writes nothing.
 
-    It takes the size, the work and the data, but not `resume`, `force`, `licence` and `callback`.
+    It takes the size, the work and the data, but not `resume`, `force`, `licence`, `callback` and `compile_cache`.
 
     Raises as `distill` does.
     """
@@ -97,6 +98,7 @@ def distill(
     licence: str | None = None,
     callback: Callback | None = None,
     track: str | None = None,
+    compile_cache: str | Path | None = None,
     **settings: Any,
 ) -> DistilledFile:
     """Learn a memory of `source`'s training images, and write it to `output`, as `memcli distill` does.
@@ -113,6 +115,8 @@ def distill(
     The state is kept in a folder beside `output`; `resume` continues a run that was stopped, `force` replaces what is
     there. `licence` is the data's, as text for the file's provenance. `callback` follows the run,
     and so does the tracker that `track` names ("tensorboard", "trackio", "wandb"), whose failures end nothing.
+    `compile_cache` is a file that compiled steps are taken from and kept in, for other machines of the same kind. It
+    holds code that is run, so name none that you would not run.
 
     Raises UsageError for settings that are impossible, DataError for data that cannot be used, ExistsError where
     `output` or its run exists, Interrupted after SIGINT or SIGTERM, when the state is saved, and DivergedError where
@@ -134,6 +138,7 @@ def distill(
     with (
         runfolder.opened(output, {**told, ASKED: asked}, resume=resume, force=force, flags=FLAGS) as run,
         stoppable(plan.progress),
+        carried(compile_cache, plan.run.device, plan.progress),
     ):
         result = _finished(plan, run, output) if resume and not force else None
         if result is None:

@@ -49,6 +49,7 @@ class Installation:
     compiler: str | None  # for C++
     cache: str  # the folder of compiled steps
     cache_writable: bool
+    cache_bytes: int  # its size
     plugins: tuple[Plugin, ...]
     advice: tuple[str, ...]
 
@@ -76,6 +77,7 @@ def installation(kinds: Iterable[Registry[Any]]) -> Installation:
         "compiler": toolchain.cpp_compiler(),
         "cache": cache,
         "cache_writable": writable,
+        "cache_bytes": toolchain.kept_bytes(cache),
         "plugins": plugins(kinds),
     }
     idle = torch.version.cuda is None and torch.version.hip is None and Path("/dev/nvidia0").exists()

@@ -1,6 +1,15 @@
-"""What the compiler of training steps needs of the machine, looked up without compiling anything."""
+"""What the compiler of training steps needs of the machine, and where it keeps what it makes. Compiles nothing."""
 
 import os
+import platform
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import torch
+
+from memcli import __version__, machine
 
 
 def cpp_compiler() -> str | None:
@@ -23,3 +32,45 @@ def compiled_code() -> tuple[str, bool]:
     except OSError as error:
         return str(error.filename), False
     return folder, os.access(folder, os.W_OK)
+
+
+def kept_bytes(folder: str | Path) -> int:
+    """The size of what is in the folder of compiled steps."""
+    sizes = 0
+    for path in Path(folder).rglob("*"):
+        with suppress(OSError):  # another process removed it
+            sizes += path.stat(follow_symlinks=False).st_size
+    return sizes
+
+
+def made_for(device: torch.device) -> dict[str, str]:
+    """What compiled code fits: elsewhere it is of no use, or holds instructions that the processor does not have."""
+    gpu = "none"
+    if device.type == "cuda":
+        gpu = f"{torch.cuda.get_device_name(device)} {torch.cuda.get_device_capability(device)}"
+    return {
+        "memcli": __version__,
+        "torch": str(torch.__version__),
+        "python": str(sys.implementation.cache_tag),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": machine.processor(),
+        "gpu": gpu,
+    }
+
+
+@contextmanager
+def code_in(folder: Path) -> Iterator[None]:
+    """Inside the block compiled code is kept in `folder`, also by processes that are started there."""
+    from torch._inductor.utils import clear_caches
+
+    wanted = {"TORCHINDUCTOR_CACHE_DIR": str(folder), "TRITON_CACHE_DIR": str(folder / "triton")}
+    before = {name: os.environ.get(name) for name in wanted}
+    clear_caches()  # what is in memory knows the folder that it came from
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name)
+            os.environ.update({} if value is None else {name: value})
+        clear_caches()
