@@ -50,7 +50,8 @@ def made_step(spec: MemorySpec, settings: ObjectiveSettings, device: torch.devic
     pixels = torch.randint(256, (len(labels), *data.shape), dtype=torch.uint8, generator=noise)
     parts = {name: torch.randn(shape, generator=noise) for name, shape in spec.shapes.items()}
     cells = torch.zeros(data.height, data.width, dtype=torch.uint8) if spec.cells else None
-    memory = Memory(spec, **parts, cells=cells).to(device).rounded()
+    support = torch.arange(spec.support).expand(parts["addresses"].shape).contiguous() if spec.support else None
+    memory = Memory(spec, **parts, cells=cells, support=support).to(device).rounded()
     objective.step(memory, _LR, RealImages(LabelledImages(pixels, labels), data, device), seed=0, step=0)
 
 

@@ -25,6 +25,7 @@ NETWORK = "convnet:width=4,depth=1"
     [
         ({"scale": 2}, {"steps": 6, "window": 2, "pool": 2}),
         ({"storage": "int8", "labels": "row"}, {"steps": 4, "window": 2, "optimiser": "adam"}),
+        ({"support": 2}, {"window": 1}),
         ({"cells": 7}, {"networks": 2, "augment": "shift,flip", "learn_lr": False}),
         ({}, {"network": "convnet:width=4,depth=1,side=4"}),
     ],
