@@ -219,3 +219,15 @@ def test_the_command_line_sets_that_before_torch_reads_it() -> None:
         check=True,
     ).stderr
     assert "GOMP_SPINCOUNT = '1000'" in shown
+
+
+def test_a_processor_is_told_by_its_model_and_by_what_it_can_do(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    told = []
+    for flags in ("sse avx", "avx sse", "sse avx avx512f"):
+        core = f"model name\t: EPYC\nflags\t\t: {flags}\n\n"
+        (tmp_path / "proc/cpuinfo").write_text(core * 2)
+        told.append(machine.processor(tmp_path))
+    assert told[0] == told[1] != told[2]
+    assert all(one.startswith("EPYC ") for one in told)
+    assert machine.processor(tmp_path / "nowhere")

@@ -482,13 +482,18 @@ def measure(cells: list[Cell], limits: Limits, paper: bool = False) -> list[Row]
             for worker in workers:
                 worker.step()
         rows = [worker.row() for worker in workers]
+        for worker, row in zip(workers, rows, strict=True):
+            row.update(worker.ask("operations") if worker.times[1:] else {})
+            if paper and row["seconds"]:  # at once: what is left to ask takes as long again
+                speed = f"{row['gflop'] / row['seconds'] / 1000:.3g} TFLOP/s"
+                said = f"{row['method']} ({row['precision']}): {row['seconds']:.3f} s, {speed}"
+                print(said, file=sys.stderr, flush=True)
         gradients = {worker.cell: _decoded(worker.ask("gradient")) for worker in workers if worker.times[1:]}
         for worker, row in zip(workers, rows, strict=True):
             own, unroll = gradients.get(worker.cell), replace(worker.cell, method="unroll")
             reference = gradients.get(unroll, gradients.get(replace(unroll, precision="fp32")))
             if own is not None:
                 row.update({name: relative(own[name], reference[name]) for name in own} if own and reference else {})
-                row.update(worker.ask("operations"))
                 row.update(worker.ask("float64") if paper else {})
     finally:
         for worker in workers:

@@ -4,15 +4,17 @@
     python examples/benchmarks/gpu.py --data DIR --out OUT --only paper cifar10-10-int8-gpu
     python examples/benchmarks/gpu.py --tiny --data DIR --out OUT               # the whole queue on a CPU, in a minute
 
-The queue: the tests that need CUDA, the paper's step in three precisions, the cells of the results page that are made
-on a GPU, and all tests, a room at a time. Each leaves OUT/NAME.json, what became of it,
-the moment it ends, and OUT/NAME.log, what it printed. Started again with the same OUT, the queue goes on: what has
-ended is not run again, and a distillation that was stopped continues from its checkpoint. Copy OUT to the next machine.
-With --beside N so many pieces run at the same time.
+The queue: the tests that need CUDA, a room at a time; the paper's step in three precisions, captured and then compiled;
+the cells of the results page that are made on a GPU, and their evaluations; and all tests, a room at a time. Each piece
+leaves OUT/NAME.json, what became of it, the moment it ends, and OUT/NAME.log, what it printed. Started again with the
+same OUT, the queue goes on: what has ended is not run again, and a distillation that was stopped continues from its
+checkpoint, with the steps that were compiled. Copy OUT to the next machine. With --beside N so many pieces run at the
+same time, and with --chunk SECONDS none takes longer before the next one has its turn.
 """
 
 import argparse
 import json
+import math
 import os
 import shlex
 import signal
@@ -28,10 +30,11 @@ import results
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = ("cifar10-10-int8-gpu", "cifar10-1-gpu", "cifar10-50-int8-gpu")
-STEPS = ("distill", "eval", "eval-rtp", "eval-idc")
+EVALUATIONS = ("eval", "eval-rtp", "eval-idc")
 GRACE = 20  # seconds that a piece has to save its state in, after it is told to stop
 LEAST = 15  # seconds: with less time left no piece is begun
-CUDA_TESTS = "cuda or gpu"
+CUDA_TESTS = "(cuda or gpu) and not test_gpu"  # that one runs the queue itself
+PAPER = {"captured": "memcli:eager", "compiled": "memcli"}  # by piece, a method of bench_engine.py
 
 
 @dataclass(frozen=True)
@@ -44,29 +47,43 @@ class Piece:
     ends_by: tuple[int, ...] = (0,)
 
 
-def queue(data: str, out: Path, workers: int, tiny: bool) -> list[Piece]:
-    """Every piece, in the order in which they are run."""
+def queue(data: str, out: Path, workers: int, tiny: bool) -> list[list[Piece]]:
+    """Every piece, in the order in which they are run: all of a list before any of the next."""
     pytest = ["-m", "pytest", "-p", "no:cacheprovider", "-p", "no:benchmark", "-W", "ignore::DeprecationWarning"]
     if workers > 1:
         pytest += ["-n", str(workers)]
-    benchmarks = ROOT / "examples" / "benchmarks"
+    tests, benchmarks = ROOT / "tests", ROOT / "examples" / "benchmarks"
     paper = [str(benchmarks / "bench_engine.py"), "--paper", "--keep", str(out / "paper-rows.jsonl")]
-    sizes = ["--widths", "4", "--batches", "10", "--steps", "2", "--repeats", "1", "--methods", "memcli:eager"]
+    sizes = ["--widths", "4", "--batches", "10", "--steps", "2", "--repeats", "1"]
     paper += sizes if tiny else ["--device", "cuda"]
     cell = [str(benchmarks / "results.py"), "--results", str(out / "results"), "run"]
-    tests = ROOT / "tests"
+    cells, papers = (("tiny",), {"captured": PAPER["captured"]}) if tiny else (CELLS, PAPER)  # compiling takes long
+    of_cuda = {"engine": [str(tests / "engine" / "test_functional.py")]} if tiny else cuda_tests()
     rooms = ["test_text.py"] if tiny else sorted(path.name for path in tests.iterdir() if list(path.rglob("test_*.py")))
-    of_cuda = str(tests / "engine" / "test_functional.py") if tiny else str(tests)
     failed_too = (0, 1, 5)  # of pytest: failures are a result, and so is a room without such tests
-    return [
-        Piece("cuda-tests", [*pytest, "-k", CUDA_TESTS, of_cuda], 240, failed_too),
-        Piece("paper", paper, 240),
+    made = [
+        *(Piece(f"cuda-{room}", [*pytest, "-k", CUDA_TESTS, *each], 240, failed_too) for room, each in of_cuda.items()),
+        *(Piece(f"paper-{name}", [*paper, "--methods", method], 120) for name, method in papers.items()),
+        *(Piece(name, [*cell, name, "--data", data, "--steps", "distill"], 3600) for name in cells),
+    ]
+    looked_at = [
         *(
-            Piece(name, [*cell, name, "--data", data, "--steps", *(STEPS[:3] if tiny else STEPS)], 3600)
-            for name in (("tiny",) if tiny else CELLS)
+            Piece(f"{name}-{step}", [*cell, name, "--data", data, "--steps", step], 1200)
+            for name in cells
+            for step in EVALUATIONS
         ),
         *(Piece(f"tests-{Path(room).stem}", [*pytest, str(tests / room)], 300, failed_too) for room in rooms),
     ]
+    return [made, looked_at]
+
+
+def cuda_tests() -> dict[str, list[str]]:
+    """The files of tests that name CUDA, by room."""
+    files: dict[str, list[str]] = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        if "cuda" in path.read_text(encoding="utf-8"):
+            files.setdefault(path.relative_to(ROOT / "tests").parts[0].removesuffix(".py"), []).append(str(path))
+    return files
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,30 +94,34 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, default=540, help="the time that this call may take")
     parser.add_argument("--workers", type=int, default=1, help="processes of the tests; more than 1 needs pytest-xdist")
     parser.add_argument("--beside", type=int, default=1, help="pieces that run at the same time")
+    parser.add_argument("--chunk", type=float, default=math.inf, help="the most seconds that a piece takes at once")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="only pieces whose names begin so")
     parser.add_argument("--tiny", action="store_true", help="at sizes that a CPU does in seconds, to try the queue")
     given = parser.parse_args(arguments)
     given.out.mkdir(parents=True, exist_ok=True)
     ends_at = time.monotonic() + given.seconds
-    pieces = queue(given.data, given.out.resolve(), given.workers, given.tiny)
-    if given.only:
-        pieces = [piece for piece in pieces if piece.name.startswith(tuple(given.only))]
-    with ThreadPoolExecutor(given.beside) as pool:
-        ended = list(pool.map(lambda piece: run(piece, given.out, ends_at), pieces))
-    print(f"{sum(ended)} of {len(pieces)} pieces have ended", flush=True)
+    ended: list[bool] = []
+    for pieces in queue(given.data, given.out.resolve(), given.workers, given.tiny):
+        asked = [piece for piece in pieces if piece.name.startswith(tuple(given.only or [""]))]
+        with ThreadPoolExecutor(given.beside) as pool:
+            ended += pool.map(lambda piece: run(piece, given.out, ends_at, given.chunk), asked)
+    print(f"{sum(ended)} of {len(ended)} pieces have ended", flush=True)
     return 0 if all(ended) else 1
 
 
-def run(piece: Piece, out: Path, ends_at: float) -> bool:
-    """Run a piece that has not ended before, until `ends_at` (of time.monotonic); whether it has ended now."""
+def run(piece: Piece, out: Path, ends_at: float, chunk: float = math.inf) -> bool:
+    """Run a piece that has not ended before, for `chunk` seconds and until `ends_at` (of time.monotonic) at most;
+    whether it has ended now.
+    """
     record = out / f"{piece.name}.json"
     if record.exists() and json.loads(record.read_text(encoding="utf-8"))["ended"]:
         return True
-    allowed = min(piece.most_seconds, ends_at - time.monotonic() - GRACE)
+    allowed = min(piece.most_seconds, chunk, ends_at - time.monotonic() - GRACE)
     if allowed < LEAST:
         return False
     began = time.monotonic()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment["TORCHINDUCTOR_CACHE_DIR"] = str(out.resolve() / "compiled")  # it goes along to the next machine
     with (out / f"{piece.name}.log").open("a", encoding="utf-8") as log:
         process = subprocess.Popen(
             [sys.executable, *piece.command], cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -122,7 +123,11 @@ def test_the_paper_step_runs_on_a_cpu_and_fills_its_place(tmp_path: Path, capsys
     assert "| memcli:eager | bf16 | 2 | 8 | 20 | 0." in text
     assert "| memcli:eager | tf32 | 2 | 8 | 20 | - | - |" in text
     assert "memcli:eager (tf32): TF32 needs a CUDA device" in text
-    assert capsys.readouterr().out.strip() in text
+    told = capsys.readouterr()
+    assert told.out.strip() in text
+    assert re.match(r"memcli:eager \(fp32\): 0\.\d+ s, \S+ TFLOP/s\nmemcli:eager \(bf16\)", told.err), (
+        "rows as they come"
+    )
 
 
 def test_a_stopped_run_goes_on_where_its_file_ends(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,9 @@ def test_the_whole_queue_runs_on_a_cpu_and_is_not_run_again(tmp_path: Path, caps
     asked = ["--tiny", "--out", str(tmp_path), "--beside", "2"]
     assert gpu.main(asked) == 0, [path.read_text() for path in tmp_path.glob("*.log")]
     said = capsys.readouterr().out.splitlines()
-    names = [piece.name for piece in gpu.queue("DATA", tmp_path, 1, tiny=True)]
-    assert names == ["cuda-tests", "paper", "tiny", "tests-test_text"]
+    names = [piece.name for pieces in gpu.queue("DATA", tmp_path, 1, tiny=True) for piece in pieces]
+    evaluations = ["tiny-eval", "tiny-eval-rtp", "tiny-eval-idc"]
+    assert names == ["cuda-engine", "paper-captured", "tiny", *evaluations, "tests-test_text"]
     assert said[-1] == f"{len(names)} of {len(names)} pieces have ended"
     records = {name: json.loads((tmp_path / f"{name}.json").read_text()) for name in names}
     assert all(record["ended"] and not record["stopped"] for record in records.values())
@@ -23,6 +24,21 @@ def test_the_whole_queue_runs_on_a_cpu_and_is_not_run_again(tmp_path: Path, caps
     assert json.loads((tmp_path / "results/tiny/eval.json").read_text())["results"]
     assert gpu.main(asked) == 0
     assert capsys.readouterr().out.splitlines() == said[-1:]
+
+
+def test_the_queue_of_a_gpu_has_each_test_of_cuda_the_paper_s_step_twice_and_each_cell(tmp_path: Path) -> None:
+    made, looked_at = ([piece.name for piece in pieces] for pieces in gpu.queue("DATA", tmp_path, 4, tiny=False))
+    assert {"cuda-engine", "cuda-training", "cuda-examples"} <= set(made)
+    assert made[-5:] == ["paper-captured", "paper-compiled", *gpu.CELLS]
+    assert looked_at[:2] == [f"{gpu.CELLS[0]}-eval", f"{gpu.CELLS[0]}-eval-rtp"]
+    assert "tests-engine" in looked_at
+
+
+def test_a_piece_takes_no_longer_than_a_chunk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu, "LEAST", 0)
+    piece = gpu.Piece("sleep", ["-c", "import time; time.sleep(60)"], 60)
+    assert not gpu.run(piece, tmp_path, time.monotonic() + 100, chunk=1)
+    assert json.loads((tmp_path / "sleep.json").read_text())["stopped"]
 
 
 def test_a_piece_that_is_stopped_may_save_and_runs_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,8 @@
 """Only a missing compiler is answered with the advice to install one; a bug of ours is shown as it is."""
 
+import copyreg
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -96,3 +98,14 @@ def test_inductor_wraps_what_says_so(inner: Exception) -> None:
 @pytest.mark.parametrize("inner", [ZeroDivisionError("oh"), exc.CppWrapperCodegenError("oh"), MemoryError()])
 def test_inductor_wraps_other_failures_too(inner: Exception) -> None:
     assert backends._compiler_failure(exc.InductorError(inner, None)) is None
+
+
+def test_a_memory_format_has_the_same_name_in_every_program_while_steps_are_compiled() -> None:
+    """Its pickle names the first module that has a `torch`, and the key of compiled code is a hash of pickles."""
+    before = copyreg.dispatch_table.copy()
+    with backends._equal_keys():
+        pickled = pickle.dumps(torch.channels_last)
+    assert b"torch:channels_last" in pickled
+    assert b"torch._utils" not in pickled
+    assert pickle.loads(pickled) is torch.channels_last
+    assert copyreg.dispatch_table == before

@@ -25,9 +25,11 @@ from memcli.engine import (
     TracedLoss,
     captured,
     compiled,
+    quickest,
     replayed,
     why_not_compiled,
 )
+from memcli.engine.compiling.backends import captured_or_replayed
 from memcli.engine.derivatives.traced import laid_out, pruned
 from memcli.errors import UsageError
 from memcli.networks.instance_norm import InstanceNorm
@@ -144,10 +146,28 @@ def test_only_cuda_steps_are_captured() -> None:
         captured(make_fx(lambda x: (x + 1,))(torch.zeros(2)), (torch.zeros(2),))
 
 
+def test_what_touches_another_device_is_replayed_and_not_captured() -> None:
+    operations = make_fx(lambda x: (x + torch.ones(2),))(torch.zeros(2))
+    assert captured_or_replayed(operations, (torch.zeros(2),)) is operations
+
+
+@pytest.mark.parametrize(
+    ("device", "compile", "backend"),
+    [
+        ("cpu", False, replayed),
+        ("cpu", True, compiled),
+        ("cuda", False, captured_or_replayed),
+        ("cuda", True, captured),
+    ],
+)
+def test_steps_on_cuda_are_captured_compiled_or_not(device: str, compile: bool, backend: Backend) -> None:
+    assert quickest(torch.device(device), compile) is backend
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_captured_steps_equal_replayed_ones_on_cuda() -> None:
     found = []
-    for backend in (replayed, compiled, captured):
+    for backend in (replayed, compiled, captured, captured_or_replayed):
         inner, outer = problems.convnet(
             SGD(0.1, 0.9), 3, lambda loss, b=backend: Traced(loss, backend=b), device="cuda"
         )
