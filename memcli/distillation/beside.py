@@ -27,8 +27,9 @@ from memcli.progress import Progress
 _ROOM = 3 << 30  # bytes of memory that must be free for it: it takes a third or so of them
 MESSAGE = "memcli: "  # how its lines begin
 _GRACE = 2.0  # seconds that it and its compilers have to end in
-_PROGRAM = (  # the same modules from the same places as here
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from memcli.distillation.compiler import main; main()"
+_PROGRAM = (  # the same modules from the same places as here; the compiler's own end would wait for its helpers
+    "import json, os, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from memcli.distillation.compiler import main; os._exit(main())"
 )
 
 

@@ -4,6 +4,7 @@ says. What it computes is dropped; what it has compiled stays in torch's folder 
 
 import json
 import os
+import signal
 import sys
 import threading
 from typing import Any, TextIO
@@ -25,8 +26,8 @@ from memcli.text import printable
 _LR = 0.01  # of the made step
 
 
-def main() -> None:
-    """Compile what a line of standard input asks for."""
+def main() -> int:
+    """Compile what a line of standard input asks for. The exit code: 0, or 1 where that failed."""
     wanted = json.loads(sys.stdin.readline())
     threading.Thread(target=_leave_with_standard_input, daemon=True).start()
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")  # no program that the compiler starts inherits it
@@ -38,7 +39,7 @@ def main() -> None:
         what = error.what if isinstance(error, MemcliError) else f"{type(error).__name__}: {error}"
         _tell(messages, fault=printable(what.splitlines()[0]))
         code = 1
-    os._exit(code)  # the compiler's own end waits for its helpers
+    return code
 
 
 def made_step(spec: MemorySpec, settings: ObjectiveSettings, device: torch.device, bfloat16: bool) -> None:
@@ -76,4 +77,4 @@ def _tell(messages: TextIO, **said: Any) -> None:
 
 def _leave_with_standard_input() -> None:
     sys.stdin.read()
-    os._exit(1)
+    os.kill(os.getpid(), signal.SIGTERM)

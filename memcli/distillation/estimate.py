@@ -8,7 +8,7 @@ import torch
 
 from memcli import machine
 from memcli.data.sources.base import Source
-from memcli.distillation.beside import applies, beside
+from memcli.distillation.beside import Beside, applies, beside
 from memcli.distillation.loop import Distillation
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import CLOSING, TUNING_SHARE, reserved
@@ -57,16 +57,11 @@ def estimate(
     steps, budget, device = settings.steps, settings.time_budget, settings.device
     parts, progress = {"reading": clock.lap()}, progress or Silent()
     progress.begin("measuring", 2 * len(recipe.stages) + 2, "parts")
-    apart, must = applies(settings), bool(settings.compile)
-    settings = decided(settings, spec, recipe, Silent(), tried=not apart)
-    parts["starting"] = clock.lap()
-    with beside(spec, recipe, settings, apart=apart, must=must, progress=Silent()) as other:
-        if other is not None:
-            progress.busy("compiling")
-            other.wait()
-    clock.lap()  # a run learns in that time
-    work = Distillation(source, spec, recipe, settings, progress=None, beside=other)
-    parts |= {"starting": parts["starting"] + clock.lap(), "first steps": 0.0}
+    settings, other = _compiled(spec, recipe, settings, progress)
+    if other is not None:
+        clock.lap()  # a run learns in that time
+    work = Distillation(source, spec, recipe, settings, beside=other)
+    parts |= {"starting": clock.lap(), "first steps": 0.0}
     each = []
     for number, stage in enumerate(recipe.stages):
         progress.busy(f"first step, {stage.kind}")
@@ -99,9 +94,24 @@ def estimate(
     if tune:
         parts["tuning"] = TUNING_SHARE * (parts["learning"] + parts["looks"])
     parts = _within(parts, budget)
-    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else machine.peak_memory()
-    peak += 0 if other is None else other.peak_bytes
-    return Needs(sum(parts.values()), per_step, peak, parts)
+    return Needs(sum(parts.values()), per_step, _peak_memory(device) + (other.peak_bytes if other else 0), parts)
+
+
+def _compiled(
+    spec: MemorySpec, recipe: Recipe, settings: RunSettings, progress: Progress
+) -> tuple[RunSettings, Beside | None]:
+    """`settings` decided, and the process that has compiled beside where one would."""
+    apart, must = applies(settings), bool(settings.compile)
+    settings = decided(settings, spec, recipe, Silent(), tried=not apart)
+    with beside(spec, recipe, settings, apart=apart, must=must, progress=Silent()) as other:
+        if other is not None:
+            progress.busy("compiling")
+            other.wait()
+    return settings, other
+
+
+def _peak_memory(device: torch.device) -> int:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else machine.peak_memory()
 
 
 class _Clock:

@@ -17,7 +17,6 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from memcli.errors import MemcliError
 from memcli.files import atomic
 from memcli.machine import BINARY, NO_WAIT
 from memcli.text import printable
@@ -29,8 +28,8 @@ _MEMBER = re.compile(r"code(/(?!\.\.?(/|$))[\w.+=-]+)+", re.ASCII)
 _UNREADABLE = (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
-class UnusableError(MemcliError):
-    """A file of compiled steps that is not used."""
+class UnusableError(Exception):
+    """Why a file of compiled steps is not used, in words that follow its name. It ends nothing: all can be compiled."""
 
 
 def unpack(path: Path, folder: Path, here: dict[str, str]) -> None:
@@ -46,11 +45,11 @@ def unpack(path: Path, folder: Path, here: dict[str, str]) -> None:
                 _require_made_for(archive, here)
                 members = [member for member in archive.infolist() if member.filename != _HEAD]
                 if len(members) > MOST_FILES or sum(member.file_size for member in members) > MOST_BYTES:
-                    raise _unusable("it is too large")
+                    raise UnusableError("it is too large")
                 for member in members:
                     _extract(archive, member, folder)
     except _UNREADABLE as error:
-        raise _unusable(f"it is damaged: {printable(str(error) or type(error).__name__)}") from error
+        raise UnusableError(f"it is damaged: {printable(str(error) or type(error).__name__)}") from error
 
 
 def pack(path: Path, folder: Path, here: dict[str, str]) -> None:
@@ -69,34 +68,30 @@ def held(folder: Path) -> set[str]:
 
 def _require_own(status: os.stat_result) -> None:
     if not stat.S_ISREG(status.st_mode):
-        raise _unusable("it is no regular file")
+        raise UnusableError("it is no regular file")
     if status.st_size > MOST_BYTES:
-        raise _unusable("it is too large")
+        raise UnusableError("it is too large")
     if hasattr(os, "geteuid") and (status.st_uid not in (os.geteuid(), 0) or status.st_mode & stat.S_IWOTH):
-        raise _unusable("another user owns it or can write it, and it holds code that would be run")
+        raise UnusableError("another user owns it or can write it, and it holds code that would be run")
 
 
 def _require_made_for(archive: zipfile.ZipFile, here: dict[str, str]) -> None:
     head = archive.getinfo(_HEAD) if _HEAD in archive.namelist() else None
     if head is None or head.file_size > _MOST_HEAD:
-        raise _unusable("it is no file of compiled steps")
+        raise UnusableError("it is no file of compiled steps")
     told = json.loads(archive.read(head))
     wanted = {"format": FORMAT, **here}
     differing = [name for name in wanted if not isinstance(told, dict) or told.get(name) != wanted[name]]
     if differing:
         name = differing[0]
         other = printable(str(told.get(name))) if isinstance(told, dict) else "none"
-        raise _unusable(f"it was made for {name} {other}, and here is {wanted[name]}")
+        raise UnusableError(f"it was made for {name} {other}, and here is {wanted[name]}")
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, folder: Path) -> None:
     if not _MEMBER.fullmatch(member.filename):
-        raise _unusable(f"it holds a file of the name {printable(member.filename)!r}")
+        raise UnusableError(f"it holds a file of the name {printable(member.filename)!r}")
     target = folder / member.filename.removeprefix(_CODE)
     target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(member) as source, target.open("xb") as copy:
         shutil.copyfileobj(source, copy)
-
-
-def _unusable(what: str) -> UnusableError:
-    return UnusableError(what, do="Remove it, or name another file as `compile_cache`")

@@ -52,5 +52,5 @@ def _unpacked(target: Path, folder: Path, here: dict[str, str], progress: Progre
             compiledfile.unpack(target, code, here)
             break
         except UnusableError as error:
-            progress.note(f"the compiled steps of {shown} are not used: {error.what}")
+            progress.note(f"the compiled steps of {shown} are not used, and are made anew: {error}")
     return code

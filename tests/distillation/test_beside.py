@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -131,10 +132,11 @@ def test_what_it_runs_ends_with_it(program: Callable[[str], None], tmp_path: Pat
 def test_it_ends_when_its_standard_input_does() -> None:
     """Whatever it is doing: here it waits for a compiler that never ends."""
     program = beside._PROGRAM.replace(
-        "main()", "import memcli.distillation.compiler as c, time; c._compile = lambda *_: time.sleep(600); main()"
+        "os._exit(main())",
+        "import memcli.distillation.compiler as c, time; c._compile = lambda *_: time.sleep(600); main()",
     )
     command = [sys.executable, "-P", "-c", program, json.dumps(sys.path)]
-    assert subprocess.run(command, input="{}\n", text=True, timeout=60, check=False).returncode == 1
+    assert subprocess.run(command, input="{}\n", text=True, timeout=60, check=False).returncode == -signal.SIGTERM
 
 
 @pytest.fixture

@@ -75,7 +75,9 @@ def test_a_file_that_does_not_fit_is_told_once_and_replaced(tmp_path: Path) -> N
     for _ in range(2):
         with carried(path, CPU, told):
             made("a")
-    assert told.notes == [f"the compiled steps of {path} are not used: it is damaged: File is not a zip file"]
+    assert told.notes == [
+        f"the compiled steps of {path} are not used, and are made anew: it is damaged: File is not a zip file"
+    ]
 
 
 def test_no_file_means_the_folder_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,16 +61,11 @@ def made_for(device: torch.device) -> dict[str, str]:
 @contextmanager
 def code_in(folder: Path) -> Iterator[None]:
     """Inside the block compiled code is kept in `folder`, also by processes that are started there."""
-    from torch._inductor.utils import clear_caches
+    from torch._inductor.utils import _set_env, clear_caches
 
-    wanted = {"TORCHINDUCTOR_CACHE_DIR": str(folder), "TRITON_CACHE_DIR": str(folder / "triton")}
-    before = {name: os.environ.get(name) for name in wanted}
     clear_caches()  # what is in memory knows the folder that it came from
-    os.environ.update(wanted)
     try:
-        yield
+        with _set_env("TORCHINDUCTOR_CACHE_DIR", str(folder)), _set_env("TRITON_CACHE_DIR", str(folder / "triton")):
+            yield
     finally:
-        for name, value in before.items():
-            os.environ.pop(name)
-            os.environ.update({} if value is None else {name: value})
         clear_caches()
