@@ -32,14 +32,18 @@ def main() -> int:
     threading.Thread(target=_leave_with_standard_input, daemon=True).start()
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")  # no program that the compiler starts inherits it
     os.dup2(2, 1)  # whatever else is printed is no message
+    return answer(wanted, messages)
+
+
+def answer(wanted: dict[str, Any], messages: TextIO) -> int:
+    """Compile, and tell of each stage that it is done, or what went wrong. The exit code."""
     try:
         _compile(wanted, messages)
-        code = 0
     except Exception as error:
         what = error.what if isinstance(error, MemcliError) else f"{type(error).__name__}: {error}"
         _tell(messages, fault=printable(what.splitlines()[0]))
-        code = 1
-    return code
+        return 1
+    return 0
 
 
 def made_step(spec: MemorySpec, settings: ObjectiveSettings, device: torch.device, bfloat16: bool) -> None:

@@ -1,5 +1,7 @@
 """What the process beside learning compiles is what the run will ask for, to the last stride."""
 
+import json
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -8,11 +10,14 @@ import torch
 from torch.fx import GraphModule
 
 from memcli.data.sources import open_source
+from memcli.distillation import compiler
+from memcli.distillation.beside import MESSAGE
 from memcli.distillation.compiler import made_step
 from memcli.distillation.loop import Distillation
 from memcli.distillation.settings import RunSettings
 from memcli.engine import Tensors, replayed
 from memcli.engine.compiling.backends import Runner
+from memcli.errors import UsageError
 from memcli.memory.spec import MemorySpec
 
 SOURCE = open_source("fake:n=60,test=30,classes=3,shape=1x8x8")
@@ -50,3 +55,21 @@ def test_a_made_step_records_what_a_run_records(
         work.move(0.0)
     assert len(made) == 3
     assert made == recorded
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (UsageError("there is no compiler", do="Install one"), "there is no compiler"),
+        (ZeroDivisionError("a bug\nof ours"), "ZeroDivisionError: a bug"),
+        (OSError("\x1b[2J"), r"OSError: \x1b[2J"),
+    ],
+)
+def test_a_failure_is_one_line(error: Exception, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(compiler, "_compile", failing)
+    messages = StringIO()
+    assert compiler.answer({}, messages) == 1
+    assert json.loads(messages.getvalue().removeprefix(MESSAGE)) == {"fault": told}
