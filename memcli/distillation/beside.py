@@ -63,7 +63,6 @@ class Beside:
             "device": str(settings.device),
             "bfloat16": bool(settings.bfloat16),
             "threads": torch.get_num_threads(),
-            "stages": _compiled(recipe, spec),
         }
         command = [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path)]
         pipe, nowhere = subprocess.PIPE, subprocess.DEVNULL
@@ -138,7 +137,7 @@ def beside(
     spec: MemorySpec, recipe: Recipe, settings: RunSettings, *, apart: bool, must: bool, progress: Progress
 ) -> Iterator[Beside | None]:
     """A process that compiles while the block runs; None where not `apart`, or nothing is to be compiled."""
-    if not (apart and settings.compile and _compiled(recipe, spec)):
+    if not (apart and settings.compile):
         yield None
         return
     process = Beside(spec, recipe, settings, must, progress)
@@ -146,9 +145,3 @@ def beside(
         yield process
     finally:
         process.close()
-
-
-def _compiled(recipe: Recipe, spec: MemorySpec) -> list[int]:
-    """The numbers of the stages whose steps can be compiled: those that differentiate through training."""
-    classes = len(spec.data.classes)
-    return [n for n, stage in enumerate(recipe.stages) if stage.objective.images_per_step(classes)]

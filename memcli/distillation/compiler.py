@@ -66,9 +66,8 @@ def _compile(wanted: dict[str, Any], messages: TextIO) -> None:
     config.compile_threads = max(1, machine.cores() // 2)  # the others are learning's
     torch.set_num_threads(wanted["threads"])  # the code is made for as many
     device, spec = torch.device(wanted["device"]), memory_spec(wanted["memory"], data_spec(wanted["data"]))
-    stages = recipe_from_json(wanted["recipe"]).stages
-    for number in wanted["stages"]:
-        made_step(spec, stages[number].objective, device, wanted["bfloat16"])
+    for number, stage in enumerate(recipe_from_json(wanted["recipe"]).stages):
+        made_step(spec, stage.objective, device, wanted["bfloat16"])
         on_gpu = device.type == "cuda"
         peak = torch.cuda.max_memory_allocated(device) if on_gpu else machine.peak_memory()
         _tell(messages, stage=number, peak_bytes=peak)

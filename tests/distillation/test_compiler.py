@@ -30,7 +30,7 @@ NETWORK = "convnet:width=4,depth=1"
     [
         ({"scale": 2}, {"steps": 6, "window": 2, "pool": 2}),
         ({"storage": "int8", "labels": "row"}, {"steps": 4, "window": 2, "optimiser": "adam"}),
-        ({"support": 2}, {"window": 1}),
+        ({"support": 2}, {"window": 1, "images": 2, "real_images": 2}),
         ({"cells": 7}, {"networks": 2, "augment": "shift,flip", "learn_lr": False}),
         ({}, {"network": "convnet:width=4,depth=1,side=4"}),
     ],
@@ -39,7 +39,7 @@ def test_a_made_step_records_what_a_run_records(
     memory: dict[str, Any], objective: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spec = MemorySpec(SOURCE.spec, **{"bases": 4, "scale": 1, "rows": 3, **memory})
-    recipe = tiny.recipe(4).changed({"stages": [{"objective": {"network": NETWORK, "per_class": 2, **objective}}]})
+    recipe = tiny.recipe(4).changed({"stages": [{"objective": {"network": NETWORK, **objective}}]})
     recorded: set[tuple[object, ...]] = set()
 
     def recording(operations: GraphModule, example: Tensors) -> Runner:
