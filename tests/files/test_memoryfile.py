@@ -40,6 +40,8 @@ def not_enlarged(spec: MemorySpec) -> MemorySpec:
 
 def equal(one: Memory, other: Memory) -> bool:
     tensors = (memory.parts.values() for memory in (one, other))
+    if one.support is not None and not torch.equal(one.support, other.support):
+        return False
     return one.spec == other.spec and all(
         torch.equal(*pair) and pair[0].dtype == pair[1].dtype for pair in zip(*tensors, strict=True)
     )
@@ -266,9 +268,14 @@ def artifacts(draw: st.DrawFn) -> Artifact:
         tuple(draw(st.lists(st.floats(1e-6, 1e3), min_size=channels, max_size=channels))),
     )
     spec = MemorySpec(data, draw(side), scale, draw(side), *map(draw, map(st.sampled_from, (list(STORAGES), LABELS))))
+    if spec.bases > 1:
+        spec = replace(spec, support=draw(st.integers(0, spec.bases - 1)))
     seed = draw(st.integers(0, 2**63 - 1))
     random = seeds.generator(seed, "test")
     tensors = {name: torch.randn(shape, generator=random) for name, shape in spec.shapes.items()}
+    if spec.support:
+        order = torch.rand(*spec.shapes["addresses"][:2], spec.bases, generator=random).argsort(-1)
+        tensors["support"] = order[..., : spec.support].sort(-1).values
     provenance = {"source": draw(texts), "fingerprint": "f", "licence": draw(st.none() | texts), "versions": {}}
     return Artifact(
         Memory(spec, **tensors),
