@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,11 @@ def test_jobs_keep_the_limits_that_they_are_given(tmp_path: Path, job: Callable[
     with pytest.raises(LimitError, match=r"takes about 0\.0 hours"):
         job(memoryfile.read(path), tmp_path / "out", limits=Limits(max_seconds=1e-9))
     assert not (tmp_path / "out").exists()
+
+
+def test_every_protocol_of_an_evaluation_is_counted(tmp_path: Path) -> None:
+    path, limits = write_memory(tmp_path / "m.safetensors"), Limits(max_seconds=1e-5)
+    evaluate = partial(memcli.evaluate, path, "fake:classes=3,shape=1x8x8,n=60,test=6", runs=1, limits=limits)
+    assert evaluate().complete, "by the file's own recipe"
+    with pytest.raises(LimitError, match=r"training mlp:width=8 for 1000 steps of 12 images takes about 0\.0 hours"):
+        evaluate(protocol=("own", "idc"))
