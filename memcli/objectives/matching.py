@@ -29,7 +29,7 @@ from memcli.data.sampling import shuffled_epochs
 from memcli.engine import Functional, Tensors, Traced, TracedLoss, in_bfloat16, quickest, replayed
 from memcli.errors import UsageError
 from memcli.files.checkpoints import damaged, require_like
-from memcli.memory.memory import Memory, Query, averaged_down
+from memcli.memory.memory import Memory, averaged_down
 from memcli.memory.spec import MemorySpec
 from memcli.networks import averaging, build, stateless
 from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome
@@ -195,9 +195,9 @@ class MatchingObjective(Objective):
         """Images (n, per_class, C, H, W) and label vectors (n, per_class, all classes) of `classes`, no row twice."""
         drawn = torch.rand(len(classes), self._spec.rows, generator=generator(seed, "matched rows", step))
         rows = drawn.argsort(1)[:, : self._settings.per_class]
-        query = Query.of_classes(rows.flatten(), classes.repeat_interleave(rows.shape[1]), len(self._spec.data.classes))
+        of_class = classes.repeat_interleave(rows.shape[1])
         moved = memory if self._averaged == 1 else memory.enlarged(self._averaged)
-        images, targets = moved.recall(query), moved.targets(query).to(self._device)
+        images, targets = (recall(rows.flatten(), of_class) for recall in (moved.recall_classes, moved.class_targets))
         return images.unflatten(0, rows.shape), targets.unflatten(0, rows.shape)
 
     def _fresh(self, seed: int, step: int, place: int) -> _Member:

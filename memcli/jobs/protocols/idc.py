@@ -21,10 +21,8 @@ _DIGITS = list("0123456789")
 
 def recipe(spec: MemorySpec, own: TrainRecipe, network: str) -> TrainRecipe:
     """The same for every file, but for flips; at most as many steps as a recipe may have."""
-    classes = len(spec.data.classes)
     batch = min(_BATCH, spec.recalled)
-    together = max(1, batch // classes) * classes  # what a step recalls, as many of each class
-    steps = min(_EPOCHS * math.ceil(spec.recalled / together), int(MOST["steps"]))
+    steps = min(_EPOCHS * math.ceil(spec.recalled / batch), int(MOST["steps"]))
     flips = [name[:1] for name in spec.data.classes] != _DIGITS
     return TrainRecipe(
         network if network == own.network else sized(network, spec.data),
@@ -36,6 +34,7 @@ def recipe(spec: MemorySpec, own: TrainRecipe, network: str) -> TrainRecipe:
         drop=_DROP,
         weight_decay=_WEIGHT_DECAY,
         cutmix=_CUTMIX,
+        sampled=True,
     )
 
 
