@@ -18,10 +18,12 @@ def pursued(vectors: Tensor, bases: Tensor, count: int) -> tuple[Tensor, Tensor]
 
     [OMP] Pati, Rezaiifar, Krishnaprasad, "Orthogonal matching pursuit", Asilomar 1993.
     """
-    products = bases @ bases.T / bases.shape[1]  # (K, K)
-    found = [
-        _of_piece(piece @ bases.T / bases.shape[1], products, count) for piece in vectors.split(_size(bases, count))
-    ]
+    products = bases @ bases.T / bases.shape[1] if count > 1 else None  # (K, K): of a library too many, and not needed
+    sizes = bases.square().mean(1)
+    found = []
+    for piece in vectors.split(_size(bases, count)):
+        common = piece @ bases.T / bases.shape[1]
+        found.append(_nearest(common, sizes) if products is None else _of_piece(common, products, count))
     values, chosen = (torch.cat(parts) for parts in zip(*found, strict=True))
     chosen, order = chosen.sort(1)
     return values.gather(1, order), chosen
@@ -65,6 +67,13 @@ def of_size_one(vectors: Tensor) -> Tensor:
 
 def _size(bases: Tensor, count: int) -> int:
     return max(1, _PIECE // (len(bases) * count))
+
+
+def _nearest(common: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
+    """The best number and the best single basis, both (n, 1), from products (n, K) and the bases' own, (K,)."""
+    sizes = sizes.clamp(min=1e-12)
+    chosen = (common.abs() / sizes.sqrt()).argmax(1, keepdim=True)
+    return common.gather(1, chosen) / sizes[chosen], chosen
 
 
 def _of_piece(common: Tensor, products: Tensor, count: int) -> tuple[Tensor, Tensor]:

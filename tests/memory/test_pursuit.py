@@ -40,10 +40,12 @@ def test_the_numbers_are_the_best_for_the_bases_that_were_chosen() -> None:
     torch.testing.assert_close(one, VECTORS.square().sum(1) - projections.amax(1), rtol=1e-4, atol=1e-4)
 
 
-def test_bases_that_are_alike_give_finite_numbers() -> None:
-    values, chosen = pursued(VECTORS, torch.cat([BASES[:1], BASES[:1], torch.zeros(1, 40)]), 2)
+@pytest.mark.parametrize("count", [1, 2])
+def test_bases_that_are_alike_or_zero_give_finite_numbers(count: int) -> None:
+    values, chosen = pursued(VECTORS, torch.cat([BASES[:1], BASES[:1], torch.zeros(1, 40)]), count)
     assert values.isfinite().all()
-    assert (chosen[:, 1] > chosen[:, 0]).all()
+    assert (chosen[:, 1:] > chosen[:, :-1]).all()
+    assert (chosen[:, 0] < 2).all(), "a basis of nothing was chosen first"
 
 
 def test_a_dictionary_is_nearer_than_what_it_began_from() -> None:
