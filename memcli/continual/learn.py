@@ -19,6 +19,7 @@ from memcli.jobs.retrain import recall_all, train_on_memories
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec, most_cells
 from memcli.memory.start import from_data
+from memcli.memory.storage import BYTES
 from memcli.objectives.joint import JointObjective
 from memcli.progress import Progress, Silent
 
@@ -69,15 +70,17 @@ def retrain_all(
 
 
 def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
-    data = stream.task_data(number)
-    cells = _cells(data, plan, stream.floats_per_task)
+    data, floats = stream.task_data(number), stream.floats_per_task
+    cells = _cells(data, plan, floats)
     per_basis = data.channels * cells or data.floats_per_image // plan.scale**2
-    bases = max(1, int(plan.share * stream.floats_per_task / per_basis)) if plan.share else None
+    bases = max(1, int(plan.share * plan.numbers(floats) / per_basis)) if plan.share else None
+    budget = {"floats": floats} if plan.storage == "float32" else {"bytes": BYTES["F32"] * floats}
     return MemorySpec.from_budget(
         data,
-        floats=stream.floats_per_task,
+        **budget,
         bases=bases,
         scale=plan.scale,
+        storage=plan.storage,
         cells=cells,
         most_rows=plan.refine.most_rows(len(data.classes)),
     )

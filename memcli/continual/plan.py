@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from memcli.distillation.recipe import Outer
+from memcli.memory.storage import STORAGES
 from memcli.objectives.unrolled import Unrolled
 from memcli.training.recipe import TrainRecipe
 
@@ -30,6 +31,7 @@ class Plan:
     refine_lr: float  # the rate of its inner training
     outer: Outer
     refine_steps: int  # outer steps a task; 0: the start is kept
+    storage: str = "float32"  # of the memories: one of memcli.memory.storage.STORAGES
 
     @property
     def on_real(self) -> TrainRecipe:
@@ -40,8 +42,14 @@ class Plan:
         """How a network is trained on the memories of `seen` of `tasks` tasks."""
         return replace(self.retrain, steps=max(1, round(max(self.least, seen / tasks) * self.retrain.steps)))
 
+    def numbers(self, floats: int) -> int:
+        """How many numbers of the plan's storage take the bytes of so many floats."""
+        return floats * STORAGES["float32"].bits // STORAGES[self.storage].bits
+
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "refine": self.refine.to_json()}
+        """As files hold it: without the storage where that is float32, as in the first ones."""
+        plain = {**asdict(self), "refine": self.refine.to_json()}
+        return {name: value for name, value in plain.items() if (name, value) != ("storage", "float32")}
 
 
 _OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)

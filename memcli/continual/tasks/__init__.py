@@ -1,5 +1,7 @@
 """Streams of tasks by name: `open_stream("rotations", source, seed)`. One file per family, one line each below."""
 
+import re
+
 from memcli.continual.tasks.base import Benchmark, Stream, Task
 from memcli.data.sources.base import Source
 from memcli.errors import UsageError
@@ -28,10 +30,12 @@ def benchmarks() -> list[tuple[str, str]]:
 
 
 def parsed(text: str) -> tuple[str, str | None]:
-    """A benchmark and its source: `split:SOURCE:2` -> ("split:2", "SOURCE"); others name no source."""
-    name, _, rest = text.partition(":")
-    source, colon, per_task = rest.rpartition(":")
-    return (f"{name}:{per_task}", source) if name == "split" and colon and source else (text, None)
+    """A benchmark and its source: `split:SOURCE:2` -> ("split:2", "SOURCE"); others name no source.
+
+    Settings may follow: `split:SOURCE:2:classes=4` -> ("split:2:classes=4", "SOURCE").
+    """
+    found = re.fullmatch(r"split:(?:(?P<source>.+):)?(?P<rest>\d+(?::[a-z]+=[^:]*)?)", text, re.DOTALL)
+    return (f"split:{found['rest']}", found["source"]) if found else (text, None)
 
 
 def open_stream(text: str, source: Source, seed: int) -> Stream:

@@ -17,12 +17,12 @@ from memcli.seeds import generator
 from memcli.text import printable, whole_number
 
 _CIFAR = "cifar100[:classes=5,memory=200]"
-_SPLIT = "split[:SOURCE]:CLASSES_PER_TASK"
+_SPLIT = "split[:SOURCE]:CLASSES_PER_TASK[:classes=ALL,memory=10_A_TASK]"
 _IMAGES_PER_TASK = 10  # the budget of one task of `split`, in images of raw pixels: that of cifar100
 _SET_APART = 0.1
 
 
-def by_class(benchmark: str, source: Source, per_task: int, memory: int | None, network: str, seed: int) -> Stream:
+def by_class(benchmark: str, source: Source, per_task: int, memory: int, network: str, seed: int) -> Stream:
     """Tasks of `per_task` classes each, in an order drawn by `seed`; `memory`: the budget of all tasks in images.
 
     A tenth of each class's training images is set apart, as in La-MAML, and not used. The normalisation is that of the
@@ -53,8 +53,23 @@ def by_class(benchmark: str, source: Source, per_task: int, memory: int | None, 
     names = tuple(source.classes[label] for label in tasks[0].classes)
     normalisation = Source(source.name, names, source.shape, lambda _: LabelledImages(first.images, own)).spec
     data = DataSpec(f"{source.name} {benchmark}", *source.shape, source.classes, normalisation.mean, normalisation.std)
-    images = _IMAGES_PER_TASK * len(tasks) if memory is None else memory
-    return Stream(benchmark, data, tasks, masked=True, network=network, floats=images * math.prod(source.shape))
+    return Stream(benchmark, data, tasks, masked=True, network=network, floats=memory * math.prod(source.shape))
+
+
+def of_classes(source: Source, count: int, seed: int) -> Source:
+    """`source` with `count` of its classes, drawn by `seed`, in their order, and the images of those alone."""
+    if not 0 < count <= len(source.classes):
+        raise UsageError(
+            f"the source has {len(source.classes)} classes, and {count} are asked for", do="Ask for no more than it has"
+        )
+    drawn = torch.randperm(len(source.classes), generator=generator(seed, "classes"))[:count].sort().values
+
+    def load(split: str) -> LabelledImages:
+        images = source.split(split)
+        own = images.subset(torch.nonzero(torch.isin(images.labels, drawn)).flatten())
+        return LabelledImages(own.images, torch.searchsorted(drawn, own.labels))
+
+    return Source(source.name, tuple(source.classes[label] for label in drawn.tolist()), source.shape, load)
 
 
 def open_cifar100(rest: str, source: Source, seed: int) -> Stream:
@@ -63,9 +78,14 @@ def open_cifar100(rest: str, source: Source, seed: int) -> Stream:
 
 
 def open_split(rest: str, source: Source, seed: int) -> Stream:
-    per_task = whole_number(rest, f"the classes per task of {printable(_SPLIT)}")
+    first, _, settings = rest.partition(":")
+    per_task = whole_number(first, f"the classes per task of {printable(_SPLIT)}")
+    size = sizes(settings, _SPLIT, classes=len(source.classes), memory=0)
+    if size["classes"] != len(source.classes):
+        source = of_classes(source, size["classes"], seed)
+    memory = size["memory"] or _IMAGES_PER_TASK * size["classes"] // per_task
     network = "strided" if min(source.shape[1:]) >= 8 else "mlp:width=100,depth=3"
-    return by_class("split", source, per_task, None, network, seed)
+    return by_class("split", source, per_task, memory, network, seed)
 
 
 CIFAR100 = Benchmark(

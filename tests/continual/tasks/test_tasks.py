@@ -122,8 +122,27 @@ def test_split_takes_any_source(source: Source) -> None:
     assert stream.data.classes == source.classes
 
 
+def test_split_may_take_some_classes_and_another_budget(source: Source) -> None:
+    streams = [open_stream("split:1:classes=2,memory=6", source, seed) for seed in range(8)]
+    drawn = [stream.data.classes for stream in streams]
+    assert len(set(drawn)) > 1, "they are drawn by the seed"
+    assert drawn[0] == open_stream("split:1:classes=2,memory=6", source, 0).data.classes
+    stream, names = streams[0], source.classes
+    assert [name for name in names if name in drawn[0]] == list(drawn[0]), "in their order"
+    assert (len(stream.tasks), stream.floats) == (2, 6 * 64)
+    for task in stream.tasks:
+        (label,) = task.classes
+        test = source.split("test")
+        own = test.images[test.labels == names.index(drawn[0][label])]
+        assert torch.equal(task.test().images, own), "the images of the class of that name"
+        assert set(task.train().labels.tolist()) == {label}
+
+
 def test_split_may_name_its_source() -> None:
     assert parsed("split:torchvision:CIFAR10@a/b:2") == ("split:2", "torchvision:CIFAR10@a/b")
+    assert parsed("split:parquet:a/b:5:classes=100,memory=200") == ("split:5:classes=100,memory=200", "parquet:a/b")
+    assert parsed("split:fake:classes=4,shape=1x8x8:2") == ("split:2", "fake:classes=4,shape=1x8x8")
+    assert parsed("split:2:classes=4") == ("split:2:classes=4", None)
     assert parsed("split:npz:v2:3.npz:7") == ("split:7", "npz:v2:3.npz")
     assert parsed("split:2") == ("split:2", None)
     assert parsed("many:tasks=3") == ("many:tasks=3", None)
@@ -144,6 +163,8 @@ def test_tasks_of_one_class_that_is_told_are_trivial(text: str, trivial: bool, s
         ("split:3", UsageError, r"4 classes cannot be cut into tasks of 3\. Choose .* from the divisors: 1, 2\."),
         ("split:4", UsageError, "4 classes cannot be cut into tasks of 4"),
         ("split:x", UsageError, "classes per task"),
+        ("split:2:classes=5", UsageError, r"has 4 classes, and 5 are asked for\. Ask for no more"),
+        ("split:2:rows=5", UsageError, r"no setting 'rows'\. Write split"),
     ],
 )
 def test_impossible_benchmarks_are_refused(text: str, error: type[Exception], message: str, source: Source) -> None:
