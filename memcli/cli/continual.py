@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memcli.cli._kinds import names
 from memcli.cli._options import (
     DATA,
     OUTPUT,
@@ -29,6 +30,8 @@ from memcli.stopping import stoppable
 if TYPE_CHECKING:
     from memcli.continual import Figures
 
+_STORAGES = ", ".join(names("memcli.memory.storage:STORAGES"))
+
 JSON = {
     "benchmark": "as given",
     "tasks": "how many there are",
@@ -39,6 +42,7 @@ JSON = {
     "random": "the same of networks trained on raw images of the same budget: the lower line",
     "matrix": "mean over runs: entry [i][j] is the accuracy on task j after task i; null where j comes later",
     "memory_floats": "numbers in all memories of one run together",
+    "memory_bytes": "and their bytes",
     "output": "the folder: a folder of memories for each run, matrix.svg and curve.svg",
     "seconds": "the time that everything took",
 }
@@ -49,7 +53,7 @@ def command(
         str,
         typer.Argument(
             metavar="BENCHMARK",
-            help="rotations, permutations, many, cifar100, or split:SOURCE:CLASSES_PER_TASK.",
+            help="rotations, permutations, many, cifar100, or split:SOURCE:CLASSES_PER_TASK[:classes=N,memory=N].",
             show_default=False,
         ),
     ],
@@ -69,6 +73,10 @@ def command(
         int,
         option(TRAINING, "--runs", min=1, max=1000, metavar="N", help="Streams, with the seeds SEED, SEED + 1, ..."),
     ] = 1,
+    storage: Annotated[
+        str,
+        option(TRAINING, "--storage", metavar="TYPE", help=f"{_STORAGES}: more numbers in the bytes of as many floats."),
+    ] = "float32",
     network: Annotated[
         str | None, option(TRAINING, "--network", metavar="NAME", help="What to train; default: as the benchmark says.")
     ] = None,
@@ -93,7 +101,7 @@ def command(
     from dataclasses import replace
 
     from memcli.continual import charts, opened, plan_for, run_stream
-    from memcli.continual.run import floats, settings
+    from memcli.continual.run import settings, size
     from memcli.continual.tasks import open_stream, parsed
     from memcli.data.sources import open_source
     from memcli.data.summary import summary
@@ -114,7 +122,7 @@ def command(
             stream = open_stream(name, source, run_seed)
             if stream.is_trivial:
                 progress.note("a task of one class is told with its test images, so every answer is right: give more")
-            plan = plan_for(stream.benchmark, network or stream.network)
+            plan = plan_for(stream.benchmark, network or stream.network, storage)
             if steps is not None:
                 plan = replace(plan, retrain=replace(plan.retrain, steps=steps))
             told = settings(benchmark, stream, plan, run_seed)
@@ -131,7 +139,7 @@ def command(
             progress.note(
                 f"seed {run_seed}: RA {found[-1].ra:.4f}, BTI {found[-1].bti:.4f}, joint {found[-1].joint:.4f}"
             )
-        result = _result(benchmark, found, floats(folder), output)
+        result = _result(benchmark, found, size(folder), output)
         title = f"{benchmark}, mean of {runs} runs"
         matrix: list[list[float | None]] = result["matrix"]
         lines = {
@@ -146,7 +154,7 @@ def command(
     emit(result, _lines(result), as_json=json)
 
 
-def _result(benchmark: str, found: "list[Figures]", memory_floats: int, output: Path) -> dict[str, Any]:
+def _result(benchmark: str, found: "list[Figures]", size: dict[str, int], output: Path) -> dict[str, Any]:
     stats = {key: Stat.of([getattr(each, key) for each in found]) for key in ("ra", "la", "bti", "joint", "random")}
     tasks = range(len(found[0].matrix))
     cells = [[[each.matrix[i][j] for each in found] for j in tasks] for i in tasks]
@@ -155,7 +163,7 @@ def _result(benchmark: str, found: "list[Figures]", memory_floats: int, output: 
         "tasks": len(tasks),
         **{key: stat.to_json() for key, stat in stats.items()},
         "matrix": [[_mean(cell) for cell in row] for row in cells],
-        "memory_floats": memory_floats,
+        **{f"memory_{unit}": number for unit, number in size.items()},
         "output": str(output),
     }
 
@@ -173,6 +181,6 @@ def _lines(result: dict[str, Any]) -> list[tuple[str, str]]:
         ("BTI", mean_percent(result["bti"])),
         ("joint training", mean_percent(result["joint"])),
         ("raw images", mean_percent(result["random"])),
-        ("memories", f"{result['memory_floats']:,} floats in all, in {result['output']}"),
+        ("memories", f"{result['memory_floats']:,} numbers, {result['memory_bytes']:,} bytes, in {result['output']}"),
         ("took", duration(result["seconds"])),
     ]

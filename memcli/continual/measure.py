@@ -96,11 +96,11 @@ def accuracies(stream: Stream, networks: list[nn.Module], number: int) -> list[f
 def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | None = None) -> tuple[float, float]:
     """The joint and the random baseline: mean accuracy over all tasks of networks trained on real images.
 
-    The first is trained on all images of every task, the second on as many as the memory's floats would hold as raw
+    The first is trained on all images of every task, the second on as many as the memory's numbers would hold as raw
     pixels, drawn at random in equal numbers from every task. The tasks of `stream` must not be finished.
     """
     parts = [task.train() for task in stream.tasks]
-    each = stream.floats_per_task // stream.data.floats_per_image
+    each = plan.numbers(stream.floats_per_task) // stream.data.floats_per_image
     few = [
         part.subset(torch.randperm(len(part), generator=seeds.generator(seed, "raw images", number))[:each])
         for number, part in enumerate(parts)

@@ -55,8 +55,12 @@ class Plan:
 _OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)
 
 
-def plan_for(benchmark: str, network: str) -> Plan:
+def plan_for(benchmark: str, network: str, storage: str = "float32") -> Plan:
     """The plan of a benchmark; the experiments behind each number are in docs/log/."""
+    return replace(_plan(benchmark, network), storage=storage)
+
+
+def _plan(benchmark: str, network: str) -> Plan:
     refine = Unrolled(network, steps=10, per_class=2, learn_lr=False, momentum=0.9, real_per_class=20)
     training = TrainRecipe(network, 8_000, batch=100, lr=0.03, momentum=0.9, decay=1.0, noise=1.5)
     rotations = Plan(

@@ -66,9 +66,10 @@ def _matrix(stream: Stream, folder: Folder, progress: Progress) -> tuple[tuple[f
     return tuple(map(tuple, matrix))
 
 
-def floats(folder: Folder) -> int:
-    """The floats of all memories together."""
-    return sum(artifact.manifest.spec.floats for artifact in folder.memories().values())
+def size(folder: Folder) -> dict[str, int]:
+    """The floats and the bytes of all memories together."""
+    specs = [artifact.spec for artifact in folder.memories().values()]
+    return {"floats": sum(spec.floats for spec in specs), "bytes": sum(spec.bytes for spec in specs)}
 
 
 def settings(benchmark: str, stream: Stream, plan: Plan, seed: int) -> dict[str, Any]:

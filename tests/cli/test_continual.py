@@ -31,6 +31,7 @@ def test_json_holds_the_promised_keys_and_a_resumed_run_repeats_them(run: Callab
     assert found["bti"]["mean"] == pytest.approx(found["ra"]["mean"] - found["la"]["mean"])
     memories = [memoryfile.read(path) for path in sorted((out / "seed-1").glob("task-*.safetensors"))]
     assert sum(each.manifest.spec.floats for each in memories) == found["memory_floats"] <= 10 * 64
+    assert sum(each.manifest.spec.bytes for each in memories) == found["memory_bytes"]
     assert all((out / name).read_text().startswith("<svg") for name in ("matrix.svg", "curve.svg"))
 
     refused = run(*args)

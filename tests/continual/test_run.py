@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from memcli.continual import Folder, Plan, opened, run_stream
-from memcli.continual.run import floats, settings
+from memcli.continual.run import settings, size
 from memcli.continual.tasks import Stream
 from memcli.errors import ExistsError, Interrupted, MemoryFileError, UsageError
 from memcli.files import memoryfile
@@ -38,7 +38,7 @@ def test_a_stream_is_learned_and_an_interrupted_one_goes_on_to_the_same_end(
     figures = run_stream(open_small, plan, whole, seed=0)
     assert figures.ra > 0.6
     assert figures.matrix[0][1:] == (None, None)
-    assert floats(whole) <= open_small().floats
+    assert size(whole)["floats"] <= open_small().floats
 
     parted = folder_at(tmp_path / "parted", open_small(), plan)
     with pytest.raises(Interrupted, match=r"stopped in task 1\. Give the same command with `resume`"):
