@@ -75,7 +75,7 @@ def command(
     ] = 1,
     storage: Annotated[
         str,
-        option(TRAINING, "--storage", metavar="TYPE", help=f"{_STORAGES}: more numbers in the bytes of as many floats."),
+        option(TRAINING, "--storage", metavar="TYPE", help=f"{_STORAGES}: more numbers, in as many bytes."),
     ] = "float32",
     network: Annotated[
         str | None, option(TRAINING, "--network", metavar="NAME", help="What to train; default: as the benchmark says.")

@@ -4,6 +4,7 @@
              task-000.safetensors         the memory of a task: an ordinary memory file
              network-000.safetensors      the weights after that task, from the memories so far
              figures.json                 the figures of the stream, once it is finished and measured
+             NAME.unfinished              what is done of the present task (memcli.files.unfinished)
 
 The index is written last and replaced whole, so that all files that it names are complete whenever a run is killed.
 """
@@ -15,24 +16,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
+from memcli import __version__
 from memcli.continual.tasks import Stream
 from memcli.data.spec import DataSpec
 from memcli.errors import MemoryFileError
 from memcli.files import atomic, memoryfile
 from memcli.files.memoryfile import Artifact
 from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
+from memcli.files.unfinished import Unfinished
 from memcli.files.weights import Retrained, checksum, read, save
+from memcli.jobs.ending import computing
+from memcli.progress import Progress
 from memcli.text import printable
 
 INDEX, FIGURES = "index.json", "figures.json"
 _FORMAT = 2
+_BEGUN = "begun"  # the key of the checksum of a memory whose network is not there yet
 _FLAGS = {  # by the start of a dotted key of the settings
     "seed": "seed",
     "data": "data",
     "plan.retrain.steps": "steps",
     "plan.retrain.network": "network",
+    "plan.storage": "storage",
     "plan.refine.network": "network",
 }
 
@@ -44,6 +52,7 @@ class Folder:
     path: Path
     settings: dict[str, Any]
     entries: list[dict[str, str]] = field(default_factory=list)
+    begun: str | None = None  # the checksum of the next task's memory, once that is written and its network is not
 
     @property
     def finished(self) -> int:
@@ -78,16 +87,43 @@ class Folder:
             raise _damaged(f"{printable(str(path))} takes other images")
         return network
 
-    def add(self, task: str, artifact: Artifact, retrained: Retrained) -> None:
-        """Write the memory of the next task, the network after it, and then the index that names both."""
-        memory, network = memory_name(self.finished), network_name(self.finished)
-        sums = [entry["memory_sha256"] for entry in self.entries]
-        sums.append(memoryfile.write(self.path / memory, artifact, force=True))
-        trained = save(self.path / network, retrained, memory_sha256=checksum(sums), force=True)
+    def present(self, data: DataSpec) -> Artifact | None:
+        """The memory of the next task, which is of `data`; None where it is not made yet. Raises as `memories`."""
+        if self.begun is None:
+            return None
+        path = self.path / memory_name(self.finished)
+        artifact = memoryfile.read(path, expect_sha256=self.begun)
+        if artifact.spec.data != data:
+            raise _damaged(f"{printable(str(path))} is not of task {self.finished}")
+        return artifact
+
+    def begin(self, artifact: Artifact) -> None:
+        """Write the memory of the next task, and then the index that tells its checksum."""
+        self.begun = memoryfile.write(self.path / memory_name(self.finished), artifact, force=True)
+        self._write_index()
+
+    def add(self, task: str, retrained: Retrained) -> None:
+        """Write the network after the task whose memory `begin` wrote, and then the index that names both."""
+        memory, network, own = memory_name(self.finished), network_name(self.finished), self.begun or ""
+        trained = save(self.path / network, retrained, memory_sha256=checksum([*self._sums(), own]), force=True)
         self.entries.append(
-            {"task": task, "memory": memory, "memory_sha256": sums[-1], "network": network, "network_sha256": trained}
+            {"task": task, "memory": memory, "memory_sha256": own, "network": network, "network_sha256": trained}
         )
-        write_json(self.path / INDEX, {"format": _FORMAT, **self.settings, "tasks": self.entries})
+        self.begun = None
+        self._write_index()
+
+    def unfinished(self, name: str, progress: Progress) -> Unfinished:
+        """Where a work of the present task is kept on its way; it goes on only from the same memories."""
+        here = {"memcli": __version__, **computing(torch.device("cpu"))}
+        memories = checksum([*self._sums(), self.begun or ""])
+        return Unfinished(self.path / name, {**self.settings, "memories": memories, **here}, progress.note)
+
+    def _sums(self) -> list[str]:
+        return [entry["memory_sha256"] for entry in self.entries]
+
+    def _write_index(self) -> None:
+        begun = {} if self.begun is None else {_BEGUN: self.begun}
+        write_json(self.path / INDEX, {"format": _FORMAT, **self.settings, "tasks": self.entries, **begun})
 
     def figures(self) -> dict[str, Any] | None:
         """The figures that `measured` kept, or None where the stream was not measured yet."""
@@ -130,12 +166,14 @@ def _opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) 
         refuse_existing(path, "holds a stream already", resume=resume, force=force)
     if resume and exists:
         index = read_json(path / INDEX)
-        tasks = index.pop("tasks", None)
+        tasks, begun = index.pop("tasks", None), index.pop(_BEGUN, None)
         require_same(index, {"format": _FORMAT, **settings}, f"the stream in {shown}", _FLAGS)
-        return Folder(path, dict(settings), _entries(tasks, shown))
+        if not isinstance(begun, str | None):
+            raise _damaged(f"the index in {shown} is damaged")
+        return Folder(path, dict(settings), _entries(tasks, shown), begun)
     (path / FIGURES).unlink(missing_ok=True)
     folder = Folder(path, dict(settings))
-    write_json(path / INDEX, {"format": _FORMAT, **folder.settings, "tasks": []})
+    folder._write_index()
     return folder
 
 

@@ -1,6 +1,7 @@
 """The figures of a stream of tasks: the matrix of accuracies, its means, and two baselines."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -15,6 +16,7 @@ from memcli.errors import MemoryFileError
 from memcli.jobs.retrain import TrainingSet
 from memcli.networks import build
 from memcli.progress import Progress
+from memcli.training.keeping import Store
 from memcli.training.loop import train
 
 _BATCH = 2000  # test images in one pass
@@ -93,11 +95,19 @@ def accuracies(stream: Stream, networks: list[nn.Module], number: int) -> list[f
     return shares
 
 
-def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | None = None) -> tuple[float, float]:
+def baselines(
+    stream: Stream,
+    plan: Plan,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+    stores: Sequence[Store | None] = (None, None),
+) -> tuple[float, float]:
     """The joint and the random baseline: mean accuracy over all tasks of networks trained on real images.
 
     The first is trained on all images of every task, the second on as many as the memory's numbers would hold as raw
-    pixels, drawn at random in equal numbers from every task. The tasks of `stream` must not be finished.
+    pixels, drawn at random in equal numbers from every task. The tasks of `stream` must not be finished. `stores` keep
+    the two trainings.
     """
     parts = [task.train() for task in stream.tasks]
     each = plan.numbers(stream.floats_per_task) // stream.data.floats_per_image
@@ -106,10 +116,11 @@ def baselines(stream: Stream, plan: Plan, *, seed: int, progress: Progress | Non
         for number, part in enumerate(parts)
     ]
     recipe, means = plan.on_real, []
-    for title, chosen in (("training on all images", parts), ("training on raw images of the budget", few)):
+    titled = (("training on all images", parts), ("training on raw images of the budget", few))
+    for (title, chosen), store in zip(titled, stores, strict=True):
         network = build(recipe.network, stream.data, seed=seed)
         batch = _real(stream, chosen).batches(recipe.batch, seed)
-        train(network, recipe, batch, progress, seed=seed, title=title)
+        train(network, recipe, batch, progress, seed=seed, title=title, store=store)
         reached = [accuracies(stream, [network], number)[0] for number in range(len(stream.tasks))]
         means.append(sum(reached) / len(reached))
     return means[0], means[1]

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from memcli import seeds
-from memcli.continual.folder import Folder, memory_name
+from memcli.continual.folder import Folder, memory_name, network_name
 from memcli.continual.learn import learn_task, retrain_all
 from memcli.continual.measure import Figures, accuracies, baselines
 from memcli.continual.plan import Plan
 from memcli.continual.tasks import Stream
+from memcli.files.memoryfile import Artifact
 from memcli.progress import Progress, Silent
 from memcli.stopping import resumable, whole
 
@@ -27,7 +28,7 @@ def run_stream(
 
     Each task's training images are read once, while it is the present one. `open_stream` makes the stream again for the
     baselines, which need the images of all tasks, after the memories are done. Where the folder was measured already,
-    its figures are returned. Raises Interrupted where Stopped is raised: the tasks before the present one are saved.
+    its figures are returned. Raises Interrupted where Stopped is raised: what is done is kept, of the present task too.
     """
     if (known := folder.figures()) is not None:
         return Figures.from_json(known, folder.finished)
@@ -36,20 +37,44 @@ def run_stream(
     folder.require_of(stream, artifacts)
     for number in range(folder.finished):
         stream.tasks[number].finish()
-    for number in range(folder.finished, len(stream.tasks)):
+    while (number := folder.finished) < len(stream.tasks):
         with resumable(f"stopped in task {number}", _RESUME):
-            artifact = learn_task(stream, number, artifacts, plan, seed=seed, progress=progress)
-            artifacts[memory_name(number)] = artifact
+            artifacts[memory_name(number)] = _memory(stream, artifacts, plan, folder, seed, progress)
+            kept = folder.unfinished(network_name(number), progress)
             network_seed = seeds.derive(seed, "network", number)
-            network = retrain_all(stream, artifacts, plan, seed=network_seed, progress=progress)
+            network = retrain_all(stream, artifacts, plan, seed=network_seed, progress=progress, store=kept)
             with whole():
-                folder.add(stream.tasks[number].name, artifact, network)
+                folder.add(stream.tasks[number].name, network)
+                kept.remove()
     with resumable("stopped after the last task", _RESUME):
         matrix = _matrix(stream, folder, progress)
-        joint, random = baselines(open_stream(), plan, seed=seeds.derive(seed, "baselines"), progress=progress)
-    figures = Figures(matrix, joint, random)
-    folder.measured(figures.to_json())
+        kept_baselines = [folder.unfinished(name, progress) for name in ("joint", "random")]
+        joint, random = baselines(
+            open_stream(), plan, seed=seeds.derive(seed, "baselines"), progress=progress, stores=kept_baselines
+        )
+        figures = Figures(matrix, joint, random)
+        with whole():
+            folder.measured(figures.to_json())
+            for kept in kept_baselines:
+                kept.remove()
     return figures
+
+
+def _memory(
+    stream: Stream, earlier: dict[str, Artifact], plan: Plan, folder: Folder, seed: int, progress: Progress
+) -> Artifact:
+    """The memory of the next task: as it was written, or learned, as far as it was not, and written."""
+    number = folder.finished
+    if (artifact := folder.present(stream.task_data(number))) is not None:
+        stream.tasks[number].finish()
+        return artifact
+    kept = [folder.unfinished(f"{memory_name(number)}{part}", progress) for part in (".pilots", "")]
+    artifact = learn_task(stream, number, earlier, plan, seed=seed, progress=progress, stores=kept)
+    with whole():
+        folder.begin(artifact)
+        for store in kept:
+            store.remove()
+    return artifact
 
 
 def _matrix(stream: Stream, folder: Folder, progress: Progress) -> tuple[tuple[float | None, ...], ...]:

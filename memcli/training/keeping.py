@@ -1,4 +1,4 @@
-"""A training that can go on where it was stopped: what its state is, and when it is kept."""
+"""Work that can go on where it was stopped, as a training can: what its state is, and when it is kept."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ EVERY = 60.0  # seconds between two times that the state is kept
 class Store(Protocol):
     """Where the state of one training is kept."""
 
-    def load(self, most: int, like: dict[str, Tensor], restore: Callable[[dict[str, Tensor]], None]) -> int:
+    def load(self, most: int, like: dict[str, Tensor] | None, restore: Callable[[dict[str, Tensor]], None]) -> int:
         """Have `restore` take what is kept, of the names, types and shapes of `like`, and return its steps, at `most`.
 
         0 where nothing is kept, or where `restore` raises MemoryFileError: then it has changed nothing.
@@ -30,23 +30,29 @@ class Store(Protocol):
         """Forget what was kept."""
 
 
+class State(Protocol):
+    """What a work of many steps holds between two of them."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it, by name."""
+
+    def restore(self, tensors: dict[str, Tensor]) -> None:
+        """Take up what `tensors()` returned. MemoryFileError where it cannot have: then nothing is changed."""
+
+
 class Kept:
-    """A training whose state is kept in `store`, if there is one: every minute, and where it is stopped.
+    """A work whose `state` is kept in `store`, if there is one: every minute, and where it is stopped."""
 
-    The state is the network's weights and buffers, the momentum, and the generators of random numbers that layers draw
-    from: all else is a function of the step. `optimiser` is torch's SGD with momentum.
-    """
-
-    def __init__(
-        self, store: Store | None, network: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device
-    ) -> None:
-        self._store, self._network, self._optimiser, self._device = store, network, optimiser, device
+    def __init__(self, store: Store | None, state: State, *, grows: bool = False) -> None:
+        """`grows`: the names and shapes of the state change from step to step, and its `restore` checks them."""
+        self._store, self._state, self._grows = store, state, grows
         self._done, self._last, self._is_long = 0, time.monotonic(), False
 
     def taken_up(self, steps: int) -> int:
         """Take up the state that is kept, and return how many of the `steps` are done; 0 where there is none."""
         if self._store is not None:
-            self._done = self._store.load(steps, self._state(), self._restore)
+            like = None if self._grows else self._state.tensors()
+            self._done = self._store.load(steps, like, self._state.restore)
         return self._done
 
     @contextmanager
@@ -70,15 +76,25 @@ class Kept:
             self._keep(self._store)
 
     def over(self) -> None:
-        """The last step is done: a long training's state is kept, until what came of it is written."""
+        """The last step is done: a long work's state is kept, until what came of it is written."""
         if self._store is not None and self._is_long:
             self._keep(self._store)
 
     def _keep(self, store: Store) -> None:
-        store.save(self._done, self._state())
+        store.save(self._done, self._state.tensors())
         self._last = time.monotonic()
 
-    def _state(self) -> dict[str, Tensor]:
+
+class Training:
+    """The state of a training: weights and buffers, momentum, and the generators that layers draw from.
+
+    All else is a function of the step. `optimiser` is torch's SGD with momentum.
+    """
+
+    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
+        self._network, self._optimiser, self._device = network, optimiser, device
+
+    def tensors(self) -> dict[str, Tensor]:
         state = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         for name, parameter in self._network.named_parameters():
             momentum = self._optimiser.state[parameter].get("momentum_buffer")
@@ -88,7 +104,7 @@ class Kept:
             state["generator of the device"] = torch.cuda.get_rng_state(self._device)
         return {name: tensor.detach() for name, tensor in state.items()}
 
-    def _restore(self, state: dict[str, Tensor]) -> None:
+    def restore(self, state: dict[str, Tensor]) -> None:
         try:
             torch.set_rng_state(state["generator"])
             if self._device.type == "cuda":

@@ -20,7 +20,7 @@ from memcli.networks import first_linear
 from memcli.progress import Progress, Silent
 from memcli.seeds import derive, generator, seeded
 from memcli.training.gradient import MinibatchGradient
-from memcli.training.keeping import Kept, Store
+from memcli.training.keeping import Kept, Store, Training
 from memcli.training.recipe import TrainRecipe
 
 Batch = Callable[[int], tuple[Tensor, Tensor]]  # step -> images (n, C, H, W) and soft labels (n, classes)
@@ -125,7 +125,7 @@ def train(
     )
     gradient = MinibatchGradient(network, progress)
     first = first_linear(network)
-    kept = Kept(store, network, optimiser, device)
+    kept = Kept(store, Training(network, optimiser, device))
     network.train()
     try:
         with seeded(derive(seed, "dropout"), device):  # for layers that draw from global generators
