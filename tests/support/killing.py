@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,8 +39,8 @@ def killing(at: int) -> Callable[[str, str], None]:
     return replaced
 
 
-def forked(folder: Path, words: list[str], at: int = NEVER) -> int:
-    """The exit code of `memcli WORDS` in `folder`, killed at that moment; its output is in FOLDER.out."""
+def forked(folder: Path, command: Callable[[], object], at: int = NEVER) -> int:
+    """The exit code of `command` in `folder`, killed at that moment; its output is in FOLDER.out."""
     child = os.fork()
     if not child:
         os.chdir(folder)
@@ -47,26 +48,32 @@ def forked(folder: Path, words: list[str], at: int = NEVER) -> int:
         for stream in (1, 2):
             os.dup2(printed, stream)
         os.replace = killing(at)  # type: ignore[assignment]
+        code = 0
         try:
-            app(words)
+            command()
         except SystemExit as leaving:
-            sys.stdout.flush()
-            os._exit(int(leaving.code or 0))
+            code = int(leaving.code or 0)
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def main(words: list[str]) -> None:
+def main(command: Callable[[], object], every: int = 1) -> None:
+    """Kill `command` at every rename, or at `every` so many of these moments."""
     torch.set_num_threads(1)
     Path("first").mkdir()
     with contextlib.chdir("first"), contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-        app([*words, "-q"])  # and all modules are imported
+        command()  # and all modules are imported
     keeping.EVERY = 0.0  # each step is kept
     ends = []
-    for at in range(1, NEVER):
+    for at in range(1, NEVER, every):
         folder = Path(f"killed-{at:03}")
         folder.mkdir()
-        first = forked(folder, words, at)
-        code = forked(folder, words) if first else first
+        first = forked(folder, command, at)
+        code = forked(folder, command) if first else first
         files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
         printed = Path(f"{folder.name}.out").read_text()
         ends.append({"killed": first == -signal.SIGKILL, "code": code, "files": files, "printed": printed})
@@ -76,4 +83,4 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(lambda: app(sys.argv[1:]))
