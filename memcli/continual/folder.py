@@ -29,10 +29,11 @@ from memcli.files.resumable import read_json, refuse_existing, require_same, wri
 from memcli.files.unfinished import Unfinished
 from memcli.files.weights import Retrained, checksum, read, save
 from memcli.jobs.ending import computing
-from memcli.progress import Progress
+from memcli.progress import Progress, Silent
 from memcli.text import printable
 
 INDEX, FIGURES = "index.json", "figures.json"
+BASELINES = ["joint", "random"]  # where the trainings of the two baselines are kept on their way
 _FORMAT = 2
 _BEGUN = "begun"  # the key of the checksum of a memory whose network is not there yet
 _FLAGS = {  # by the start of a dotted key of the settings
@@ -118,6 +119,16 @@ class Folder:
         memories = checksum([*self._sums(), self.begun or ""])
         return Unfinished(self.path / name, {**self.settings, "memories": memories, **here}, progress.note)
 
+    def tidy(self) -> None:
+        """Remove what was kept of works that are done; a kill may have come between a work's end and that."""
+        done = [] if self.begun is None else of_memory(self.finished)
+        if self.finished:
+            done += [*of_memory(self.finished - 1), network_name(self.finished - 1)]
+        if (self.path / FIGURES).exists():
+            done += BASELINES
+        for name in done:
+            self.unfinished(name, Silent()).remove()
+
     def _sums(self) -> list[str]:
         return [entry["memory_sha256"] for entry in self.entries]
 
@@ -138,6 +149,11 @@ class Folder:
 def memory_name(number: int) -> str:
     """The file of a task's memory."""
     return f"task-{number:03d}.safetensors"
+
+
+def of_memory(number: int) -> list[str]:
+    """Where the pilots of a task are kept on their way, and the refining of its memory."""
+    return [f"{memory_name(number)}.pilots", memory_name(number)]
 
 
 def network_name(number: int) -> str:

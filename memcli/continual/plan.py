@@ -48,7 +48,7 @@ class Plan:
 
     def to_json(self) -> dict[str, Any]:
         """As files hold it: without the storage where that is float32, as in the first ones."""
-        plain = {**asdict(self), "refine": self.refine.to_json()}
+        plain = {**asdict(self), "retrain": self.retrain.stated(), "refine": self.refine.to_json()}
         return {name: value for name, value in plain.items() if (name, value) != ("storage", "float32")}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from memcli import seeds
-from memcli.continual.folder import Folder, memory_name, network_name
+from memcli.continual.folder import BASELINES, Folder, memory_name, network_name, of_memory
 from memcli.continual.learn import learn_task, retrain_all
 from memcli.continual.measure import Figures, accuracies, baselines
 from memcli.continual.plan import Plan
@@ -30,6 +30,7 @@ def run_stream(
     baselines, which need the images of all tasks, after the memories are done. Where the folder was measured already,
     its figures are returned. Raises Interrupted where Stopped is raised: what is done is kept, of the present task too.
     """
+    folder.tidy()
     if (known := folder.figures()) is not None:
         return Figures.from_json(known, folder.finished)
     progress, stream = progress or Silent(), open_stream()
@@ -45,18 +46,17 @@ def run_stream(
             network = retrain_all(stream, artifacts, plan, seed=network_seed, progress=progress, store=kept)
             with whole():
                 folder.add(stream.tasks[number].name, network)
-                kept.remove()
+                folder.tidy()
     with resumable("stopped after the last task", _RESUME):
         matrix = _matrix(stream, folder, progress)
-        kept_baselines = [folder.unfinished(name, progress) for name in ("joint", "random")]
-        joint, random = baselines(
-            open_stream(), plan, seed=seeds.derive(seed, "baselines"), progress=progress, stores=kept_baselines
+        stores = [folder.unfinished(name, progress) for name in BASELINES]
+        baselines_seed = seeds.derive(seed, "baselines")
+        figures = Figures(
+            matrix, *baselines(open_stream(), plan, seed=baselines_seed, progress=progress, stores=stores)
         )
-        figures = Figures(matrix, joint, random)
         with whole():
             folder.measured(figures.to_json())
-            for kept in kept_baselines:
-                kept.remove()
+            folder.tidy()
     return figures
 
 
@@ -68,12 +68,11 @@ def _memory(
     if (artifact := folder.present(stream.task_data(number))) is not None:
         stream.tasks[number].finish()
         return artifact
-    kept = [folder.unfinished(f"{memory_name(number)}{part}", progress) for part in (".pilots", "")]
+    kept = [folder.unfinished(name, progress) for name in of_memory(number)]
     artifact = learn_task(stream, number, earlier, plan, seed=seed, progress=progress, stores=kept)
     with whole():
         folder.begin(artifact)
-        for store in kept:
-            store.remove()
+        folder.tidy()
     return artifact
 
 

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import killing
 
-from memcli.continual import opened, plan_for, run_stream
+from memcli.continual import Plan, opened, plan_for, run_stream
 from memcli.continual.run import settings
 from memcli.continual.tasks import Stream, open_stream
 from memcli.data.sources import open_source
+from memcli.engine import ReverseOverReverse
+from memcli.objectives import joint
+from memcli.progress import Progress
 
+joint.Traced = ReverseOverReverse  # type: ignore[misc,assignment]  # recording takes longer than the few steps here
 SOURCE = open_source("fake:classes=4,shape=3x8x8,n=24,test=8")
 NETWORK = "strided:channels=2,hidden=4"
 
@@ -19,14 +23,18 @@ def stream() -> Stream:
     return open_stream("split:2", SOURCE, 0)
 
 
-def learn() -> None:
-    """Two tasks, each with two looks of a pilot and two steps of refining; networks are trained for two steps."""
+def small_plan() -> Plan:
+    """Two looks of a pilot and two steps of refining a task; networks are trained for two steps."""
     plan = plan_for("split", NETWORK)
     training = replace(plan.retrain, network=NETWORK, steps=2, batch=4)
-    plan = replace(plan, retrain=training, pilot_steps=2, looks=2, refine_steps=2)
-    with opened(Path(), settings("split:2", stream(), plan, 0), resume=True, force=False) as folder:
-        run_stream(stream, plan, folder, seed=0)
+    return replace(plan, retrain=training, pilot_steps=2, looks=2, refine_steps=2)
+
+
+def learn(path: Path, progress: Progress | None = None) -> None:
+    plan = small_plan()
+    with opened(path, settings("split:2", stream(), plan, 0), resume=True, force=False) as folder:
+        run_stream(stream, plan, folder, seed=0, progress=progress)
 
 
 if __name__ == "__main__":
-    killing.main(learn, int(sys.argv[1]))
+    killing.main(lambda: learn(Path()), int(sys.argv[1]))
