@@ -122,7 +122,8 @@ def command(
             stream = open_stream(name, source, run_seed)
             if stream.is_trivial:
                 progress.note("a task of one class is told with its test images, so every answer is right: give more")
-            plan = plan_for(stream.benchmark, network or stream.network, storage)
+            coloured = stream.data.channels == 3
+            plan = plan_for(stream.benchmark, network or stream.network, storage, photographs=coloured)
             if steps is not None:
                 plan = replace(plan, retrain=replace(plan.retrain, steps=steps))
             told = settings(benchmark, stream, plan, run_seed)

@@ -52,6 +52,8 @@ def fly(
 ) -> tuple[nn.Module, Seen]:
     """Train the pilots of a task with training `images`, labelled with the classes of `data`. Returns the last of them.
 
+    None is trained where nothing comes of it: no refining, nor directions.
+
     `past`: all that the memories of the `earlier` tasks recall; there are `tasks` in total. `seed` is the task's.
     `store` keeps what the pilots saw, from look to look.
     """
@@ -77,8 +79,9 @@ class _Flight:
         self._whole = replace(plan.retrain, steps=self._steps * plan.looks, noise=0.0)
         self.weights: list[Tensors] = []  # at every look
         self.gradients: list[Tensor] = []  # at every look, times the rate; none where no layer is linear first
-        self.looks = plan.pilots * plan.looks
         self.network = self._fresh(0)
+        wanted = plan.refine_steps > 0 or first_linear(self.network) is not None
+        self.looks = plan.pilots * plan.looks if wanted else 0
 
     def directions(self) -> Tensor | None:
         """The sum of each pilot's gradients, one below the other; None where no layer is linear first."""

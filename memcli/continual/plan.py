@@ -52,12 +52,23 @@ class Plan:
         return {name: value for name, value in plain.items() if (name, value) != ("storage", "float32")}
 
 
+_LESS_NOISE = {"rotations": 1.0, "permutations": 0.8, "many": 0.7}  # where more numbers leave out less
 _OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)
 
 
-def plan_for(benchmark: str, network: str, storage: str = "float32") -> Plan:
-    """The plan of a benchmark; the experiments behind each number are in docs/log/."""
-    return replace(_plan(benchmark, network), storage=storage)
+def plan_for(benchmark: str, network: str, storage: str = "float32", *, photographs: bool = True) -> Plan:
+    """The plan of a benchmark; the experiments behind each number are in docs/log/.
+
+    `storage`: of the memories. Another than float32 has more numbers in the same bytes, and so other settings.
+    `photographs`: whether images may be mirrored, as photographs may, and digits may not.
+    """
+    plan, more = replace(_plan(benchmark, network), storage=storage), storage != "float32"
+    if benchmark in _LESS_NOISE:
+        training = replace(plan.retrain, noise=_LESS_NOISE[benchmark] if more else plan.retrain.noise)
+        return replace(plan, retrain=training, share=0.25, cells=0.32) if more else plan
+    augment = "flip,shift" if photographs else "shift"
+    training = replace(plan.retrain, augment=augment, noise=0.6 if more else plan.retrain.noise)
+    return replace(plan, retrain=training, share=0.375 if more else plan.share)
 
 
 def _plan(benchmark: str, network: str) -> Plan:
@@ -95,18 +106,18 @@ def _plan(benchmark: str, network: str) -> Plan:
     if benchmark == "many":
         return replace(permutations, retrain=replace(training, steps=10_000, noise=0.8), pilot_steps=400, cells=0.13)
     return Plan(
-        retrain=TrainRecipe(network, 1000, batch=50, lr=0.02, momentum=0.9, decay=1.0, noise=0.1),
-        least=1.0,
+        retrain=TrainRecipe(network, 2_000, batch=50, lr=0.05, momentum=0.9, decay=1.0, noise=0.7),
+        least=0.25,
         real_noise=0.1,
         pilots=1,
         pilot_steps=200,
         looks=10,
         future=False,
-        share=0.0,
+        share=0.5,
         scale=2,
         cells=0.0,
         refine=Unrolled(network, steps=10, per_class=10, learn_lr=False, momentum=0.9, real_per_class=50),
         refine_lr=0.02,
         outer=_OUTER,
-        refine_steps=60,
+        refine_steps=0,
     )

@@ -33,12 +33,15 @@ def test_weights_are_of_mixed_ages_and_convolutions_give_no_directions(
     open_small: Callable[[], Stream], plan: Plan
 ) -> None:
     stream = open_small()
-    convolutional = replace(plan, pilots=2, retrain=replace(plan.retrain, network="strided:channels=4,hidden=8"))
+    training = replace(plan.retrain, network="strided:channels=4,hidden=8")
+    convolutional = replace(plan, pilots=2, retrain=training, refine_steps=1)
     _, seen = fly(convolutional, stream.data, stream.tasks[0].train(), None, 0, 3, seed=0)
     assert seen.directions is None
     assert len(seen.weights) == convolutional.pilots * convolutional.looks
     first = [weights[0] for weights in seen.weights]
     assert all(not torch.equal(one, two) for i, one in enumerate(first) for two in first[:i])
+    _, seen = fly(replace(convolutional, refine_steps=0), stream.data, stream.tasks[0].train(), None, 0, 3, seed=0)
+    assert (seen.weights, seen.directions) == ([], None), "no pilot is trained where nothing comes of it"
 
 
 def test_every_task_has_its_share_of_a_minibatch(open_small: Callable[[], Stream], plan: Plan) -> None:
