@@ -71,15 +71,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--storage", default="float32")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the plan to change")
     parser.add_argument("--joint", action="store_true", help="measure joint training and raw images too")
     given = parser.parse_args(arguments)
     source = held_out(open_source(given.data), HELD)
     for seed in range(given.seed, given.seed + given.runs):
         stream = open_stream(given.benchmark, source, seed)
-        plan = changed(plan_for(stream.benchmark, stream.network), given.set)
+        plan = plan_for(stream.benchmark, stream.network, given.storage, photographs=stream.data.channels == 3)
+        plan = changed(plan, given.set)
         found = run(lambda seed=seed: open_stream(given.benchmark, source, seed), plan, seed, given.joint)  # type: ignore[misc]
-        print(json.dumps({"benchmark": given.benchmark, "seed": seed, "set": given.set, **found}), flush=True)
+        print(json.dumps({"benchmark": given.benchmark, "seed": seed, "storage": given.storage, "set": given.set, **found}), flush=True)
 
 
 if __name__ == "__main__":

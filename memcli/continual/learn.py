@@ -91,10 +91,11 @@ def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
     cells = _cells(data, plan, floats)
     per_basis = data.channels * cells or data.floats_per_image // plan.scale**2
     bases = max(1, int(plan.share * plan.numbers(floats) / per_basis)) if plan.share else None
-    budget = {"floats": floats} if plan.storage == "float32" else {"bytes": BYTES["F32"] * floats}
+    in_floats = plan.storage == "float32"
     return MemorySpec.from_budget(
         data,
-        **budget,
+        floats=floats if in_floats else None,
+        bytes=None if in_floats else BYTES["F32"] * floats,
         bases=bases,
         scale=plan.scale,
         storage=plan.storage,

@@ -24,11 +24,18 @@ def test_each_edit_of_index_and_figures_is_refused(
         figures = run_stream(open_small, plan, folder, seed=0)
     (out / "figures.json").unlink()
     index, stream, taken = json.loads((out / "index.json").read_text()), open_small(), []
-    for key, value, edited in edits.of_json(index, (None, "x", -1)):
+    last = index["tasks"][-1]["memory_sha256"]
+    begun = {**index, "tasks": index["tasks"][:-1], "begun": last}  # as it is while the last network is trained
+    for key, value, edited in (*edits.of_json(index, (None, "x", -1)), *edits.of_json(begun, ("x", -1))):
         (out / "index.json").write_text(json.dumps(edited))
         try:
             with opened(out, told, resume=True, force=False) as folder:
                 folder.require_of(stream, folder.memories())
+                if value is ... and key == "begun":
+                    assert folder.present(stream.data) is None, "it is learned again"
+                    continue
+                if folder.begun is not None:
+                    folder.present(stream.task_data(folder.finished))
                 for number in range(folder.finished):
                     folder.network(number, stream.data)
         except (MemoryFileError, UsageError):

@@ -33,6 +33,29 @@ def test_networks_are_trained_for_their_share_of_the_tasks_and_at_least_the_plan
     assert replace(plan, least=0.001).training(1, 1000).steps == 1, "never none"
 
 
+def test_other_storages_have_more_numbers_in_the_same_bytes(open_small: Callable[[], Stream], plan: Plan) -> None:
+    assert "storage" not in plan.to_json(), "as in the first folders"
+    small, budget = replace(plan, storage="int8"), 4 * open_small().floats_per_task
+    assert (small.to_json()["storage"], small.numbers(320), plan.numbers(320)) == ("int8", 1280, 320)
+    artifact = learn_task(open_small(), 0, {}, small, seed=0)
+    assert artifact.spec.storage == "int8"
+    assert 0.9 * budget < artifact.spec.bytes <= budget
+    assert artifact.spec.floats > 3 * learn_task(open_small(), 0, {}, plan, seed=0).spec.floats
+
+
+def test_plans_follow_the_storage_and_the_kind_of_images() -> None:
+    plans = {
+        (name, storage): plan_for(name, "mlp", storage)
+        for name in ("rotations", "permutations", "many", "split")
+        for storage in ("float32", "int8")
+    }
+    assert all(plan.storage == storage for (_, storage), plan in plans.items())
+    assert all(plans[name, "int8"].retrain.noise < plans[name, "float32"].retrain.noise for name, _ in plans)
+    mirrored = plan_for("split", "strided").retrain.augment, plan_for("split", "strided", photographs=False)
+    assert (mirrored[0], mirrored[1].retrain.augment) == ("flip,shift", "shift")
+    assert plans["many", "float32"].retrain.augment == ""
+
+
 def test_recalled_images_are_real_ones_projected_on_the_bases(open_small: Callable[[], Stream], plan: Plan) -> None:
     stream = open_small()
     images = stream.tasks[0].train()
