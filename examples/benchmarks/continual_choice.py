@@ -81,7 +81,8 @@ def main(arguments: list[str] | None = None) -> None:
         plan = plan_for(stream.benchmark, stream.network, given.storage, photographs=stream.data.channels == 3)
         plan = changed(plan, given.set)
         found = run(lambda seed=seed: open_stream(given.benchmark, source, seed), plan, seed, given.joint)  # type: ignore[misc]
-        print(json.dumps({"benchmark": given.benchmark, "seed": seed, "storage": given.storage, "set": given.set, **found}), flush=True)
+        told = {"benchmark": given.benchmark, "seed": seed, "storage": given.storage, "set": given.set, **found}
+        print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":
