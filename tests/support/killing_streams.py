@@ -12,7 +12,7 @@ from memcli.continual.tasks import Stream, open_stream
 from memcli.data.sources import open_source
 from memcli.engine import ReverseOverReverse
 from memcli.objectives import joint
-from memcli.progress import Progress
+from memcli.progress import Progress, Silent
 
 joint.Traced = ReverseOverReverse  # type: ignore[misc,assignment]  # recording takes longer than the few steps here
 SOURCE = open_source("fake:classes=4,shape=3x8x8,n=24,test=8")
@@ -36,5 +36,10 @@ def learn(path: Path, progress: Progress | None = None) -> None:
         run_stream(stream, plan, folder, seed=0, progress=progress)
 
 
+class Printing(Silent):
+    def note(self, message: str) -> None:
+        print(message)
+
+
 if __name__ == "__main__":
-    killing.main(lambda: learn(Path()), int(sys.argv[1]))
+    killing.main(lambda: learn(Path(), Printing()), int(sys.argv[1]))
