@@ -38,7 +38,7 @@ def learn(path: Path, progress: Progress | None = None) -> None:
 
 class Printing(Silent):
     def note(self, message: str) -> None:
-        print(message)
+        sys.stdout.write(f"{message}\n")
 
 
 if __name__ == "__main__":
