@@ -1,23 +1,39 @@
-"""What a recipe leaves open to the size of images: how deep networks are, and how much they see of large ones."""
+"""What a recipe leaves open to the data: how deep networks are for the images' size, and how long they train for the
+number of classes.
+"""
 
+import math
 from dataclasses import replace
 from typing import Any
 
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import Recipe, Stage
 from memcli.networks import sized
+from memcli.objectives.base import ObjectiveSettings, Shared
+from memcli.objectives.ridge import Ridge
+from memcli.objectives.unrolled import Unrolled
+from memcli.training.recipe import TrainRecipe
 
 _LARGE, _SEEN = 128, 64  # the side from which stages average images down, and what their networks see at least
 _CHECKED = 96  # the same for networks that measure a memory: images of twice this side and more are averaged down
 _WIDTHS = ((192, 32), (128, 64))  # of networks that are retrained, by the least side: so a step costs about the same
+_CLASSES, _OF_CLASS = 10, 100  # those that recipes were chosen for; images of each that trainings see of more
+_POOL = 6  # trainings that take turns where they are longer than what is differentiated
+_EACH = 2  # recalled images of each class that a regression has at least, since it knows no class that has none
+_SHARE = 2  # classes for an image of a minibatch, at most, where a network is trained to the end
 
 
 def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
-    """`recipe` with all networks as images of this size need them; below 64x64 that is `recipe` itself.
+    """`recipe` as images of this size and so many classes need it; below 64x64 and up to ten classes, `recipe` itself.
 
     Networks get the depth of `sized`. From 128x128 on, those of the stages see images averaged down to 64 pixels or
     more, and retrained ones are narrower; from 192x192 on, those that measure see 96 pixels or more. What a network's
     description says stays.
+
+    With more than ten classes, a training that samples classes sees 100 images of each, or more if the recipe says so.
+    Unrolled stages then differentiate a window of each training, from a pool, so that a step costs what it did.
+    Networks that measure, or are retrained, also have an image for two classes in a minibatch, and a regression two
+    images for a class. All networks are trained at rates that grow with the root of the number of classes.
     """
     least = min(data.height, data.width)
     seen = {"side": _SEEN} if least >= _LARGE else {}
@@ -26,10 +42,40 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
 
     def of_stage(stage: Stage) -> Stage:
         network = sized(stage.objective.network, data, **seen)
-        return replace(stage, objective=replace(stage.objective, network=network))
+        return replace(stage, objective=_for_classes(replace(stage.objective, network=network), len(data.classes)))
 
     trained: dict[str, Any] = {
         "check": replace(recipe.check, network=sized(recipe.check.network, data, **checked)),
         "retrain": replace(recipe.retrain, network=sized(recipe.retrain.network, data, **width)),
     }
+    trained = {name: _with_more(training, len(data.classes)) for name, training in trained.items()}
+    if all(training.sampled for training in (recipe.check, recipe.retrain)):
+        trained["lr"] = recipe.lr * _faster(len(data.classes))
     return replace(recipe, stages=tuple(map(of_stage, recipe.stages)), **trained)
+
+
+def _for_classes(objective: ObjectiveSettings, classes: int) -> ObjectiveSettings:
+    if classes <= _CLASSES or not isinstance(objective, Shared) or not objective.images:
+        return objective
+    if isinstance(objective, Ridge):
+        return replace(objective, images=max(objective.images, _EACH * classes))
+    if not isinstance(objective, Unrolled):
+        return objective
+    steps = math.ceil(_OF_CLASS * classes / objective.images)
+    if steps <= objective.steps:
+        return objective
+    window, pool = objective.window or objective.steps, objective.pool or _POOL
+    return replace(objective, steps=steps, window=window, pool=pool)
+
+
+def _with_more(training: TrainRecipe, classes: int) -> TrainRecipe:
+    if classes <= _CLASSES or not training.sampled:
+        return training
+    batch = max(training.batch, classes // _SHARE)
+    images = max(training.steps * training.batch, _OF_CLASS * classes)
+    return replace(training, batch=batch, steps=math.ceil(images / batch), lr=training.lr * _faster(classes))
+
+
+def _faster(classes: int) -> float:
+    """What rates are multiplied by: of each class there are as many times fewer images in a minibatch, squared."""
+    return math.sqrt(max(1.0, classes / _CLASSES))

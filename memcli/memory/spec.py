@@ -32,6 +32,7 @@ _FULL_SIZE, _LAST_HALF_SIZE, _SHARE_OF_SPAN = 3, 5, 1 / 3
 _LARGE, _LEAST_BASES, _LEAST_SIDE, _LARGEST_SCALE = 64, 24, 8, 8
 _LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
+_SHARING = 80  # classes that bases grow with: what more of them bring goes to rows (docs/log/)
 _SPARSE_SHARE = 1 / 3  # the same where addresses are sparse (docs/log/)
 
 
@@ -240,7 +241,7 @@ def _wanted_bases(spec: MemorySpec, numbers: int, most_rows: int | None) -> int:
 
 def _dense_bases(numbers: int, per_basis: int, per_row: int, most_rows: int | None) -> int:
     """K: a share of the numbers, and more where rows beyond `most_rows` would be left over, of `per_row` · K each."""
-    by_share = round(_SHARE_OF_BASES * numbers / per_basis)
+    by_share = round(_SHARE_OF_BASES * min(1.0, _SHARING / per_row) * numbers / per_basis)
     return max(by_share, numbers // (per_basis + per_row * most_rows) if most_rows else 0)
 
 

@@ -1,4 +1,4 @@
-"""What the size of images decides in a recipe."""
+"""What the size of images and the number of classes decide in a recipe."""
 
 from dataclasses import replace
 
@@ -7,10 +7,17 @@ import pytest
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import RECIPES, Recipe, load_recipe
 from memcli.distillation.sizes import fitted
+from memcli.objectives.ridge import Ridge
+from memcli.objectives.unrolled import Unrolled
+from memcli.training.recipe import TrainRecipe
 
 
 def spec(height: int, width: int) -> DataSpec:
     return DataSpec("photographs", 3, height, width, ("a", "b"), (0.5,) * 3, (0.2,) * 3)
+
+
+def many(classes: int) -> DataSpec:
+    return replace(spec(32, 32), classes=tuple(map(str, range(classes))))
 
 
 def networks(recipe: Recipe) -> list[str]:
@@ -44,3 +51,45 @@ def test_the_shorter_side_counts_and_what_a_recipe_says_stays() -> None:
     assert networks(fitted(recipe, spec(64, 224))) == networks(fitted(recipe, spec(64, 64)))
     given = replace(recipe, retrain=replace(recipe.retrain, network="convnet:width=128,depth=3"))
     assert fitted(given, spec(128, 128)).retrain == given.retrain
+
+
+@pytest.mark.parametrize("name", RECIPES.versions)
+def test_ten_classes_and_recipes_that_say_images_of_each_class_are_left_as_they_are(name: str) -> None:
+    recipe = load_recipe(name)
+    assert fitted(recipe, many(10)) == recipe
+    if name not in ("quick@2", "best@3", "gpu@3"):
+        assert fitted(recipe, many(200)) == recipe
+
+
+@pytest.mark.parametrize("name", ["quick@2", "best@3", "gpu@3"])
+@pytest.mark.parametrize("classes", [11, 20, 100, 200, 1000])
+def test_with_more_classes_trainings_see_a_hundred_images_of_each_and_a_step_costs_the_same(
+    name: str, classes: int
+) -> None:
+    recipe = load_recipe(name)
+    found = fitted(recipe, many(classes))
+    pairs = zip(recipe.stages, found.stages, strict=True)
+    trainings = [(recipe.check, found.check), (recipe.retrain, found.retrain)]
+    for was, now in pairs:
+        if isinstance(now.objective, Ridge):
+            assert now.objective.images >= max(was.objective.images, 2 * classes)
+            continue
+        assert isinstance(was.objective, Unrolled)
+        assert isinstance(now.objective, Unrolled)
+        trainings.append(tuple(TrainRecipe(steps=o.steps, batch=o.images) for o in (was.objective, now.objective)))
+        window = was.objective.window or was.objective.steps
+        assert now.objective.images_per_step(classes) == window * was.objective.images
+    for was, now in trainings:
+        assert now.steps * now.batch >= max(was.steps * was.batch, 100 * classes)
+        assert (now.steps - 1) * now.batch < max(was.steps * was.batch, 100 * classes)
+    assert found.check.batch >= classes // 2
+    times = (classes / 10) ** 0.5
+    for was, now in ((recipe, found), (recipe.check, found.check), (recipe.retrain, found.retrain)):
+        assert now.lr == pytest.approx(times * was.lr)
+
+
+def test_quick_for_two_hundred_classes() -> None:
+    found = fitted(load_recipe("quick"), many(200))
+    assert [getattr(stage.objective, "steps", None) for stage in found.stages] == [None, 400, 1000]
+    assert [getattr(stage.objective, "window", None) for stage in found.stages] == [None, 20, 20]
+    assert (found.check.steps, found.check.batch, found.retrain.steps, found.retrain.batch) == (200, 100, 200, 100)
