@@ -399,3 +399,10 @@ def test_a_budget_of_ten_images_per_class_is_spent_as_was_measured() -> None:
 def test_a_support_that_cannot_be(support: int, bases: int) -> None:
     with pytest.raises(UsageError, match=r"support is .* Give a `support` of 1 to 256 that is less than `bases`, or 0"):
         MemorySpec(FASHION, bases, 1, 1, support=support)
+
+
+@pytest.mark.parametrize(("classes", "bases", "rows"), [(80, 128, 14), (200, 128, 20), (1000, 128, 23)])
+def test_beyond_eighty_classes_a_larger_budget_buys_rows_and_no_bases(classes: int, bases: int, rows: int) -> None:
+    data = replace(CIFAR10, classes=tuple(map(str, range(classes))))
+    spec = MemorySpec.from_budget(data, floats=classes * data.floats_per_image, most_rows=50)
+    assert (spec.bases, spec.rows) == (bases, rows)
