@@ -9,7 +9,7 @@ from typing import Any
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import Recipe, Stage
 from memcli.networks import sized
-from memcli.objectives.base import ObjectiveSettings, Shared
+from memcli.objectives.base import ObjectiveSettings
 from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
 from memcli.training.recipe import TrainRecipe
@@ -19,7 +19,8 @@ _CHECKED = 96  # the same for networks that measure a memory: images of twice th
 _WIDTHS = ((192, 32), (128, 64))  # of networks that are retrained, by the least side: so a step costs about the same
 _CLASSES, _OF_CLASS = 10, 100  # those that recipes were chosen for; images of each that trainings see of more
 _POOL = 6  # trainings that take turns where they are longer than what is differentiated
-_EACH = 2  # recalled images of each class that a regression has at least, since it knows no class that has none
+_EACH = 2  # images of each class that a regression has at least, since it knows no class that has none
+_REAL = 5  # real images of each class in an unrolled step, if those it differentiates are as many: these cost less
 _SHARE = 2  # classes for an image of a minibatch, at most, where a network is trained to the end
 
 
@@ -32,8 +33,8 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
 
     With more than ten classes, a training that samples classes sees 100 images of each, or more if the recipe says so.
     Unrolled stages then differentiate a window of each training, from a pool, so that a step costs what it did.
-    Networks that measure, or are retrained, also have an image for two classes in a minibatch, and a regression two
-    images for a class. All networks are trained at rates that grow with the root of the number of classes.
+    There are five real images of each class, but no more of them than are differentiated. Networks that measure, or are
+    retrained, also have an image for two classes in a minibatch, and a regression two images for a class. All networks are trained at rates that grow with the root of the number of classes.
     """
     least = min(data.height, data.width)
     seen = {"side": _SEEN} if least >= _LARGE else {}
@@ -55,17 +56,19 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
 
 
 def _for_classes(objective: ObjectiveSettings, classes: int) -> ObjectiveSettings:
-    if classes <= _CLASSES or not isinstance(objective, Shared) or not objective.images:
+    if classes <= _CLASSES or not isinstance(objective, Ridge | Unrolled) or not objective.images:
         return objective
     if isinstance(objective, Ridge):
-        return replace(objective, images=max(objective.images, _EACH * classes))
-    if not isinstance(objective, Unrolled):
-        return objective
-    steps = math.ceil(_OF_CLASS * classes / objective.images)
-    if steps <= objective.steps:
-        return objective
-    window, pool = objective.window or objective.steps, objective.pool or _POOL
-    return replace(objective, steps=steps, window=window, pool=pool)
+        least = _EACH * classes
+        real = objective.real_images and max(objective.real_images, least)
+        return replace(objective, images=max(objective.images, least), real_images=real)
+    differentiated = objective.window or objective.steps
+    real = objective.real_images and max(objective.real_images, min(_REAL * classes, differentiated * objective.images))
+    steps = max(objective.steps, math.ceil(_OF_CLASS * classes / objective.images))
+    if steps == objective.steps:
+        return replace(objective, real_images=real)
+    pool = objective.pool or _POOL
+    return replace(objective, steps=steps, window=differentiated, pool=pool, real_images=real)
 
 
 def _with_more(training: TrainRecipe, classes: int) -> TrainRecipe:

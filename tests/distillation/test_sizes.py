@@ -78,6 +78,8 @@ def test_with_more_classes_trainings_see_a_hundred_images_of_each_and_a_step_cos
         assert isinstance(now.objective, Unrolled)
         trainings.append(tuple(TrainRecipe(steps=o.steps, batch=o.images) for o in (was.objective, now.objective)))
         window = was.objective.window or was.objective.steps
+        real = min(5 * classes, window * was.objective.images)
+        assert now.objective.real_images == max(was.objective.real_images, real)
         assert now.objective.images_per_step(classes) == window * was.objective.images
     for was, now in trainings:
         assert now.steps * now.batch >= max(was.steps * was.batch, 100 * classes)
