@@ -32,9 +32,10 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
     description says stays.
 
     With more than ten classes, a training that samples classes sees 100 images of each, or more if the recipe says so.
-    Unrolled stages then differentiate a window of each training, from a pool, so that a step costs what it did.
-    There are five real images of each class, but no more of them than are differentiated. Networks that measure, or are
-    retrained, also have an image for two classes in a minibatch, and a regression two images for a class. All networks are trained at rates that grow with the root of the number of classes.
+    Unrolled stages then differentiate a window of each training, from a pool, so that a step costs what it did, and
+    have five real images of each class, but no more of them than are differentiated. Networks that measure, or are
+    retrained, also have an image for two classes in a minibatch, and a regression two images for a class. All networks
+    are trained at rates that grow with the root of the number of classes.
     """
     least = min(data.height, data.width)
     seen = {"side": _SEEN} if least >= _LARGE else {}

@@ -193,9 +193,9 @@ class MemorySpec:
         where no more bases of that size are wanted than a third of their pixels; if it divides both sides and there
         are no cells; else 1. For images of 64x64 and more it is 4 or 8 where the budget has fewer than 24 bases
         otherwise. Two fifths of the budget go to bases, and more where that would leave over about `most_rows` rows,
-        but never more bases than a basis has pixels. Beyond 80 classes the share falls, so that bases, which all classes
-        share, are as many as for 80. The rest buys rows. With a support, a third of the budget goes to
-        bases; with a support of 1, each row has a basis, at half the size where that divides both sides.
+        but never more bases than a basis has pixels. Beyond 80 classes the share falls, so that bases, which all
+        classes share, are as many as for 80. The rest buys rows. With a support, a third of the budget goes to bases;
+        with a support of 1, each row has a basis, at half the size where that divides both sides.
         Raises UsageError where not even one basis and one row fit.
         """
         if (floats is None) == (bytes is None):
