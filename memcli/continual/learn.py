@@ -90,7 +90,8 @@ def _spec(stream: Stream, number: int, plan: Plan) -> MemorySpec:
     data, floats = stream.task_data(number), stream.floats_per_task
     cells = _cells(data, plan, floats)
     per_basis = data.channels * cells or data.floats_per_image // plan.scale**2
-    bases = max(1, int(plan.share * plan.numbers(floats) / per_basis)) if plan.share else None
+    wanted = max(1, int(plan.share * plan.numbers(floats) / per_basis))
+    bases = min(wanted, per_basis) if plan.share else None  # more than it has numbers span nothing more
     in_floats = plan.storage == "float32"
     return MemorySpec.from_budget(
         data,

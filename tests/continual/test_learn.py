@@ -112,6 +112,8 @@ def test_the_same_seed_gives_the_same_memory(open_small: Callable[[], Stream], p
 def test_bases_may_be_smaller_than_the_images(open_small: Callable[[], Stream], plan: Plan) -> None:
     artifact = learn_task(open_small(), 0, {}, replace(plan, scale=2, share=0.5), seed=0)
     assert artifact.memory.bases.shape == (10, 1, 4, 4)
+    most = learn_task(open_small(), 0, {}, replace(plan, scale=4, share=0.5), seed=0)
+    assert most.memory.bases.shape == (4, 1, 2, 2), "four span all such images"
     small = artifact.memory.bases.flatten(1)
     torch.testing.assert_close(small @ small.T / 16, torch.eye(10), atol=1e-4, rtol=0)
 
