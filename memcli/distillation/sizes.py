@@ -9,7 +9,6 @@ from typing import Any
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import Recipe, Stage
 from memcli.networks import sized
-from memcli.objectives.base import ObjectiveSettings
 from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
 from memcli.training.recipe import TrainRecipe
@@ -35,41 +34,51 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
     Unrolled stages then differentiate a window of each training, from a pool, so that a step costs what it did, and
     have five real images of each class, but no more of them than are differentiated. Networks that measure, or are
     retrained, also have an image for two classes in a minibatch, and a regression two images for a class. All networks
-    are trained at rates that grow with the root of the number of classes.
+    are trained at rates that grow with the root of the number of classes, and the rate at which the memory moves falls
+    with it.
     """
     least = min(data.height, data.width)
     seen = {"side": _SEEN} if least >= _LARGE else {}
     checked = {"side": _CHECKED} if least >= 2 * _CHECKED else {}
     width = next(({"width": width} for side, width in _WIDTHS if least >= side), {})
 
+    classes = len(data.classes)
+
     def of_stage(stage: Stage) -> Stage:
         network = sized(stage.objective.network, data, **seen)
-        return replace(stage, objective=_for_classes(replace(stage.objective, network=network), len(data.classes)))
+        return _for_classes(replace(stage, objective=replace(stage.objective, network=network)), classes)
 
     trained: dict[str, Any] = {
         "check": replace(recipe.check, network=sized(recipe.check.network, data, **checked)),
         "retrain": replace(recipe.retrain, network=sized(recipe.retrain.network, data, **width)),
     }
-    trained = {name: _with_more(training, len(data.classes)) for name, training in trained.items()}
+    trained = {name: _with_more(training, classes) for name, training in trained.items()}
     if all(training.sampled for training in (recipe.check, recipe.retrain)):
-        trained["lr"] = recipe.lr * _faster(len(data.classes))
+        trained["lr"] = recipe.lr * _faster(classes)
     return replace(recipe, stages=tuple(map(of_stage, recipe.stages)), **trained)
 
 
-def _for_classes(objective: ObjectiveSettings, classes: int) -> ObjectiveSettings:
+def _for_classes(stage: Stage, classes: int) -> Stage:
+    objective = stage.objective
     if classes <= _CLASSES or not isinstance(objective, Ridge | Unrolled) or not objective.images:
-        return objective
-    if isinstance(objective, Ridge):
-        least = _EACH * classes
-        real = objective.real_images and max(objective.real_images, least)
-        return replace(objective, images=max(objective.images, least), real_images=real)
+        return stage
+    outer = replace(stage.outer, lr=stage.outer.lr / _faster(classes))
+    fitting = _regression(objective, classes) if isinstance(objective, Ridge) else _longer(objective, classes)
+    return replace(stage, objective=fitting, outer=outer)
+
+
+def _regression(objective: Ridge, classes: int) -> Ridge:
+    real = objective.real_images and max(objective.real_images, _EACH * classes)
+    return replace(objective, images=max(objective.images, _EACH * classes), real_images=real)
+
+
+def _longer(objective: Unrolled, classes: int) -> Unrolled:
     differentiated = objective.window or objective.steps
     real = objective.real_images and max(objective.real_images, min(_REAL * classes, differentiated * objective.images))
     steps = max(objective.steps, math.ceil(_OF_CLASS * classes / objective.images))
-    if steps == objective.steps:
-        return replace(objective, real_images=real)
-    pool = objective.pool or _POOL
-    return replace(objective, steps=steps, window=differentiated, pool=pool, real_images=real)
+    if steps > objective.steps:
+        objective = replace(objective, steps=steps, window=differentiated, pool=objective.pool or _POOL)
+    return replace(objective, real_images=real)
 
 
 def _with_more(training: TrainRecipe, classes: int) -> TrainRecipe:
@@ -81,5 +90,5 @@ def _with_more(training: TrainRecipe, classes: int) -> TrainRecipe:
 
 
 def _faster(classes: int) -> float:
-    """What rates are multiplied by: of each class there are as many times fewer images in a minibatch, squared."""
+    """What rates are multiplied by. Of each class, a minibatch has fewer images by the square of this."""
     return math.sqrt(max(1.0, classes / _CLASSES))

@@ -70,7 +70,9 @@ def test_with_more_classes_trainings_see_a_hundred_images_of_each_and_a_step_cos
     found = fitted(recipe, many(classes))
     pairs = zip(recipe.stages, found.stages, strict=True)
     trainings = [(recipe.check, found.check), (recipe.retrain, found.retrain)]
+    times = (classes / 10) ** 0.5
     for was, now in pairs:
+        assert now.outer.lr == pytest.approx(was.outer.lr / times)
         if isinstance(now.objective, Ridge):
             assert now.objective.images >= max(was.objective.images, 2 * classes)
             continue
@@ -85,7 +87,6 @@ def test_with_more_classes_trainings_see_a_hundred_images_of_each_and_a_step_cos
         assert now.steps * now.batch >= max(was.steps * was.batch, 100 * classes)
         assert (now.steps - 1) * now.batch < max(was.steps * was.batch, 100 * classes)
     assert found.check.batch >= classes // 2
-    times = (classes / 10) ** 0.5
     for was, now in ((recipe, found), (recipe.check, found.check), (recipe.retrain, found.retrain)):
         assert now.lr == pytest.approx(times * was.lr)
 
