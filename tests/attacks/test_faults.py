@@ -24,6 +24,8 @@ WRITERS = {  # by name: the words, and what they make
     "card": (("card", "m", "-o", "README.md"), "README.md"),
 }
 
+DISTILL = ("distill", "fake:classes=3,shape=1x8x8,n=60,test=30", "-q")
+
 
 class Faults:
     """Counts the calls of `CALLS` that write; call number `at` of os.NAME fails, once."""
@@ -78,18 +80,27 @@ def test_a_call_of_each_kind_of_a_writer_may_fail(desk: Path, monkeypatch: pytes
     assert content(desk / made) == new
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a distillation makes where nothing fails, with its recipe beside it."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "r.toml").write_text(to_toml(tiny.recipe(2)))
+    assert inside(*DISTILL, "--recipe", folder / "r.toml", "-o", folder / "whole").exit_code == 0
+    return folder / "whole"
+
+
 @pytest.mark.parametrize(("name", "at"), [("write", 2), ("replace", 4), ("mkdir", 1)])
-def test_a_call_of_a_distillation_may_fail(desk: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int) -> None:
-    (desk / "r.toml").write_text(to_toml(tiny.recipe(2)))
-    words = ("distill", "fake:classes=3,shape=1x8x8,n=60,test=30", "--recipe", "r.toml", "-q")
-    assert inside(*words, "-o", "whole").exit_code == 0
+def test_a_call_of_a_distillation_may_fail(
+    desk: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, name: str, at: int
+) -> None:
+    words = (*DISTILL, "--recipe", whole.with_name("r.toml"))
     with monkeypatch.context() as patch:
         seen = Faults(patch, name, at, errno.ENOSPC).seen
         ended = inside(*words, "-o", "out")
     assert seen[name] > at
     assert ended.exit_code == 5, ended.output
     assert inside(*words, "-o", "out", "--resume").exit_code == 0
-    assert content(desk / "out") == content(desk / "whole")
+    assert content(desk / "out") == content(whole)
 
 
 @pytest.mark.usefixtures("desk")

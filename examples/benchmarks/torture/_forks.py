@@ -48,6 +48,7 @@ def memcli_in(
     """`memcli WORDS` in `folder`, killed after so many seconds if it still runs; `before` is called in the fork."""
     warm()
     log = folder.with_name(f"{folder.name}.log")
+    log.touch()  # a fork may be killed before it opens it
     child = os.fork()
     if not child:
         _run(folder, [str(word) for word in words], log, before)

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
+import tiny
+
+from memcli.training import keeping
 from torture import Cases
 from torture._forks import memcli_in, warm
 
@@ -46,6 +49,7 @@ def run(cases: Cases) -> None:
     words = ("split:fake:classes=4,shape=1x8x8,n=80,test=40:2", "--network", "mlp:width=8", "--steps", "20")
     stream = ("continual", *words, "-o", "out", "--resume", "-q")
     kinds["continual"] = _Kind("", stream, tasks)
+    kinds["retrain"] = _Kind("", ("retrain", "toy", "-o", "n", "--steps", "60", "-q"), ("n",))
     for number in range(RUNS):
         for name, kind in kinds.items():
             cases.attempt(f"{name} {number}", partial(kind.killed, random.Random(f"{name} {number}")))
@@ -71,15 +75,18 @@ class _Kind:
     def killed(self, draw: random.Random) -> dict[str, float]:
         """Killed until it ends by itself, or was killed MOST times: the same command goes on each time."""
         seconds, files = self.whole
+        there = (8,) if self.words[0] == "retrain" else ()  # where it was killed when the weights were written
         with tempfile.TemporaryDirectory() as name:
             folder, kills = self._folder(name), 0
             while kills < MOST:
-                ended = memcli_in(folder, *self.words, kill_after=draw.uniform(0, seconds)).require(0, -9)
-                if ended.code == 0:
+                ended = memcli_in(folder, *self.words, kill_after=draw.uniform(0, seconds), before=_often)
+                if ended.require(0, -9, *there).code != -9:
                     break
                 kills += 1
-            if kills == MOST or self.words[0] == "distill":  # which then has nothing left to do
-                memcli_in(folder, *self.words, *({"--resume"} - set(self.words))).require(0)
+            if self.words[0] == "distill":  # which then has nothing left to do
+                memcli_in(folder, *self.words, "--resume").require(0)
+            elif kills == MOST:
+                memcli_in(folder, *self.words).require(0, *there)
             assert [(folder / file).read_bytes() for file in self.made] == files, f"other bytes after {kills} kills"
             stray = [path.name for path in folder.rglob(".*.tmp")]
             assert not stray, f"left over: {stray}"
@@ -89,4 +96,10 @@ class _Kind:
         folder = Path(name, "w")
         folder.mkdir()
         (folder / "r.toml").write_text(self.recipe)
+        tiny.write_memory(folder / "toy")
         return folder
+
+
+def _often() -> None:
+    """A training keeps its state at each step, and not each minute."""
+    keeping.EVERY = 0.0
