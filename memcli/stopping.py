@@ -39,6 +39,11 @@ class _Request:
     blocks = 0
 
 
+def asked() -> bool:
+    """Whether a signal asked the main thread to stop."""
+    return _Request.asked
+
+
 @contextmanager
 def stoppable(progress: Progress) -> Iterator[None]:
     """Inside the block the first signal raises Stopped, and the second does what signals did before it.

@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "memcli"
 ROOMS = (  # the lowest first
-    *("errors", "machine", "progress", "stopping", "text", "units", "checks", "seeds", "formats", "registry"),
+    *("errors", "machine", "progress", "stopping", "text", "units", "checks", "seeds", "formats", "registry", "ranks"),
     *("engine", "data", "networks", "memory", "training", "files", "exporters", "trackers", "objectives"),
     *("distillation", "jobs", "reports", "continual", "cli"),
 )

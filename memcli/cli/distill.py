@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memcli.cli import _ranks as ranks
 from memcli.cli._kinds import names
 from memcli.cli._options import (
     COMPUTING,
@@ -46,6 +47,13 @@ JSON = {
     "seconds": "the time that distillation took",
     "tuned": "with --tune: a list of `{bases, scale, rows, storage, steps, accuracy}`, the chosen one first",
 }
+
+
+_SETTINGS = (  # those that are asked of the library by the same names
+    *("download", "image_size", "fit", "skip_damaged", "zca", "ipc", "budget", "bases"),
+    *("scale", "cells", "rows", "support", "storage", "labels", "tune", "recipe"),
+    *("steps", "time_budget", "compile", "bfloat16", "replicas", "seed"),
+)
 
 
 def command(
@@ -173,6 +181,28 @@ def command(
             help="Do convolutions in bfloat16; default: in compiled runs on processors that are quicker by it.",
         ),
     ] = None,
+    nproc: Annotated[
+        int,
+        option(
+            COMPUTING,
+            "--nproc",
+            min=1,
+            max=1024,
+            metavar="N",
+            help="Let N processes of this machine share each step, one for each GPU, or for each so many cores.",
+        ),
+    ] = 1,
+    replicas: Annotated[
+        int | None,
+        option(
+            COMPUTING,
+            "--replicas",
+            min=1,
+            max=1024,
+            metavar="N",
+            help="Compute each step N times, on draws of its own, for the mean; default: once in each process.",
+        ),
+    ] = None,
     track: Annotated[
         str | None,
         option(MESSAGES, "--track", metavar="NAME", help="Follow the run by tensorboard, trackio or wandb too."),
@@ -186,51 +216,31 @@ def command(
 
     Example: memcli distill imagefolder:./shoes -o shoes.safetensors --ipc 1 --time-budget 5m
     """
+    asked = locals()
     from memcli.files.atomic import check_output
     from memcli.jobs.distill import GivenUpError, distill, estimate
 
-    with reporting(quiet=quiet, verbose=verbose) as progress:
-        settings: dict[str, Any] = {
-            "download": download,
-            "image_size": image_size,
-            "fit": fit,
-            "skip_damaged": skip_damaged,
-            "zca": zca,
-            "ipc": ipc,
-            "budget": budget,
-            "bases": bases,
-            "scale": scale,
-            "cells": cells,
-            "rows": rows,
-            "support": support,
-            "storage": storage,
-            "labels": labels,
-            "tune": tune,
-            "recipe": recipe,
-            "steps": steps,
-            "time_budget": time_budget,
-            "compile": compile,
-            "bfloat16": bfloat16,
-            "seed": seed,
-            "device": device,
-        }
-        given = {name: value for name, value in settings.items() if is_given(context, name)}
+    if nproc > 1 and not ranks.is_started():
+        raise typer.Exit(ranks.launch(nproc))
+    device, is_first = ranks.join(device)
+    with reporting(quiet=quiet or not is_first, verbose=verbose) as progress:
+        given = {name: asked[name] for name in _SETTINGS if is_given(context, name)} | {"device": device}
         how: dict[str, Any] = {"resume": resume, "force": force, "licence": licence, "track": track}
         how["compile_cache"] = compile_cache
         given |= {"began": process_began(), "progress": progress}
+        made, given_up = None, None
         if dry_run:
             check_output(output, force)
             plan = estimate(source, **given)
-            emit(_plan_json(plan), _plan_lines(plan, verbose), as_json=json)
-            return
-        try:
-            made, given_up = (
-                distill(source, output, **how, **given),
-                None,
-            )
-        except GivenUpError as error:
-            made, given_up = error.result, error
-    emit(_result(made), _lines(made, source), as_json=json)
+        else:
+            try:
+                made = distill(source, output, **how, **given)
+            except GivenUpError as error:
+                made, given_up = error.result, error
+    if is_first and made is None:
+        emit(_plan_json(plan), _plan_lines(plan, verbose), as_json=json)
+    elif is_first and made is not None:
+        emit(_result(made), _lines(made, source), as_json=json)
     if given_up is not None:
         raise given_up
 

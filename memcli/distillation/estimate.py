@@ -136,11 +136,11 @@ def _within(parts: dict[str, float], budget: float | None) -> dict[str, float]:
     return {**kept, **tuning, "learning": left - sum(tuning.values())}
 
 
-def disk_bytes(spec: MemorySpec, recipe: Recipe) -> int:
+def disk_bytes(spec: MemorySpec, recipe: Recipe, replicas: int = 1) -> int:
     """About how many bytes of disk a run takes: its file, and its checkpoints with the one that is being written.
 
     A checkpoint holds the point, its average, the best one and two moments of the first, and the trainings of the pool
-    with their momentum.
+    with their momentum, for each of the `replicas` of a step.
     """
     pools = [0]
     for stage in recipe.stages:
@@ -148,7 +148,7 @@ def disk_bytes(spec: MemorySpec, recipe: Recipe) -> int:
             needs = cost(stage.objective.network, spec.data)
             numbers = 0 if needs is None else needs.parameters
             pools.append(2 * 4 * places * getattr(stage.objective, "networks", 1) * numbers)
-    checkpoint = _COPIES * 4 * spec.floats + max(pools)
+    checkpoint = _COPIES * 4 * spec.floats + replicas * max(pools)
     return spec.bytes + (GENERATIONS + 1) * checkpoint
 
 

@@ -1,6 +1,8 @@
 """From a source of real images to what a memory file holds."""
 
+import json
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +23,7 @@ from memcli.files.memoryfile import Artifact, stored
 from memcli.files.runfolder import RunFolder
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Callback, Progress, Silent
-from memcli.stopping import resumable
+from memcli.stopping import resumable, whole
 from memcli.text import printable
 from memcli.training import choose
 from memcli.training.recipe import TrainRecipe
@@ -66,15 +68,20 @@ def learn(
     gradient, which is far below its noise; None: where steps are compiled and the processor is quicker by it.
     Where time alone ends the run, it learns with slower steps until another process has compiled them (see `beside`).
 
-    Raises Interrupted, after saving, where Stopped is raised.
+    With several ranks each learns, and all return the same; `run` is the first one's. A signal to one of them stops all
+    after the present step or look. Raises Interrupted, after saving, where Stopped is raised.
     """
     began = time.monotonic() if began is None else began
     progress = progress or Silent()
     apart, must = applies(settings), bool(settings.compile)
     settings = decided(settings, spec, recipe, progress, tried=not apart)
-    with beside(spec, recipe, settings, apart=apart, must=must, progress=progress) as other:
+    alone = settings.ranks.size == 1
+    with (
+        nullcontext() if alone else whole(),
+        beside(spec, recipe, settings, apart=apart, must=must, progress=progress) as other,
+    ):
         work = Distillation(source, spec, recipe, settings, progress, other)
-        if run is not None and run.latest(work.restore, progress.note) is not None:
+        if work.go_on(run):
             began -= work.loop.elapsed
         else:
             work.loop.entered_at = time.monotonic() - began
@@ -84,20 +91,29 @@ def learn(
             ends = max(settings.time_budget - CLOSING, 0.0)
         schedule = Schedule.of(recipe, settings.steps, None if ends is None else ends - reserved(pace, recipe, ends))
         diverged = follow(work, schedule, began, progress, run, callback)
-    best = work.loop.best
     with resumable("stopped while choosing how to retrain"):
-        retrain, reached = choose.choose(
-            stored(best.memory),
-            recipe.followed(recipe.retrain, best.lr),
-            work.validation,
-            seeds.derive(settings.seed, "retrain"),
-            progress=progress,
-            ends=None if ends is None else began + ends,
-            test_seconds=pace.test,
-        )
+        retrain, reached = _choice(work, progress, None if ends is None else began + ends, pace)
     origin = provenance(source.spec.name, source.fingerprint, licence, torch=torch.__version__, numpy=numpy.__version__)
     artifact = _artifact(work, retrain, reached, origin | _losses(source))
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
+
+
+def _choice(work: Distillation, progress: Progress, ends: float | None, pace: choose.Pace) -> tuple[TrainRecipe, float]:
+    """How networks are trained on the best memory, and the accuracy of one: the first rank chooses for all."""
+    best, ranks, told = work.loop.best, work.settings.ranks, ""
+    if ranks.rank == 0:
+        retrain, reached = choose.choose(
+            stored(best.memory),
+            work.recipe.followed(work.recipe.retrain, best.lr),
+            work.validation,
+            seeds.derive(work.settings.seed, "retrain"),
+            progress=progress,
+            ends=ends,
+            test_seconds=pace.test,
+        )
+        told = json.dumps([retrain.to_json(), reached])
+    said, reached = json.loads(ranks.said(told))
+    return TrainRecipe.from_json(said), reached
 
 
 def _artifact(work: Distillation, retrain: TrainRecipe, reached: float, origin: dict[str, Any]) -> Artifact:
@@ -106,6 +122,7 @@ def _artifact(work: Distillation, retrain: TrainRecipe, reached: float, origin: 
     origin = {**origin, "precision": precision(settings.device, bool(settings.bfloat16))}
     results = {"validation": {"accuracy": reached, "images": len(work.validation)}}
     how = {**work.recipe.to_json(), "steps": work.loop.step}
+    how |= {"replicas": settings.replicas} if settings.replicas > 1 else {}
     manifest = Manifest(work.spec, how, settings.seed, retrain, origin, results)
     return Artifact(stored(work.loop.best.memory).to(torch.device("cpu")), manifest)
 

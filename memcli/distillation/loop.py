@@ -1,5 +1,6 @@
 """The loop over outer steps: a distillation on its way, through the stages of its recipe."""
 
+import json
 import time
 
 import torch
@@ -21,6 +22,7 @@ from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
 from memcli.objectives import Objective, Outcome
+from memcli.objectives.replicas import Replicas
 from memcli.progress import Callback, Progress, Silent
 from memcli.stopping import AGAIN, Stopped, whole
 from memcli.training import choose
@@ -48,7 +50,8 @@ class Distillation:
         shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
         self.validation = validation.subset(shuffled[: recipe.check_images])
         self.real = RealImages(training, spec.data, device)
-        begin = start(recipe.start, spec, training, seed, progress).to(device)
+        tensors = start(recipe.start, spec, training, seed, progress).tensors if settings.ranks.rank == 0 else {}
+        begin = Memory(spec, **settings.ranks.first(tensors)).to(device)
         self.loop = OuterLoop(begin, recipe.lr, recipe.stages[0].outer)
         self.step_seconds = self.look_seconds = 0.0  # what the last ones took
         self._take_objective()
@@ -114,12 +117,25 @@ class Distillation:
             self._take_objective()
         return True
 
-    def save(self, run: RunFolder) -> None:
-        """Save the state, unless it is just about to be left for an earlier one, since its numbers are not finite."""
-        remembered = {_OBJECTIVE + name: tensor for name, tensor in self.objective.tensors().items()}
-        state = {**self.loop.tensors(), **remembered}
-        if usable(state.values()):
+    def save(self, run: RunFolder | None) -> None:
+        """Save the state, unless it is just about to be left for an earlier one, since its numbers are not finite.
+
+        All ranks take part; the one that has a run folder writes.
+        """
+        own = {_OBJECTIVE + name: tensor for name, tensor in self.objective.tensors().items()}
+        state = {**self.loop.tensors(), **self.settings.ranks.collected(own)}
+        if run is not None and usable(state.values()):
             run.save(self.loop.step, state, self.loop.counters())
+
+    def go_on(self, run: RunFolder | None) -> bool:
+        """Continue from the newest state in the run folder, which the first rank has; whether there is any."""
+        ranks = self.settings.ranks
+        saved = None if run is None else run.latest(self.restore, self._progress.note)
+        told = ranks.said("" if saved is None else json.dumps({"step": saved.step, "counters": saved.counters}))
+        tensors = ranks.first({} if saved is None else saved.tensors)
+        if told and saved is None:
+            self.restore(Checkpoint(tensors=tensors, **json.loads(told)))
+        return told != ""
 
     def restore(self, saved: Checkpoint) -> None:
         """Continue from what `save` saved. MemoryFileError where it cannot have: the state is then not to be used."""
@@ -145,9 +161,14 @@ class Distillation:
         self.objective = self._made(compile=bool(self.settings.compile) and self._beside is None)
 
     def _made(self, compile: bool) -> Objective:
-        return self.stage.objective.make(
-            self.spec, self.settings.device, compile=compile, bfloat16=bool(self.settings.bfloat16)
-        )
+        """The objective of the stage; of several replicas, those of this rank."""
+        settings = self.settings
+        how = {"compile": compile, "bfloat16": bool(settings.bfloat16)}
+        own = settings.ranks.own(settings.replicas)
+        objectives = {number: self.stage.objective.make(self.spec, settings.device, **how) for number in own}
+        if settings.replicas == 1:
+            return objectives[0]
+        return Replicas(objectives, settings.replicas, settings.ranks)
 
     def _quicken(self) -> None:
         """Go on with compiled steps, once they are ready: from the same state, as from a checkpoint."""
@@ -163,13 +184,12 @@ class Distillation:
         """
         memory = stored(self.loop.average.memory)
         training = self.recipe.followed(self.recipe.check, self.loop.average.lr)
-        accuracies = [
-            choose.retrained_accuracy(
-                memory, training, self.validation, seeds.derive(self.settings.seed, "check", rank)
-            )
-            for rank in range(self.recipe.check_networks)
-        ]
-        return sum(accuracies) / len(accuracies)
+        ranks, networks = self.settings.ranks, self.recipe.check_networks
+        own = torch.zeros(networks, dtype=torch.float64)
+        for number in ranks.own(networks):
+            seed = seeds.derive(self.settings.seed, "check", number)
+            own[number] = choose.retrained_accuracy(memory, training, self.validation, seed)
+        return sum(ranks.summed({"accuracies": own})["accuracies"].tolist()) / networks
 
 
 def follow(
@@ -187,9 +207,8 @@ def follow(
     try:
         return _followed(work, schedule, began, progress, run, callback or Callback())
     except Stopped as stopped:
-        work.loop.elapsed = time.monotonic() - began
-        if run is not None:
-            work.save(run)
+        (work.loop.elapsed,) = work.settings.ranks.agreed(time.monotonic() - began, stops=False)
+        work.save(run)
         what = f"stopped at step {work.loop.step}"
         raise Interrupted(what, do=AGAIN) from stopped
 
@@ -202,6 +221,7 @@ def _followed(
     while True:
         loop.elapsed = time.monotonic() - began
         finished = schedule.finished(loop, work.step_seconds + work.look_seconds)
+        loop.elapsed, finished = work.settings.ranks.agreed(loop.elapsed, finished)
         if loop.looked != loop.step and (loop.step % work.stage.check_every == 0 or finished >= 1):
             progress.busy("looking at validation images")
             accuracy = work.look()
@@ -211,10 +231,10 @@ def _followed(
             figures = {"validation": accuracy, "lr": loop.average.lr, "seconds": loop.elapsed}
             figures = {"stage": loop.stage + 1, "loss": loop.loss, **figures}
             callback.on_figures(loop.step, figures)
-            if run is not None:
-                with whole():
+            with whole():
+                if run is not None:
                     run.metrics(loop.step, **figures)
-                    work.save(run)
+                work.save(run)
             continue  # the look took time
         if finished >= 1 or 0 < work.stage.patience <= loop.stale:
             progress.end()

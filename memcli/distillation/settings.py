@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from memcli.ranks import ALONE, Ranks
+
 _CPU = torch.device("cpu")
 
 
@@ -17,6 +19,8 @@ class RunSettings:
     time_budget: float | None = None  # seconds; with neither this nor `steps`, the recipe's steps
     compile: bool | None = None  # whether steps are compiled; None: where the run is long enough and the machine can
     bfloat16: bool | None = None  # whether their convolutions are done so; None: where compiled steps are quicker by it
+    replicas: int = 1  # how often a step is computed, each time on draws of its own; the gradient is their mean
+    ranks: Ranks = ALONE  # who computes them
 
 
 DEFAULTS = RunSettings()

@@ -27,6 +27,7 @@ _KEPT: dict[str, tuple[type, ...]] = {  # by setting, what JSON can hold of it b
     "time_budget": (str, *_NUMBER),
     "compile": (bool,),
     "bfloat16": (bool,),
+    "replicas": (int,),
     "seed": (int,),
     "zca": (bool,),
     "image_size": (str, int, list),
@@ -39,7 +40,7 @@ _EXCLUSIVE = {"ipc": "budget", "budget": "ipc"}
 _UNDECIDING = ("steps", "time_budget", "compile", "bfloat16")  # a run may go on with others
 FLAGS = {  # the setting that decides what the run folder tells, by the start of its dotted key
     **{f"{ASKED}.{name}": name for name in _KEPT if name not in _UNDECIDING},
-    **{name: name for name in ("recipe", "seed", "licence", "tune")},
+    **{name: name for name in ("recipe", "seed", "licence", "tune", "replicas")},
     **{f"memory.{name}": name for name in ("bases", "scale", "rows", "cells", "support", "storage", "labels")},
     **{f"data.{name}": "image_size" for name in ("height", "width")},
     **{f"data.{name}": name for name in ("zca", "fit")},

@@ -32,6 +32,7 @@ from memcli.stopping import Stopped, resumable, stoppable, whole
 from memcli.text import printable
 from memcli.trackers import TRACKERS
 
+_LEARN, _READ = "learn", "read"  # what the first rank says to the others: the output is there already, or it is not
 _REPLACE = "Add `force` to replace it, or choose another `output`"
 
 
@@ -108,19 +109,21 @@ def distill(
     - the size: `ipc`, `budget`, `bases`, `scale`, `rows`, `cells`, `support`, `storage`, `labels` (see `Size`), and
       `tune`, which chooses bases, scale and rows by short runs in a quarter of the time or steps;
     - the work: `recipe` (a name, a .toml file or a Recipe), `steps` (outer steps), `time_budget` (seconds, or a text
-      such as "5m"), `compile`, `bfloat16`, `seed`, `device` ("auto", "cpu", "cuda:0");
+      such as "5m"), `compile`, `bfloat16`, `seed`, `device` ("auto", "cpu", "cuda:0"), `replicas` (how often a step is
+      computed, each time on draws of its own, for the mean);
     - the data: `zca` whitens it; `download`, `image_size`, `fit` and `skip_damaged` are for a source that is given as a
       text, and are those of `open_source`.
 
     The state is kept in a folder beside `output`; `resume` continues a run that was stopped, `force` replaces what is
-    there. `licence` is the data's, as text for the file's provenance. `callback` follows the run,
-    and so does the tracker that `track` names ("tensorboard", "trackio", "wandb"), whose failures end nothing.
-    `compile_cache` is a file that compiled steps are taken from and kept in, for other machines of the same kind. It
-    holds code that is run, so name none that you would not run.
+    there. `licence` is the data's, as text for the file's provenance. `callback` follows the run, and so does the
+    tracker that `track` names ("tensorboard", "trackio", "wandb"), whose failures end nothing. `compile_cache` is a
+    file that compiled steps are taken from and kept in, for other machines of the same kind. It holds code that is run,
+    so name none that you would not run. All processes of a `torch.distributed` group must call this alike: each
+    computes its part of the replicas, by default one, and the first writes.
 
     Raises UsageError for settings that are impossible, DataError for data that cannot be used, ExistsError where
-    `output` or its run exists, Interrupted after SIGINT or SIGTERM, when the state is saved, and DivergedError where
-    training diverged: the best memory before that is written then, too. Method: Deng & Russakovsky, NeurIPS 2022.
+    `output` or its run exists, Interrupted after a signal, when the state is saved, and DivergedError where training
+    diverged: the best memory before that is written then, too. Method: Deng & Russakovsky, NeurIPS 2022.
     """
     output, callback = Path(output), callback or Callback()
     if track is not None:
@@ -130,24 +133,58 @@ def distill(
         settings = completed(settings, runfolder.asked(output))
     _require_free(output, resume, force)
     asked, licence = kept(settings), settings.pop("licence", None)
-    plan = prepared(source, **grouped(settings))
-    require_memory(plan.spec, plan.recipe, plan.run.device)
-    require_space(output, disk_bytes(plan.spec, plan.recipe), "the run with its checkpoints")
-    told = plan.resolved() | {"fingerprint": plan.source.fingerprint, "licence": licence}
-    told |= {"tune": True} if plan.tune else {}
+    plan = _fitting(prepared(source, **grouped(settings)), output)
+    if plan.run.ranks.rank:
+        return _helped(plan, output, licence)
+    told = _told(plan, licence)
     with (
         runfolder.opened(output, {**told, ASKED: asked}, resume=resume, force=force, flags=FLAGS) as run,
         stoppable(plan.progress),
         carried(compile_cache, plan.run.device, plan.progress),
     ):
         result = _finished(plan, run, output) if resume and not force else None
+        plan.run.ranks.said(_LEARN if result is None else _READ)
         if result is None:
             with followed(track, run, output.stem, told, callback, plan.progress) as both:
                 result = _made(plan, run, output, licence, force, both)
                 both.on_end(result)
+    return _kept_up(result)
+
+
+def _kept_up(result: DistilledFile) -> DistilledFile:
+    """`result`; GivenUpError where the run was given up."""
     if result.diverged:
         raise GivenUpError(result)
     return result
+
+
+def _told(plan: Plan, licence: str | None) -> dict[str, Any]:
+    """All that determines the result, as the run folder keeps it."""
+    tuned = {"tune": True} if plan.tune else {}
+    return plan.resolved() | {"fingerprint": plan.source.fingerprint, "licence": licence} | tuned
+
+
+def _fitting(plan: Plan, output: Path) -> Plan:
+    """`plan`, for which there is memory and disk; LimitError where there is not."""
+    require_memory(plan.spec, plan.recipe, plan.run.device)
+    require_space(output, disk_bytes(plan.spec, plan.recipe, plan.run.replicas), "the run with its checkpoints")
+    return plan
+
+
+def _helped(plan: Plan, output: Path, licence: str | None) -> DistilledFile:
+    """What a rank does that is not the first: its part of each step. It returns what the first one writes."""
+    ranks = plan.run.ranks
+    with stoppable(plan.progress):
+        if ranks.said("") == _READ:
+            result = _finished(plan, None, output)
+            if result is None:
+                raise ExistsError("the run is finished on the first rank's machine", do="Read its output there")
+        else:
+            how: dict[str, Any] = {"licence": licence, "progress": plan.progress, "began": plan.began}
+            found = learn.learn(plan.source, plan.spec, plan.recipe, plan.run, **how)
+            made = replace(found.artifact, sha256=ranks.said(""))
+            result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged)
+    return _kept_up(result)
 
 
 def _require_free(output: Path, resume: bool, force: bool) -> None:
@@ -159,7 +196,7 @@ def _require_free(output: Path, resume: bool, force: bool) -> None:
             raise
 
 
-def _finished(plan: Plan, run: RunFolder, output: Path) -> DistilledFile | None:
+def _finished(plan: Plan, run: RunFolder | None, output: Path) -> DistilledFile | None:
     """What the run made, where it is finished and `output` holds just that."""
     told = runfolder.state(output)
     if not (output.exists() and told.get("state") in ("done", "failed")):
@@ -169,7 +206,7 @@ def _finished(plan: Plan, run: RunFolder, output: Path) -> DistilledFile | None:
         raise ExistsError(f"{printable(str(output))} exists, and is not what the run made", do=_REPLACE)
     plan.progress.note(f"{printable(str(output))} is what this run made: nothing is left to do")
     accuracy, steps = artifact.manifest.results["validation"]["accuracy"], artifact.manifest.recipe["steps"]
-    trials = _tuned(plan, run) if plan.tune else ()
+    trials = _tuned(plan, run) if plan.tune and run is not None else ()
     return DistilledFile(
         output, artifact, accuracy, steps, number(told.get("seconds")), told["state"] == "failed", trials
     )
@@ -195,7 +232,7 @@ def _made(
             attempt(progress, runfolder.STATUS, lambda: run.status(state, **told))
             real, picture = plan.source.split("train"), run.path / runfolder.PREVIEW
             attempt(progress, runfolder.PREVIEW, lambda: preview(found.artifact, picture, real=real, force=True))
-    made = replace(found.artifact, sha256=sha256)
+    made = replace(found.artifact, sha256=plan.run.ranks.said(sha256))
     return DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged, trials)
 
 

@@ -20,6 +20,7 @@ from memcli.errors import UsageError
 from memcli.jobs.device import resolve
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
+from memcli.ranks import joined
 from memcli.units import seconds, size_in_bytes
 
 
@@ -83,8 +84,10 @@ class Plan:
 
     def resolved(self) -> dict[str, Any]:
         """The settings as plain JSON."""
-        data = self.source.spec.to_json()
-        return {"recipe": self.recipe.to_json(), "memory": self.spec.to_json(), "seed": self.run.seed, "data": data}
+        data, replicas = self.source.spec.to_json(), self.run.replicas
+        several = {"replicas": replicas} if replicas > 1 else {}
+        found = {"recipe": self.recipe.to_json(), "memory": self.spec.to_json(), "seed": self.run.seed, "data": data}
+        return {**found, **several}
 
     @property
     def tuning(self) -> RunSettings:
@@ -107,6 +110,7 @@ def prepared(
     time_budget: str | float | None = None,
     compile: bool | None = None,
     bfloat16: bool | None = None,
+    replicas: int | None = None,
     seed: int = 0,
     device: str | torch.device = "auto",
     zca: bool = False,
@@ -136,7 +140,15 @@ def prepared(
         size.require_free()
     plan = fitted(plan, opened.spec)
     spec = size.spec(opened.spec, plan)
-    run = RunSettings(seed, place, steps, limit, compile, bfloat16)
+    together = joined()
+    replicas = together.size if replicas is None else replicas
+    if replicas < together.size:
+        raise UsageError(
+            f"`replicas` is {replicas} for {together.size} processes", do="Give one or more for each process"
+        )
+    if tune and together.size > 1:
+        raise UsageError("one process alone can `tune`", do="Tune with one, then give the `bases`, `scale` and `rows`")
+    run = RunSettings(seed, place, steps, limit, compile, bfloat16, replicas, together)
     return Plan(opened, held, size, plan, spec, run, began, tune, progress)
 
 

@@ -121,6 +121,12 @@ class Memory:
         """The tensors that are learned, by name, in the order of `spec.shapes`."""
         return {name: getattr(self, name) for name in self.spec.shapes}
 
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """All tensors by name: those that are learned, and those that are not."""
+        constants = {"cells": self.cells, "support": self.support}
+        return self.parts | {name: tensor for name, tensor in constants.items() if tensor is not None}
+
     def with_parts(self, parts: Mapping[str, Tensor]) -> "Memory":
         """The same memory with other `parts`; all of them must be given."""
         return Memory(self.spec, **parts, cells=self.cells, support=self.support)
@@ -223,6 +229,4 @@ class Memory:
         return self.with_parts({name: rounded(part, storage, axes[name]) for name, part in self.parts.items()})
 
     def to(self, device: torch.device) -> "Memory":
-        constants = {"cells": self.cells, "support": self.support}
-        moved = {name: tensor.to(device) for name, tensor in {**self.parts, **constants}.items() if tensor is not None}
-        return Memory(self.spec, **moved)
+        return Memory(self.spec, **{name: tensor.to(device) for name, tensor in self.tensors.items()})

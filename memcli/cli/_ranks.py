@@ -1,0 +1,70 @@
+"""Several processes of one command: those that torchrun starts join one another, and `--nproc` starts some here."""
+
+import logging
+import os
+import sys
+from typing import Any
+
+from memcli.cli._boundary import SIGINT, SIGTERM
+from memcli.errors import Interrupted, UsageError
+from memcli.machine import cores
+from memcli.stopping import AGAIN
+
+_STARTED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process that it starts
+_LONGEST_WAIT = 7 * 24 * 3600.0  # seconds of a rank for the others: the first one chooses alone how to retrain
+
+
+def is_started() -> bool:
+    """Whether torchrun started this process, as one of several or as the only one."""
+    return all(name in os.environ for name in _STARTED)
+
+
+def join(device: str) -> tuple[str, bool]:
+    """Join the other processes, where torchrun started this one: its device, and whether it is the first.
+
+    Where `device` leaves it open, and there are GPUs, each process has one of its own. Raises UsageError where this one
+    cannot join.
+    """
+    if not is_started():
+        return device, True
+    from datetime import timedelta
+
+    import torch
+    from torch import distributed
+
+    gpu = device in ("auto", "cuda") and torch.cuda.is_available()
+    backends = "cpu:gloo,cuda:nccl" if gpu else "gloo"
+    try:
+        distributed.init_process_group(backends, timeout=timedelta(seconds=_LONGEST_WAIT))
+    except (AttributeError, RuntimeError, ValueError) as error:  # the first where this torch cannot at all
+        raise UsageError(
+            f"this process cannot join the others ({error})", do="Start all of them with torchrun, or with `nproc`"
+        ) from error
+    if gpu:
+        device = f"cuda:{int(os.environ.get('LOCAL_RANK', '0')) % torch.cuda.device_count()}"
+    return device, distributed.get_rank() == 0
+
+
+def launch(count: int) -> int:
+    """Run this command in so many processes on this machine, by torchrun's own launcher; the command's exit code.
+
+    Raises Interrupted where a signal ended them: what a command saves then is saved.
+    """
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # each process tells its own end
+    settings: dict[str, Any] = {"min_nodes": 1, "max_nodes": 1, "nproc_per_node": count, "max_restarts": 0}
+    config = LaunchConfig(**settings, run_id="memcli", rdzv_backend="c10d", rdzv_endpoint="localhost:0")
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // count)))
+    try:
+        elastic_launch(config, sys.executable)("-m", "memcli", *sys.argv[1:])
+    except ChildFailedError as error:
+        code = error.get_first_failure()[1].exitcode
+        return -code + 128 if code < 0 else code
+    except SignalException as error:
+        if int(error.sigval) not in (SIGINT - 128, SIGTERM - 128):
+            raise
+        raise Interrupted("stopped", do=AGAIN) from error
+    return 0
