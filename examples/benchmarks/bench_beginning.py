@@ -5,10 +5,10 @@
 
 Each row is a run in a process of its own, stopped after `--until` seconds (or at its end): cold with an empty folder of
 compiled code, then warm with what the cold one left there. `--memcli` names checkouts to compare, in turns.
-Columns: seconds from the start of the process to the data in memory, from there to the first learned step, steps in
-the first minute and until the end, seconds of processor time by then (its own, with those of the processes
-that it started), and the load of the machine. Times of a machine that does other work mean little; compare steps and
-processor seconds of rows made in turns.
+Columns: seconds from the start of the process to the data in memory, and from there to the first learned step, with
+the seconds of processor time of the latter; steps in the first minute and until the end, processor time until then, and
+the load of the machine. Processor time is that of the process and of those that it waited for, g++ among them. Times of
+a machine that does other work mean little; compare steps and processor time of rows made in turns.
 """
 
 import argparse
@@ -32,6 +32,7 @@ COLUMNS = (
     "code",
     "data_in_memory",
     "first_step",
+    "until_first",
     "in_a_minute",
     "steps",
     "processor",
@@ -54,12 +55,18 @@ def now():
     return time.monotonic() - began
 
 def learning(*given, **more):
-    told["data_in_memory"] = round(now(), 1)
+    told.update(data_in_memory=round(now(), 1), used=processor())
     return learn(*given, **more)
+
+def processor():
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
 
 class Follower(Callback):
     def on_step(self, step, loss):
-        told.setdefault("first_step", round(now() - told["data_in_memory"], 1))
+        if "first_step" not in told:
+            told["first_step"] = round(now() - told["data_in_memory"], 1)
+            told["until_first"] = round(processor() - told.pop("used"), 1)
         told["steps"] = step
         if now() <= 60:
             told["in_a_minute"] = step
@@ -72,8 +79,7 @@ try:
     distill(asked["source"], asked["output"], **how)
 except Interrupted:
     pass
-used = os.times()
-told["processor"] = round(used.user + used.system + used.children_user + used.children_system, 1)
+told["processor"] = round(processor(), 1)
 print(json.dumps(told))
 """
 
@@ -86,7 +92,7 @@ def row(checkout: Path, name: str, budget: str, code: Path, given: argparse.Name
         asked |= {"until": given.until, "more": more | {"recipe": given.recipe}}
         environment = {**os.environ, "PYTHONPATH": str(checkout), "TORCHINDUCTOR_CACHE_DIR": str(code)}
         done = subprocess.run(
-            [sys.executable, "-c", FOLLOWED, json.dumps(asked)],
+            [sys.executable, "-P", "-c", FOLLOWED, json.dumps(asked)],
             env=environment,
             capture_output=True,
             text=True,
