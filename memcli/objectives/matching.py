@@ -26,7 +26,7 @@ from memcli.data.augment import Augmentation
 from memcli.data.augmentations import augmentations
 from memcli.data.real import RealImages
 from memcli.data.sampling import shuffled_epochs
-from memcli.engine import Functional, Tensors, Traced, TracedLoss, in_bfloat16, quickest, replayed
+from memcli.engine import Functional, Tensors, Traced, TracedLoss, in_bfloat16, quickest
 from memcli.errors import UsageError
 from memcli.files.checkpoints import damaged, require_like
 from memcli.memory.memory import Memory, averaged_down
@@ -115,7 +115,7 @@ class MatchingObjective(Objective):
                 do="Give the matching stage a network such as convnet:norm=instance",
             )
         self._network, self._augmentation = Functional(skeleton), Augmentation(settings.augment)
-        backend = quickest(device) if compile else replayed
+        backend = quickest(device, compile)
         backend = in_bfloat16(backend) if bfloat16 else backend
         self._real = Traced(self._real_loss, backend=backend)
         self._distance = TracedLoss(self._distance_loss, backend=backend)

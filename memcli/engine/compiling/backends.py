@@ -104,7 +104,7 @@ def captured_or_replayed(operations: GraphModule, example: Tensors) -> Runner:
     return captured(operations, example, replayed)
 
 
-def quickest(device: torch.device, compile: bool = True) -> Backend:
+def quickest(device: torch.device, compile: bool) -> Backend:
     """The backend that runs steps recorded on `device` the quickest, with `compile` or without; on CUDA it captures."""
     if device.type == "cuda":
         return captured if compile else captured_or_replayed
