@@ -66,3 +66,12 @@ def test_a_process_that_is_stopped_or_killed_ends_all_and_the_same_command_goes_
     again = outside(folder, *SEVERAL)
     assert again.returncode == 0, again.stderr
     assert (folder / "m.safetensors").read_bytes() == alone
+
+
+def test_a_process_that_cannot_join_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": "many", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}.items():
+        monkeypatch.setenv(name, value)
+    told = inside("distill", FAKE, "-o", folder / "m.safetensors")
+    assert told.exit_code == 2
+    assert told.stderr.startswith("memcli: error: this process cannot join the others (")
+    assert told.stderr.endswith("). Start all of them with torchrun, or with --nproc.\n")
