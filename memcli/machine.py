@@ -8,7 +8,9 @@ import errno
 import math
 import os
 import platform
+import signal
 import sys
+import threading
 import time
 import zlib
 from collections.abc import MutableMapping
@@ -103,6 +105,19 @@ def lock(descriptor: int) -> None:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def signal_main_thread(number: int) -> None:
+    """Send a signal to the main thread, which ends what it waits for there, from any other.
+
+    Windows cannot: the main thread then sees the signal when it has waited.
+    """
+    if hasattr(signal, "pthread_kill"):
+        main = threading.main_thread().ident
+        assert main is not None, "it is running"
+        signal.pthread_kill(main, number)
+    else:
+        signal.raise_signal(number)
 
 
 def exchange(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:

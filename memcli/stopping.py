@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 from memcli.errors import Interrupted
+from memcli.machine import signal_main_thread
 from memcli.progress import Progress
 
 _ENDING = (signal.SIGINT, signal.SIGTERM)
@@ -61,7 +62,7 @@ def stoppable(progress: Progress) -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         if importing(frame):
-            later = threading.Timer(_LATER, signal.raise_signal, (number,))
+            later = threading.Timer(_LATER, signal_main_thread, (number,))
             later.daemon = True
             later.start()
             return
