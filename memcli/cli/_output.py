@@ -5,12 +5,15 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from memcli.cli._warnings import told
 from memcli.text import printable
+
+if TYPE_CHECKING:
+    from memcli.memory.spec import MemorySpec
 
 LABELS_TOLD = {"fixed": "of the classes", "class": "learned, one for each class", "row": "learned, one for each image"}
 _GAP = "  "
@@ -45,6 +48,11 @@ def size_lines(size: dict[str, float]) -> list[tuple[str, str]]:
         ("size", f"{size['bytes']:,} bytes, {size['floats']:,} floats, {size['bits_per_class']:,.0f} bits per class"),
         ("recalls", recalls),
     ]
+
+
+def rows_told(spec: "MemorySpec") -> str:
+    """How many rows a memory has, and of how many bases each is made where that is not all of them."""
+    return f"{spec.rows} rows" + (f" of {spec.support} bases each" if spec.support else "")
 
 
 def percent(share: float) -> str:

@@ -2,10 +2,10 @@
 
 import logging
 import os
+import signal
 import sys
 from typing import Any
 
-from memcli.cli._boundary import SIGINT, SIGTERM
 from memcli.errors import Interrupted, UsageError
 from memcli.machine import cores
 from memcli.stopping import AGAIN
@@ -64,7 +64,7 @@ def launch(count: int) -> int:
         code = error.get_first_failure()[1].exitcode
         return -code + 128 if code < 0 else code
     except SignalException as error:
-        if int(error.sigval) not in (SIGINT - 128, SIGTERM - 128):
+        if error.sigval not in (signal.SIGINT, signal.SIGTERM):
             raise
         raise Interrupted("stopped", do=AGAIN) from error
     return 0

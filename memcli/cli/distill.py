@@ -25,7 +25,7 @@ from memcli.cli._options import (
     is_given,
     option,
 )
-from memcli.cli._output import LABELS_TOLD, emit, percent, size_lines
+from memcli.cli._output import LABELS_TOLD, emit, percent, rows_told, size_lines
 from memcli.cli._progress import duration, reporting
 from memcli.machine import process_began
 from memcli.text import nested_lines
@@ -47,7 +47,6 @@ JSON = {
     "seconds": "the time that distillation took",
     "tuned": "with --tune: a list of `{bases, scale, rows, storage, steps, accuracy}`, the chosen one first",
 }
-
 
 _SETTINGS = (  # those that are asked of the library by the same names
     *("download", "image_size", "fit", "skip_damaged", "zca", "ipc", "budget", "bases"),
@@ -237,10 +236,11 @@ def command(
                 made = distill(source, output, **how, **given)
             except GivenUpError as error:
                 made, given_up = error.result, error
-    if is_first and made is None:
-        emit(_plan_json(plan), _plan_lines(plan, verbose), as_json=json)
-    elif is_first and made is not None:
-        emit(_result(made), _lines(made, source), as_json=json)
+    if is_first:
+        if made is None:
+            emit(_plan_json(plan), _plan_lines(plan, verbose), as_json=json)
+        else:
+            emit(_result(made), _lines(made, source), as_json=json)
     if given_up is not None:
         raise given_up
 
@@ -277,11 +277,10 @@ def _plan_lines(plan: "Estimate", verbose: bool) -> list[tuple[str, str]]:
     spec, recipe = plan.spec, plan.settings["recipe"]
     labels = "" if spec.labels == "fixed" else f", labels {LABELS_TOLD[spec.labels]}"
     shape = "x".join(map(str, spec.base_shape))
-    sparse = f" of {spec.support} bases each" if spec.support else ""
     parts = sorted(plan.parts.items(), key=lambda part: -part[1])
     return [
         *plan.summary.lines(),
-        ("memory", f"{spec.bases} bases of {shape}, {spec.rows} rows{sparse}, {spec.storage}{labels}"),
+        ("memory", f"{spec.bases} bases of {shape}, {rows_told(spec)}, {spec.storage}{labels}"),
         *size_lines(spec.size()),
         ("recipe", f"{recipe['name']}{'' if verbose else '; --verbose prints it'}"),
         ("peak memory", f"about {plan.peak_bytes / 2**20:,.0f} MiB"),

@@ -14,7 +14,7 @@ from memcli.cli._options import (
     limits,
     option,
 )
-from memcli.cli._output import LABELS_TOLD, emit, size_lines
+from memcli.cli._output import LABELS_TOLD, emit, rows_told, size_lines
 from memcli.errors import UsageError
 from memcli.text import nested_lines, printable
 
@@ -91,7 +91,6 @@ def command(
         "file_bytes": found.file_bytes,
     }
     on = f"on {spec.cells} cells" if spec.cells else f"at scale {spec.scale}"
-    sparse = f" of {spec.support} bases each" if spec.support else ""
     lines = [
         ("file", f"{file}, {found.file_bytes:,} bytes, format {found.format}, valid"),
         (
@@ -99,7 +98,7 @@ def command(
             f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}"
             f"{'; whitened' if data.zca else ''}",
         ),
-        ("memory", f"{spec.bases} bases {on}, {spec.rows} rows{sparse}, stored as {spec.storage}"),
+        ("memory", f"{spec.bases} bases {on}, {rows_told(spec)}, stored as {spec.storage}"),
         ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
         ("recipe", f"{_recipe(manifest.recipe)}, seed {manifest.seed}{'' if verbose else '; --verbose prints it'}"),
