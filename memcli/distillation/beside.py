@@ -21,6 +21,7 @@ import torch
 from memcli import machine
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.settings import RunSettings
+from memcli.distillation.speed import decided
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress
 
@@ -134,14 +135,16 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 @contextmanager
 def beside(
-    spec: MemorySpec, recipe: Recipe, settings: RunSettings, *, apart: bool, must: bool, progress: Progress
-) -> Iterator[Beside | None]:
-    """A process that compiles while the block runs; None where not `apart`, or nothing is to be compiled."""
+    spec: MemorySpec, recipe: Recipe, settings: RunSettings, progress: Progress
+) -> Iterator[tuple[RunSettings, Beside | None]]:
+    """`settings` decided, and a process that compiles while the block runs, if any is to: see `applies`."""
+    apart, must = applies(settings), bool(settings.compile)
+    settings = decided(settings, spec, recipe, progress, tried=not apart)
     if not (apart and settings.compile):
-        yield None
+        yield settings, None
         return
     process = Beside(spec, recipe, settings, must, progress)
     try:
-        yield process
+        yield settings, process
     finally:
         process.close()

@@ -16,6 +16,7 @@ from memcli.data.images import LabelledImages
 from memcli.data.real import RealImages
 from memcli.distillation.beside import MESSAGE
 from memcli.distillation.recipe import recipe_from_json
+from memcli.engine import peak_memory
 from memcli.errors import MemcliError
 from memcli.files.manifest import data_spec, memory_spec
 from memcli.memory.memory import Memory
@@ -68,9 +69,7 @@ def _compile(wanted: dict[str, Any], messages: TextIO) -> None:
     device, spec = torch.device(wanted["device"]), memory_spec(wanted["memory"], data_spec(wanted["data"]))
     for number, stage in enumerate(recipe_from_json(wanted["recipe"]).stages):
         made_step(spec, stage.objective, device, wanted["bfloat16"])
-        on_gpu = device.type == "cuda"
-        peak = torch.cuda.max_memory_allocated(device) if on_gpu else machine.peak_memory()
-        _tell(messages, stage=number, peak_bytes=peak)
+        _tell(messages, stage=number, peak_bytes=peak_memory(device))
 
 
 def _tell(messages: TextIO, **said: Any) -> None:

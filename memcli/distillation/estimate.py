@@ -8,12 +8,12 @@ import torch
 
 from memcli import machine
 from memcli.data.sources.base import Source
-from memcli.distillation.beside import Beside, applies, beside
+from memcli.distillation.beside import Beside, beside
 from memcli.distillation.loop import Distillation
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import CLOSING, TUNING_SHARE, reserved
 from memcli.distillation.settings import DEFAULTS, RunSettings
-from memcli.distillation.speed import decided
+from memcli.engine import peak_memory
 from memcli.errors import LimitError
 from memcli.files.checkpoints import GENERATIONS
 from memcli.files.memoryfile import stored
@@ -94,24 +94,18 @@ def estimate(
     if tune:
         parts["tuning"] = TUNING_SHARE * (parts["learning"] + parts["looks"])
     parts = _within(parts, budget)
-    return Needs(sum(parts.values()), per_step, _peak_memory(device) + (other.peak_bytes if other else 0), parts)
+    return Needs(sum(parts.values()), per_step, peak_memory(device) + (other.peak_bytes if other else 0), parts)
 
 
 def _compiled(
     spec: MemorySpec, recipe: Recipe, settings: RunSettings, progress: Progress
 ) -> tuple[RunSettings, Beside | None]:
     """`settings` decided, and the process that has compiled beside where one would."""
-    apart, must = applies(settings), bool(settings.compile)
-    settings = decided(settings, spec, recipe, Silent(), tried=not apart)
-    with beside(spec, recipe, settings, apart=apart, must=must, progress=Silent()) as other:
+    with beside(spec, recipe, settings, Silent()) as (chosen, other):
         if other is not None:
             progress.busy("compiling")
             other.wait()
-    return settings, other
-
-
-def _peak_memory(device: torch.device) -> int:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else machine.peak_memory()
+    return chosen, other
 
 
 class _Clock:

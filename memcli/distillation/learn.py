@@ -11,12 +11,11 @@ import torch
 
 from memcli import seeds
 from memcli.data.sources.base import Source
-from memcli.distillation.beside import applies, beside
+from memcli.distillation.beside import beside
 from memcli.distillation.loop import Distillation, follow
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import CLOSING, Schedule, reserved
 from memcli.distillation.settings import DEFAULTS, RunSettings
-from memcli.distillation.speed import decided
 from memcli.engine import precision
 from memcli.files.manifest import Manifest, provenance
 from memcli.files.memoryfile import Artifact, stored
@@ -73,14 +72,12 @@ def learn(
     """
     began = time.monotonic() if began is None else began
     progress = progress or Silent()
-    apart, must = applies(settings), bool(settings.compile)
-    settings = decided(settings, spec, recipe, progress, tried=not apart)
     alone = settings.ranks.size == 1
     with (
         nullcontext() if alone else whole(),
-        beside(spec, recipe, settings, apart=apart, must=must, progress=progress) as other,
+        beside(spec, recipe, settings, progress) as (chosen, other),
     ):
-        work = Distillation(source, spec, recipe, settings, progress, other)
+        work = Distillation(source, spec, recipe, chosen, progress, other)
         if work.go_on(run):
             began -= work.loop.elapsed
         else:

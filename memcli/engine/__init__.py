@@ -25,7 +25,7 @@ from memcli.engine.derivatives.traced import Traced, TracedLoss
 from memcli.engine.functional import Functional
 from memcli.engine.optimisers import INNER_OPTIMISERS, SGD, Adam, InnerOptimiserKind, Optimiser
 from memcli.engine.problem import InnerProblem
-from memcli.engine.tensors import Tensors, free_cache
+from memcli.engine.tensors import Tensors, free_cache, peak_memory
 
 __all__ = [
     "INNER_OPTIMISERS",
@@ -59,6 +59,7 @@ __all__ = [
     "compiled",
     "free_cache",
     "in_bfloat16",
+    "peak_memory",
     "precision",
     "quick_in_bfloat16",
     "quickest",

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from memcli import machine
+
 Tensors = tuple[Tensor, ...]
 
 
@@ -25,3 +27,8 @@ def free_cache(device: torch.device) -> None:
     """Give back the memory of a device that torch holds free, so that blocks of other sizes have room."""
     if device.type == "cuda":
         torch.cuda.empty_cache()
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most bytes that this process has held at once: of a GPU's memory where `device` is one."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else machine.peak_memory()

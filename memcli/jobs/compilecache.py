@@ -43,14 +43,13 @@ def carried(path: str | Path | None, device: torch.device, progress: Progress) -
 
 def _unpacked(target: Path, folder: Path, here: dict[str, str], progress: Progress, shown: str) -> Path:
     """A folder inside of `folder` with the code of the file, or an empty one."""
-    for name in ("code", "afresh"):
-        code = folder / name
-        code.mkdir()
-        if name == "afresh" or not target.exists():
-            break
+    code, afresh = folder / "code", folder / "afresh"
+    code.mkdir()
+    if target.exists():
         try:
             compiledfile.unpack(target, code, here)
-            break
         except UnusableError as error:
             progress.note(f"the compiled steps of {shown} are not used, and are made anew: {error}")
+            afresh.mkdir()
+            return afresh
     return code

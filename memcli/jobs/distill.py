@@ -32,7 +32,7 @@ from memcli.stopping import Stopped, resumable, stoppable, whole
 from memcli.text import printable
 from memcli.trackers import TRACKERS
 
-_LEARN, _READ = "learn", "read"  # what the first rank says to the others: the output is there already, or it is not
+_LEARN, _READ = "learn", "read"  # what the first rank says to the others: there is work, or the output is there already
 _REPLACE = "Add `force` to replace it, or choose another `output`"
 
 
@@ -148,10 +148,10 @@ def distill(
             with followed(track, run, output.stem, told, callback, plan.progress) as both:
                 result = _made(plan, run, output, licence, force, both)
                 both.on_end(result)
-    return _kept_up(result)
+    return _not_given_up(result)
 
 
-def _kept_up(result: DistilledFile) -> DistilledFile:
+def _not_given_up(result: DistilledFile) -> DistilledFile:
     """`result`; GivenUpError where the run was given up."""
     if result.diverged:
         raise GivenUpError(result)
@@ -184,7 +184,7 @@ def _helped(plan: Plan, output: Path, licence: str | None) -> DistilledFile:
             found = learn.learn(plan.source, plan.spec, plan.recipe, plan.run, **how)
             made = replace(found.artifact, sha256=ranks.said(""))
             result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged)
-    return _kept_up(result)
+    return _not_given_up(result)
 
 
 def _require_free(output: Path, resume: bool, force: bool) -> None:
