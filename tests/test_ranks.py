@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from together import together
+from torch import distributed
 
 from memcli import ranks
 from memcli.errors import Interrupted
@@ -65,6 +66,7 @@ def stopped_and_lost(rank: int) -> dict[str, Any]:
     except Stopped:
         pass
     if rank == STOPPED_BY:
+        distributed.destroy_process_group()
         return {"step": step, "told": ""}
     with pytest.raises(Interrupted) as caught:
         group.summed({"a": torch.ones(1)})

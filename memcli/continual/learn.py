@@ -24,11 +24,12 @@ from memcli.memory.spec import MemorySpec, most_cells
 from memcli.memory.start import from_data
 from memcli.memory.storage import BYTES
 from memcli.objectives import Objective
+from memcli.objectives.base import parted, remembered
 from memcli.objectives.joint import JointObjective
 from memcli.progress import Progress, Silent
 from memcli.training.keeping import Kept, Store
 
-_OBJECTIVE, _COUNTS = "objective.", "counts"  # of names in what is kept of refining
+_COUNTS = "counts"  # a name in what is kept of refining
 
 
 def learn_task(
@@ -120,19 +121,17 @@ class _Refining:
 
     def tensors(self) -> dict[str, Tensor]:
         counts = torch.tensor([self.done, self._loop.step, self._loop.retreats])
-        remembered = {_OBJECTIVE + name: tensor for name, tensor in self._objective.tensors().items()}
-        return {**self._loop.tensors(), **remembered, _COUNTS: counts}
+        return {**self._loop.tensors(), **remembered(self._objective), _COUNTS: counts}
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        of_loop = {name: tensor for name, tensor in tensors.items() if not name.startswith(_OBJECTIVE)}
+        of_loop, own = parted(tensors)
         counts = of_loop.pop(_COUNTS, torch.tensor([]))
         require_like({_COUNTS: counts}, {_COUNTS: torch.tensor([0, 0, 0])})
         done, step, retreats = counts.tolist()
         if done < step:
             raise damaged("its counts are impossible")
         self._loop.restore(of_loop, {**self._loop.counters(), "step": step, "retreats": retreats}, self._outer)
-        remembered = {name: tensor for name, tensor in tensors.items() if name.startswith(_OBJECTIVE)}
-        self._objective.restore({name.removeprefix(_OBJECTIVE): tensor for name, tensor in remembered.items()})
+        self._objective.restore(own)
         self.done = done
 
 

@@ -29,14 +29,16 @@ class RealImages:
         """
         draws = torch.rand(images, generator=seeds.generator(seed, "real", step))
         labels, _ = shared_out(images, len(self._counts), seed, step, "real")
-        chosen = self._by_class[self._starts[labels] + (draws * self._counts[labels]).long()]
-        some = self._images.subset(chosen).to(self._device)
+        some = self._drawn(labels, draws)
         return some.normalised(self._spec), some.labels
 
     def of_classes(self, classes: Tensor, per_class: int, seed: int, step: int) -> Tensor:
         """Normalised images of these `classes`, (n,) int64, drawn with replacement: (n, per_class, C, H, W)."""
         draws = torch.rand(len(classes), per_class, generator=seeds.generator(seed, "real of classes", step))
-        offsets = (draws * self._counts[classes].unsqueeze(1)).long()
-        chosen = self._by_class[self._starts[classes].unsqueeze(1) + offsets]
-        images = self._images.subset(chosen.flatten()).to(self._device)
-        return images.normalised(self._spec).unflatten(0, chosen.shape)
+        some = self._drawn(classes.repeat_interleave(per_class), draws.flatten())
+        return some.normalised(self._spec).unflatten(0, draws.shape)
+
+    def _drawn(self, labels: Tensor, draws: Tensor) -> LabelledImages:
+        """An image of each of `labels`, (n,) int64, on the device, by a draw from [0, 1) each."""
+        chosen = self._by_class[self._starts[labels] + (draws * self._counts[labels]).long()]
+        return self._images.subset(chosen).to(self._device)

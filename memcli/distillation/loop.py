@@ -22,12 +22,11 @@ from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import start
 from memcli.objectives import Objective, Outcome
+from memcli.objectives.base import parted, remembered
 from memcli.objectives.replicas import Replicas
 from memcli.progress import Callback, Progress, Silent
 from memcli.stopping import AGAIN, Stopped, whole
 from memcli.training import choose
-
-_OBJECTIVE = "objective."  # before the names of an objective's tensors in a checkpoint
 
 
 class Distillation:
@@ -122,8 +121,7 @@ class Distillation:
 
         All ranks take part; the one that has a run folder writes.
         """
-        own = {_OBJECTIVE + name: tensor for name, tensor in self.objective.tensors().items()}
-        state = {**self.loop.tensors(), **self.settings.ranks.collected(own)}
+        state = {**self.loop.tensors(), **self.settings.ranks.collected(remembered(self.objective))}
         if run is not None and usable(state.values()):
             run.save(self.loop.step, state, self.loop.counters())
 
@@ -146,14 +144,10 @@ class Distillation:
             or saved.counters.get("step") != saved.step
         ):
             raise damaged("it is of another step, or of no stage of the recipe")
-        self.loop.restore(
-            {name: tensor for name, tensor in saved.tensors.items() if not name.startswith(_OBJECTIVE)},
-            saved.counters,
-            self.recipe.stages[stage].outer,
-        )
+        of_loop, own = parted(saved.tensors)
+        self.loop.restore(of_loop, saved.counters, self.recipe.stages[stage].outer)
         self._take_objective()
-        remembered = {name: tensor for name, tensor in saved.tensors.items() if name.startswith(_OBJECTIVE)}
-        self.objective.restore({name.removeprefix(_OBJECTIVE): tensor for name, tensor in remembered.items()})
+        self.objective.restore(own)
 
     def _take_objective(self) -> None:
         self.stage = self.recipe.stages[self.loop.stage]

@@ -1,6 +1,7 @@
 """The interface of objectives: their settings, which make them, and what they do in a step."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -39,6 +40,20 @@ class Objective(ABC):
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from what `tensors()` returned. MemoryFileError where it cannot have (`require_like`)."""
         require_like(tensors, {})
+
+
+_OBJECTIVE = "objective."  # before the names of an objective's tensors in a checkpoint
+
+
+def remembered(objective: Objective) -> dict[str, Tensor]:
+    """What `objective` keeps from step to step, by names that no other part of a checkpoint has."""
+    return {_OBJECTIVE + name: tensor for name, tensor in objective.tensors().items()}
+
+
+def parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The tensors of a checkpoint that are not the objective's, and those that are, by the names that it gave them."""
+    own = {name.removeprefix(_OBJECTIVE): each for name, each in tensors.items() if name.startswith(_OBJECTIVE)}
+    return {name: each for name, each in tensors.items() if not name.startswith(_OBJECTIVE)}, own
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable
 from datetime import timedelta
@@ -53,6 +54,10 @@ def _forked(folder: Path, rank: int, size: int, work: Callable[[int], Any]) -> i
         meeting = f"file://{folder}/meeting"
         distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=size, timeout=_PATIENCE)
         torch.save(work(rank), folder / f"{rank}.pt")
+        (folder / f"{rank}.done").touch()
+        end = time.monotonic() + _PATIENCE.total_seconds()
+        while len(list(folder.glob("*.done"))) < size and time.monotonic() < end:
+            time.sleep(0.01)  # one that leaves sooner may take with it what another has not read yet
         code = 0
     except BaseException:
         traceback.print_exc()
