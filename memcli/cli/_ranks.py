@@ -61,8 +61,9 @@ def launch(count: int) -> int:
     try:
         elastic_launch(config, sys.executable)("-m", "memcli", *sys.argv[1:])
     except ChildFailedError as error:
-        code = error.get_first_failure()[1].exitcode
-        return -code + 128 if code < 0 else code
+        codes = [failure.exitcode for failure in error.failures.values()]
+        first = next((code for code in codes if code != Interrupted.exit_code), codes[0])  # that interrupts the others
+        return 128 - first if first < 0 else first
     except SignalException as error:
         if error.sigval not in (signal.SIGINT, signal.SIGTERM):
             raise
