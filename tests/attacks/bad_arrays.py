@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy
 import pyarrow
+from bad_pages import PAGES
 from dataset_attacks import Attack, picture, read, refused
 from numpy.lib import format as npy
 from pyarrow import parquet
@@ -236,8 +237,10 @@ IDX: dict[str, Attack] = {
 }
 
 PARQUET: dict[str, Attack] = {
-    "cells of 100 MB that are one": refused(shared_cell(400, 100 << 20), "unpack to more than 1 GiB", slow=True),
-    "a cell of 300 MB": refused(shared_cell(10, 300 << 20), "300 MiB in one value, and images up to 256", slow=True),
+    "cells of 60 MB that are one": refused(shared_cell(400, 60 << 20), "unpack to more than 1 GiB", slow=True),
+    "a cell of 300 MB of zeros": refused(
+        shared_cell(10, 300 << 20), "a page of .* bytes that unpacks to 300 MiB", slow=True
+    ),
     "labels of a megabyte": refused(long_names, "labels of up to"),
     "images that are paths": refused(table(_ROW, [None] * 10), "holds no image"),
     "no image in any cell": refused(table(_ROW, [b"no image"] * 10), "8 images cannot be read"),
@@ -255,4 +258,4 @@ PARQUET: dict[str, Attack] = {
     "labels of 8 bits": read(table(pyarrow.array([0, 255] * 5, pyarrow.uint8())), ("0", "255")),
 }
 
-GROUPS = {"npz": NPZ, "idx": IDX, "parquet": PARQUET}
+GROUPS = {"npz": NPZ, "idx": IDX, "parquet": PARQUET | PAGES}

@@ -1,7 +1,6 @@
 """Which columns of a parquet file hold the images and the labels: by the Hugging Face features, by type, by name."""
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,6 @@ from memcli.text import printable
 
 _LABEL_NAMES = ("label", "labels", "fine_label", "class", "category", "target")
 _IMAGE_NAMES = ("image", "img")
-_PAGE_HEAD = 16  # bytes of a page that hold its kind and its size
-_FIELDS = re.compile(rb"\x15([\x80-\xff]*[\x00-\x7f])\x15([\x80-\xff]*[\x00-\x7f])", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -33,24 +30,6 @@ def opened(path: Path) -> Any:
 
     refuse_other(path)
     return ParquetFile(path)
-
-
-def dictionary_bytes(path: Path, chunk: Any) -> int:
-    """The size, unpacked, of the dictionary that a part of a row group begins with; 0 where it has none.
-
-    A page begins with a struct in Thrift's compact protocol, whose first two fields are the kind of page and its size,
-    numbers of 32 bits (PageHeader in parquet.thrift of apache/parquet-format). ValueError where they are not there.
-    """
-    if not chunk.has_dictionary_page:
-        return 0
-    with path.open("rb") as file:
-        file.seek(chunk.dictionary_page_offset)
-        head = file.read(_PAGE_HEAD)
-    numbers = _FIELDS.match(head)
-    if numbers is None:
-        raise ValueError("a dictionary has no size")
-    size = sum((byte & 0x7F) << 7 * place for place, byte in enumerate(numbers[2]))  # seven bits a byte
-    return size >> 1  # the last bit is the sign
 
 
 def columns_of(path: Path) -> Columns:

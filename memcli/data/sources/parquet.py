@@ -12,20 +12,17 @@ from numpy.typing import NDArray
 
 from memcli.data.images import LabelledImages
 from memcli.data.sources._assembly import Part, of_pictures
-from memcli.data.sources._columns import columns_of, dictionary_bytes, opened
+from memcli.data.sources._columns import columns_of, opened
 from memcli.data.sources._guess import holds_parquet
 from memcli.data.sources._images import Picture
 from memcli.data.sources._labels import Label, plain
-from memcli.data.sources._limits import MAX_BYTES, MOST_ENCODED, MOST_LETTERS, require_count
+from memcli.data.sources._limits import MOST_ENCODED, MOST_LETTERS, require_count
+from memcli.data.sources._pages import most_unpacked, rows_at_a_time
 from memcli.data.sources._splits import split_of
 from memcli.data.sources._tree import files_below
 from memcli.data.sources.base import Request, Source, SourceKind, listed
 from memcli.errors import DataError, LimitError
 from memcli.text import printable
-
-_BATCH, _BATCH_BYTES = 1024, 256 << 20  # rows read at a time, at most, and about how many bytes
-_SHARED_BYTES = 128 << 20  # likewise, where every row is the largest value that a dictionary can hold
-_UNPACKED, _TIMES = 1 << 30, 100  # bytes that a file may unpack to, and beyond them how many times its size
 
 
 class _Shards:
@@ -45,9 +42,9 @@ class _Shards:
     def batches(self, column: str) -> Iterator[tuple[str, int, Any]]:
         """(file name, first row, values) of `column`, some rows at a time."""
         for path in self.paths:
-            row, unpacked, most = 0, 0, _UNPACKED + _TIMES * path.stat().st_size
+            row, unpacked, most = 0, 0, most_unpacked(path)
             with opened(path) as file:
-                for batch in file.iter_batches(_rows_at_a_time(file, column, path), columns=[column]):
+                for batch in file.iter_batches(rows_at_a_time(file, column, path), columns=[column]):
                     unpacked += batch.nbytes
                     if unpacked > most:
                         raise LimitError(
@@ -76,33 +73,6 @@ class _Shards:
                 Picture(f"row {first + index} of {name}", _bytes(encoded[index].as_py(), first + index, name))
                 for index in chosen
             ]
-
-
-def _rows_at_a_time(file: Any, column: str, path: Path) -> int:
-    """So many that they take little memory, by what the file says of it. LimitError for too large a row group.
-
-    A value that a file holds once, in a dictionary, may be that of every row.
-    """
-    largest, shared = 0, 0
-    for number in range(file.metadata.num_row_groups):
-        group = file.metadata.row_group(number)
-        every = [group.column(place) for place in range(group.num_columns)]
-        chunks = [chunk for chunk in every if f"{chunk.path_in_schema}.".startswith(f"{column}.")]
-        size = sum(chunk.total_uncompressed_size for chunk in chunks)
-        if size > MAX_BYTES:
-            raise LimitError(
-                f"{printable(path.name)} has {size >> 30} GiB in one row group", do="Write it in smaller row groups"
-            )
-        largest = max(largest, size // max(group.num_rows, 1))
-        shared = max([shared, *(dictionary_bytes(path, chunk) for chunk in chunks)])
-        if shared > MOST_ENCODED:
-            raise LimitError(
-                f"{printable(path.name)} may have {shared >> 20} MiB in one value, and images up to"
-                f" {MOST_ENCODED >> 20} are read",
-                do="Write it without dictionaries",
-            )
-    rows = min(_BATCH_BYTES // max(largest, 1), _SHARED_BYTES // max(shared, 1))
-    return min(max(rows, 1), _BATCH)
 
 
 def _labels(values: Any, where: str) -> list[Label]:

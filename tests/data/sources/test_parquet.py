@@ -152,7 +152,7 @@ def test_images_may_be_a_column_of_bytes(tmp_path: Path) -> None:
 
 def test_a_row_group_that_is_too_large_is_refused(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
     root = shard("train", [0, 1, 0, 1], PETS)
-    monkeypatch.setattr("memcli.data.sources.parquet.MAX_BYTES", 100)
+    monkeypatch.setattr("memcli.data.sources._pages.MAX_BYTES", 100)
     with pytest.raises(LimitError, match=r"train\.parquet has .* in one row group"):
         open_source(f"parquet:{root}").split("train")
 
