@@ -22,6 +22,7 @@ from memcli.files.manifest import data_spec, memory_spec
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.objectives import ObjectiveSettings
+from memcli.objectives.turns import made
 from memcli.text import printable
 
 _LR = 0.01  # of the made step
@@ -48,8 +49,8 @@ def answer(wanted: dict[str, Any], messages: TextIO) -> int:
 
 
 def made_step(spec: MemorySpec, settings: ObjectiveSettings, device: torch.device, bfloat16: bool) -> None:
-    """Compile the steps of an objective, by one of them for noise."""
-    objective = settings.shortest().make(spec, device, compile=True, bfloat16=bfloat16)
+    """Compile the steps of an objective, by one of each family of networks, for noise."""
+    objective = made(settings.shortest(), spec, device, compile=True, bfloat16=bfloat16)
     data = spec.data
     labels = torch.arange(len(data.classes)).repeat_interleave(getattr(settings, "real_per_class", 1))
     noise = torch.Generator().manual_seed(0)
@@ -58,7 +59,9 @@ def made_step(spec: MemorySpec, settings: ObjectiveSettings, device: torch.devic
     cells = torch.zeros(data.height, data.width, dtype=torch.uint8) if spec.cells else None
     support = torch.arange(spec.support).expand(parts["addresses"].shape).contiguous() if spec.support else None
     memory = Memory(spec, **parts, cells=cells, support=support).to(device).rounded()
-    objective.step(memory, _LR, RealImages(LabelledImages(pixels, labels), data, device), seed=0, step=0)
+    real = RealImages(LabelledImages(pixels, labels), data, device)
+    for step in range(len(settings.turns)):
+        objective.step(memory, _LR, real, seed=0, step=step)
 
 
 def _compile(wanted: dict[str, Any], messages: TextIO) -> None:

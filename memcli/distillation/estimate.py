@@ -65,12 +65,10 @@ def estimate(
     each = []
     for number, stage in enumerate(recipe.stages):
         progress.busy(f"first step, {stage.kind}")
-        work.move(0.0)  # compiles, chooses kernels, begins the pool
-        first = clock.lap()
+        first = _step(work, clock)  # compiles, chooses kernels, begins the pool
         progress.update(2 * number + 1)
-        work.move(0.0)
-        each.append(clock.lap())
-        parts["first steps"] += max(first - each[-1], 0.0)
+        each.append(_step(work, clock))
+        parts["first steps"] += len(stage.objective.turns) * max(first - each[-1], 0.0)
         work.enter_next()
         progress.update(2 * number + 2)
     progress.busy("a look at validation images")
@@ -119,6 +117,14 @@ class _Clock:
         return now - last
 
 
+def _step(work: Distillation, clock: _Clock) -> float:
+    """Seconds of a step, the mean over one of each family of networks."""
+    turns = len(work.stage.objective.turns)
+    for _ in range(turns):
+        work.move(0.0)
+    return clock.lap() / turns
+
+
 def _within(parts: dict[str, float], budget: float | None) -> dict[str, float]:
     """`parts` cut to the time budget: the time goes to learning and its looks until the budget is over."""
     if budget is None or sum(parts.values()) <= budget:
@@ -139,8 +145,8 @@ def disk_bytes(spec: MemorySpec, recipe: Recipe, replicas: int = 1) -> int:
     pools = [0]
     for stage in recipe.stages:
         if places := getattr(stage.objective, "pool", 0):
-            needs = cost(stage.objective.network, spec.data)
-            numbers = 0 if needs is None else needs.parameters
+            needs = [cost(turn.network, spec.data) for turn in stage.objective.turns]
+            numbers = sum(each.parameters for each in needs if each is not None)
             pools.append(2 * 4 * places * getattr(stage.objective, "networks", 1) * numbers)
     checkpoint = _COPIES * 4 * spec.floats + replicas * max(pools)
     return spec.bytes + (GENERATIONS + 1) * checkpoint
@@ -160,10 +166,9 @@ def require_memory(spec: MemorySpec, recipe: Recipe, device: torch.device) -> No
         if counted := cost(training.network, data):
             images = training.images(classes)
             needed = max(needed, images_at_once(data, device) * counted.largest, _KEPT * images * counted.outputs)
-    for stage in recipe.stages:
-        if counted := cost(stage.objective.network, data):
-            images = stage.objective.recalled_images(classes)
-            needed = max(needed, _KEPT * images * counted.outputs)
+    for turn in (turn for stage in recipe.stages for turn in stage.objective.turns):
+        if counted := cost(turn.network, data):
+            needed = max(needed, _KEPT * turn.recalled_images(classes) * counted.outputs)
     if needed > available:
         raise LimitError(
             f"{needed / 2**20:,.0f} MiB of memory are needed at least, and {available / 2**20:,.0f} MiB are free",

@@ -24,6 +24,7 @@ from memcli.memory.start import start
 from memcli.objectives import Objective, Outcome
 from memcli.objectives.base import parted, remembered
 from memcli.objectives.replicas import Replicas
+from memcli.objectives.turns import made
 from memcli.progress import Callback, Progress, Silent
 from memcli.stopping import AGAIN, Stopped, whole
 from memcli.training import choose
@@ -159,7 +160,7 @@ class Distillation:
         settings = self.settings
         how = {"compile": compile, "bfloat16": bool(settings.bfloat16)}
         own = settings.ranks.own(settings.replicas)
-        objectives = {number: self.stage.objective.make(self.spec, settings.device, **how) for number in own}
+        objectives = {number: made(self.stage.objective, self.spec, settings.device, **how) for number in own}
         if settings.replicas == 1:
             return objectives[0]
         return Replicas(objectives, settings.replicas, settings.ranks)

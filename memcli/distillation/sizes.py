@@ -9,6 +9,7 @@ from typing import Any
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import Recipe, Stage
 from memcli.networks import sized
+from memcli.objectives.base import FAMILIES
 from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
 from memcli.training.recipe import TrainRecipe
@@ -45,7 +46,7 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
     classes = len(data.classes)
 
     def of_stage(stage: Stage) -> Stage:
-        network = sized(stage.objective.network, data, **seen)
+        network = f" {FAMILIES} ".join(sized(turn.network, data, **seen) for turn in stage.objective.turns)
         return _for_classes(replace(stage, objective=replace(stage.objective, network=network)), classes)
 
     trained: dict[str, Any] = {

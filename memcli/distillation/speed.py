@@ -55,7 +55,8 @@ def _seconds(stage: Stage, spec: MemorySpec, device: torch.device) -> float:
     images = settings.images_per_step(len(spec.data.classes))
     if not images:
         return 0.0
-    network = build(settings.network, spec.data, seed=0)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.zeros(1, *spec.data.shape))
-    return _PASSES * counter.get_total_flops() * images / _FLOPS["cuda" if device.type == "cuda" else "cpu"]
+        for turn in settings.turns:
+            build(turn.network, spec.data, seed=0)(torch.zeros(1, *spec.data.shape))
+    of_image = _PASSES * counter.get_total_flops() / len(settings.turns)
+    return of_image * images / _FLOPS["cuda" if device.type == "cuda" else "cpu"]

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
 import torch
@@ -42,6 +42,7 @@ class Objective(ABC):
         require_like(tensors, {})
 
 
+FAMILIES = "+"  # between the networks of several families, in a recipe
 _OBJECTIVE = "objective."  # before the names of an objective's tensors in a checkpoint
 
 
@@ -67,7 +68,12 @@ class ObjectiveSettings(ABC):
     newer: ClassVar[tuple[str, ...]] = ()  # fields that the first memory files did not have
     instead: ClassVar[dict[str, str]] = {}  # fields that, where they are not 0, stand for another one
 
-    network: str = "convnet:width=32"
+    network: str = "convnet:width=32"  # "A + B": networks of A and of B take turns, one outer step each
+
+    @property
+    def turns(self) -> tuple[Self, ...]:
+        """The settings of the steps that take turns: these, once for each family of networks."""
+        return tuple(replace(self, network=name.strip()) for name in self.network.split(FAMILIES))
 
     @abstractmethod
     def make(self, spec: MemorySpec, device: torch.device, *, compile: bool, bfloat16: bool) -> "Objective":

@@ -176,8 +176,9 @@ def test_a_disk_that_does_not_tell_is_tried(monkeypatch: pytest.MonkeyPatch) -> 
     space.require_space("a/b/c", 1 << 60, "all of it")
 
 
-def test_a_run_takes_no_more_disk_than_was_counted(tmp_path: Path) -> None:
-    recipe = tiny.recipe(2, inner=2, check=1, retrain=1, check_every=1)
+@pytest.mark.parametrize("objective", [{}, {"network": f"{tiny.MLP} + mlp:width=64", "window": 1, "pool": 8}])
+def test_a_run_takes_no_more_disk_than_was_counted(objective: dict[str, object], tmp_path: Path) -> None:
+    recipe = tiny.recipe(2, inner=2, check=1, retrain=1, check_every=1).changed({"stages": [{"objective": objective}]})
     with runfolder.opened(tmp_path / "m.safetensors", {}, resume=False, force=False) as run:
         learn(SOURCE, SPEC, recipe, RunSettings(compile=False, bfloat16=False), run=run)
         taken = sum(path.stat().st_size for path in run.path.glob("checkpoint-*"))

@@ -33,6 +33,7 @@ NETWORK = "convnet:width=4,depth=1"
         ({"support": 2}, {"window": 1, "images": 2, "real_images": 2}),
         ({"cells": 7}, {"networks": 2, "augment": "shift,flip", "learn_lr": False}),
         ({}, {"network": "convnet:width=4,depth=1,side=4"}),
+        ({}, {"network": f"{NETWORK} + mlp:width=4"}),
     ],
 )
 def test_a_made_step_records_what_a_run_records(
@@ -53,7 +54,7 @@ def test_a_made_step_records_what_a_run_records(
     work = Distillation(SOURCE, spec, recipe, RunSettings(compile=False))
     for _ in range(4):
         work.move(0.0)
-    assert len(made) == 3
+    assert len(made) == 3 * len(recipe.stages[0].objective.turns)
     assert made == recorded
 
 

@@ -275,6 +275,21 @@ def test_the_estimate_is_of_the_run_that_would_follow() -> None:
     assert "tuning" in estimate(SOURCE, SPEC, RECIPE, RunSettings(steps=10), tune=True).parts
 
 
+def test_the_estimate_is_the_mean_over_networks_that_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+    step = UnrolledObjective.step
+
+    def watched(self: UnrolledObjective, *given: Any) -> Outcome:
+        seen.append(self._settings.network)
+        return step(self, *given)
+
+    monkeypatch.setattr(UnrolledObjective, "step", watched)
+    objective = {"kind": "unrolled", "network": f"{MLP} + mlp:width=4", "steps": 3}
+    needs = estimate(SOURCE, SPEC, RECIPE.changed({"stages": [{"objective": objective}]}), RunSettings(steps=10))
+    assert seen == [MLP, "mlp:width=4"] * 2
+    assert needs.parts["learning"] == pytest.approx(10 * needs.seconds_per_step)
+
+
 def test_a_time_budget_is_what_a_run_is_estimated_to_take_where_it_ends_it() -> None:
     needs = estimate(SOURCE, SPEC, RECIPE, RunSettings(time_budget=1000.0))
     assert needs.seconds == pytest.approx(1000.0)

@@ -46,6 +46,12 @@ def test_large_images_have_deeper_networks_that_see_less_of_them(
     assert networks(fitted(load_recipe("quick"), spec(side, side))) == expected
 
 
+def test_networks_that_take_turns_are_each_sized() -> None:
+    recipe = load_recipe("quick").changed({"stages": [{"objective": {"network": "convnet:width=8 + mlp+strided"}}]})
+    assert networks(fitted(recipe, spec(128, 128)))[0] == "convnet:width=8,side=64,depth=4 + mlp + strided"
+    assert fitted(recipe, spec(32, 32)).stages[0].objective.turns == recipe.stages[0].objective.turns
+
+
 def test_the_shorter_side_counts_and_what_a_recipe_says_stays() -> None:
     recipe = load_recipe("quick")
     assert networks(fitted(recipe, spec(64, 224))) == networks(fitted(recipe, spec(64, 64)))
