@@ -7,30 +7,36 @@ ICLR 2021.
 from torch import nn
 
 from memcli.data.spec import DataSpec
-from memcli.networks.base import Classifier, Network, require_side
+from memcli.networks.base import Classifier, Network, Whole, require_side
 from memcli.networks.blocks import multiple_above, widened
 from memcli.networks.convolution import Convolution
 
 _UNIT = 8  # three pools halve the sides three times
 
 
-def make(data: DataSpec) -> nn.Module:
-    """Five convolutions (5x5, 5x5, then 3x3) and three 2x2 max-pools.
+def make(data: DataSpec, *, width: int) -> nn.Module:
+    """Five convolutions (5x5, 5x5, then 3x3) and three 2x2 max-pools, with `width` to 2 * `width` channels.
 
     The first convolution pads more where a side is no multiple of 8 (28 becomes 32).
     """
     require_side(data, _UNIT, "alexnet")
     padding = 2 + widened(data.height, _UNIT), 2 + widened(data.width, _UNIT)
+    wider = 3 * width // 2
     features = nn.Sequential(
-        *(Convolution(data.channels, 128, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2)),
-        *(Convolution(128, 192, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(Convolution(192, 256, 3, padding=1), nn.ReLU()),
-        *(Convolution(256, 192, 3, padding=1), nn.ReLU()),
-        *(Convolution(192, 192, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
+        *(Convolution(data.channels, width, 5, padding=padding), nn.ReLU(), nn.MaxPool2d(2)),
+        *(Convolution(width, wider, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+        *(Convolution(wider, 2 * width, 3, padding=1), nn.ReLU()),
+        *(Convolution(2 * width, wider, 3, padding=1), nn.ReLU()),
+        *(Convolution(wider, wider, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)),
         nn.Flatten(),
     )
     pixels = (multiple_above(data.height, _UNIT) // _UNIT) * (multiple_above(data.width, _UNIT) // _UNIT)
-    return Classifier(features, 192 * pixels, len(data.classes))
+    return Classifier(features, wider * pixels, len(data.classes))
 
 
-NETWORK = Network("alexnet", "five convolutions and max-pools, no norm: AlexNet for small images", make)
+NETWORK = Network(
+    "alexnet",
+    "five convolutions and max-pools, no norm: AlexNet for small images",
+    make,
+    {"width": Whole(128, 256)},
+)

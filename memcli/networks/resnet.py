@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 
 from memcli.data.spec import DataSpec
-from memcli.networks.base import Classifier, Network, require_side
+from memcli.networks.base import Classifier, Network, Whole, require_side
 from memcli.networks.blocks import NORM, can_halve, norm_layer
 from memcli.networks.convolution import Convolution
 
@@ -29,17 +29,17 @@ class Block(nn.Module):
         return (inner + self.shortcut(images)).relu()
 
 
-def make(data: DataSpec, *, norm: str) -> nn.Module:
-    """Four stages of two blocks with 64 to 512 channels, and the mean over the pixels.
+def make(data: DataSpec, *, width: int, norm: str) -> nn.Module:
+    """Four stages of two blocks with `width` to 8 * `width` channels, and the mean over the pixels.
 
     Stages 2 to 4 halve the sides, but not below 2 (a norm of 1x1 images is zero): 8x8 images end at 2x2.
     """
     require_side(data, 8, "resnet18")
-    layers: list[nn.Module] = [_convolution(data.channels, 64, 3, 1, norm), nn.ReLU()]
-    channels, height, width = 64, data.height, data.width
-    for wider in (64, 128, 256, 512):
-        stride = 2 if wider > 64 and can_halve(height, width) else 1
-        height, width = -(-height // stride), -(-width // stride)
+    layers: list[nn.Module] = [_convolution(data.channels, width, 3, 1, norm), nn.ReLU()]
+    channels, down, across = width, data.height, data.width
+    for wider in (width, 2 * width, 4 * width, 8 * width):
+        stride = 2 if wider > width and can_halve(down, across) else 1
+        down, across = -(-down // stride), -(-across // stride)
         layers += [Block(channels, wider, stride, norm), Block(wider, wider, 1, norm)]
         channels = wider
     return Classifier(nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels, len(data.classes))
@@ -49,5 +49,5 @@ NETWORK = Network(
     "resnet18",
     "four stages of residual blocks: ResNet-18 with a 3x3 stem for small images",
     make,
-    {"norm": NORM},
+    {"width": Whole(64, 256), "norm": NORM},
 )

@@ -14,7 +14,10 @@ from memcli.errors import UsageError
 from memcli.networks import Classifier, build, names, sized, stateless
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
-SMALL = ("convnet:width=8", "convnet:width=8,depth=2,norm=batch", "convnet:width=8,norm=layer", "mlp:width=16")
+SMALL = (
+    *("convnet:width=8", "convnet:width=8,depth=2,norm=batch", "convnet:width=8,norm=layer", "mlp:width=16"),
+    *("alexnet:width=5", "vgg11:width=8", "resnet18:width=8"),
+)
 MEMBERS = (
     *SMALL,
     *("convnet:width=8,norm=none", "mlp:depth=1", "alexnet", "vgg11", "vgg11:norm=none", "resnet18"),
@@ -166,7 +169,7 @@ def test_names_tell_how_to_write_each_network() -> None:
     ]
     usage = {name: usage for name, usage, _ in names()}
     assert usage["convnet"] == "convnet[:width=128,depth=auto,norm=instance,side=auto]"
-    assert (usage["alexnet"], usage["torchvision"]) == ("alexnet", "torchvision:NAME")
+    assert (usage["alexnet"], usage["torchvision"]) == ("alexnet[:width=128]", "torchvision:NAME")
     assert all(summary for _, _, summary in names())
 
 
@@ -190,10 +193,12 @@ def test_the_table_of_the_documentation_is_true() -> None:
         ("lenet", r"no network 'lenet'\. Choose from convnet\[:width=128.*timm:NAME\."),
         ("\x1b[2J", r"no network '\\\\x1b\[2J'"),
         ("convnet:colour=red", r"convnet has no setting 'colour'\. Write convnet\[:width=128"),
-        ("alexnet:norm=none", "alexnet has no setting 'norm'. Write alexnet"),
+        ("alexnet:norm=none", r"alexnet has no setting 'norm'\. Write alexnet\[:width=128\]"),
         ("convnet:width=0", "width of convnet is '0'. Give a whole number from 1 to 1024"),
         ("convnet:width=1025", "width of convnet is '1025'"),
         ("vgg11:norm=group", "norm of vgg11 is 'group'. Choose from instance, batch, layer, none"),
+        ("vgg11:width=257", "width of vgg11 is '257'. Give a whole number from 1 to 256"),
+        ("resnet18:width=0", "width of resnet18 is '0'"),
         ("mlp:depth=two", "depth of mlp is 'two'"),
         ("mlp:depth", "'depth' in 'mlp:depth' is not a setting"),
     ],
@@ -201,6 +206,16 @@ def test_the_table_of_the_documentation_is_true() -> None:
 def test_unknown_networks_and_settings_are_refused(name: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build(name, spec(1, 8), seed=0)
+
+
+@pytest.mark.parametrize("name", ["alexnet:width={}", "vgg11:width={}", "resnet18:width={}"])
+def test_the_width_is_that_of_the_first_convolution_and_the_others_follow(name: str) -> None:
+    def widths(width: int) -> list[int]:
+        modules = build(name.format(width), spec(3, 32), seed=0).modules()
+        return [module.out_channels for module in modules if isinstance(module, nn.Conv2d)]
+
+    assert widths(6)[0] == 6
+    assert [3 * width for width in widths(2)] == widths(6)
 
 
 @pytest.mark.parametrize("name", ["alexnet", "vgg11", "resnet18"])
