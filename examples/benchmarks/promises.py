@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,22 +31,48 @@ RUNS = (  # the source below --data, and the settings
     ("imagenette at 64 in 3 minutes", "imagefolder:{data}/imagenette", "--image-size 64 --time-budget 3m"),
     ("Tiny ImageNet at 32 in 4 minutes", "parquet:{data}/tiny-imagenet-32", "--time-budget 4m --no-compile"),
 )
+_SAMPLED = 0.2  # seconds from one look at the memory to the next
 HEAD = ("run", "promised s", "taken s", "taken / promised", "promised MiB", "taken MiB", "taken / promised", "budget")
 
 
 def measured(command: list[str]) -> tuple[float, float, str]:
-    """Seconds and MiB that a command took, and what it printed. RuntimeError where it failed."""
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        began = time.monotonic()
-        process = subprocess.Popen(command, stdout=output, stderr=errors)
-        _, status, used = os.wait4(process.pid, 0)
+    """Seconds and MiB that a command took, and what it printed. RuntimeError where it failed.
+
+    The memory is that of the command and all processes below it at one time: one that compiles is beside one that
+    learns. Nothing that an earlier command compiled is there.
+    """
+    temporary = tempfile.TemporaryFile
+    with temporary("w+") as output, temporary("w+") as errors, tempfile.TemporaryDirectory() as compiled:
+        began, memory = time.monotonic(), 0.0
+        here = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": compiled}
+        process = subprocess.Popen(command, stdout=output, stderr=errors, env=here)
+        while process.poll() is None:
+            memory = max(memory, resident(process.pid))
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_SAMPLED)
         took = time.monotonic() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
         errors.seek(0)
         if process.returncode:
             raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {errors.read()[-2000:]}")
-        return took, used.ru_maxrss / 1024, output.read()
+        return took, memory, output.read()
+
+
+def resident(root: int) -> float:
+    """MiB of memory of a process and all below it; what several share is counted once."""
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):  # it has ended
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+    tree = {root}
+    while more := {process for process, parent in parents.items() if parent in tree} - tree:
+        tree |= more
+    total = 0
+    for process in tree:
+        with suppress(OSError, StopIteration):
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
+            total += next(int(text.split()[1]) for text in lines if text.startswith("Pss:"))
+    return total / 1024
 
 
 def promise(name: str, source: str, settings: str, folder: Path) -> dict[str, Any]:

@@ -32,6 +32,14 @@ def test_a_command_that_fails_is_an_error() -> None:
         promises.measured([sys.executable, "-c", "import sys; sys.stderr.write('oh'); sys.exit(3)"])
 
 
+def test_memory_is_that_of_all_processes_at_one_time() -> None:
+    child = "import sys, time; held = bytes([1]) * (150 << 20); print(flush=True); time.sleep(float(sys.argv[1]))"
+    below = f"import subprocess; subprocess.run([{sys.executable!r}, '-c', {child!r}, '1'])"
+    both = f"held = bytes([1]) * (150 << 20); {below}"
+    assert 300 < promises.measured([sys.executable, "-c", both])[1] < 400
+    assert 150 < promises.measured([sys.executable, "-c", below])[1] < 250
+
+
 def test_all_runs_have_names_of_their_own() -> None:
     names = [name for name, _, _ in promises.RUNS]
     assert len(names) == len(set(names)) == 10
