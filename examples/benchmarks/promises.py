@@ -31,7 +31,7 @@ RUNS = (  # the source below --data, and the settings
     ("imagenette at 64 in 3 minutes", "imagefolder:{data}/imagenette", "--image-size 64 --time-budget 3m"),
     ("Tiny ImageNet at 32 in 4 minutes", "parquet:{data}/tiny-imagenet-32", "--time-budget 4m --no-compile"),
 )
-_SAMPLED = 0.2  # seconds from one look at the memory to the next
+_SAMPLED = 1.0  # seconds from one look at the memory to the next: a look takes some hundredths
 HEAD = ("run", "promised s", "taken s", "taken / promised", "promised MiB", "taken MiB", "taken / promised", "budget")
 
 

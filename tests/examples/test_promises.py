@@ -32,7 +32,8 @@ def test_a_command_that_fails_is_an_error() -> None:
         promises.measured([sys.executable, "-c", "import sys; sys.stderr.write('oh'); sys.exit(3)"])
 
 
-def test_memory_is_that_of_all_processes_at_one_time() -> None:
+def test_memory_is_that_of_all_processes_at_one_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promises, "_SAMPLED", 0.05)
     child = "import sys, time; held = bytes([1]) * (150 << 20); print(flush=True); time.sleep(float(sys.argv[1]))"
     below = f"import subprocess; subprocess.run([{sys.executable!r}, '-c', {child!r}, '1'])"
     both = f"held = bytes([1]) * (150 << 20); {below}"
