@@ -81,7 +81,7 @@ def from_data(
     some = order[: max(1, min(_IMAGES, _MOST_NUMBERS // math.prod(spec.base_shape)))]
     cells = clustered(spec, images.normalised(spec.data, some).flatten(1)) if spec.cells else None
     of_images = partial(_coordinates, spec, cells, images, between=between)
-    of_classes = [order[images.labels[order] == label][: spec.rows] for label in range(len(spec.data.classes))]
+    of_classes = _first_of_each(order, images.labels[order], spec)
     if spec.support:
         bases = _exemplars(spec, of_images, of_classes, order, between)
     else:
@@ -110,6 +110,11 @@ def from_data(
         small = small / _weights(spec, cells)
     progress.end()
     return Memory(spec, small, addresses, **_first_labels(spec), **constants)
+
+
+def _first_of_each(order: Tensor, labels: Tensor, spec: MemorySpec) -> list[Tensor]:
+    """Of each class the first of the images numbered `order`, as many as there are rows; `labels`: theirs."""
+    return [order[labels == label][: spec.rows] for label in range(len(spec.data.classes))]
 
 
 def _exemplars(

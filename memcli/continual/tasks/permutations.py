@@ -27,7 +27,8 @@ def _opener(name: str, usage: str, **defaults: int) -> Callable[[str, Source, in
         orders = [permutation(math.prod(source.shape), seed, task) for task in range(size["tasks"])]
 
         def permuted(images: LabelledImages, number: int) -> LabelledImages:
-            moved = images.images.flatten(1)[:, orders[number]].view_as(images.images)
+            pixels = images.whole()
+            moved = pixels.flatten(1)[:, orders[number]].view_as(pixels)
             return LabelledImages(moved, images.labels)
 
         floats = size["memory"] * math.prod(source.shape)

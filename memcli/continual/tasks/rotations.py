@@ -29,7 +29,7 @@ def open_rotations(rest: str, source: Source, seed: int) -> Stream:
 
     def turned(images: LabelledImages, number: int) -> LabelledImages:
         """Nearest neighbour, anticlockwise about the centre, and black where there was no pixel."""
-        return LabelledImages(rotate(images.images, turned_by[number]), images.labels)
+        return LabelledImages(rotate(images.whole(), turned_by[number]), images.labels)
 
     floats = size["memory"] * source.shape[0] * source.shape[1] * source.shape[2]
     return transformed(

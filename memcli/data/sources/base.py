@@ -152,7 +152,7 @@ class Source:
         """Name, shape, class names, and mean and standard deviation per channel of the train pixels in [0, 1]."""
         if self.fixed_spec is not None:
             return self.fixed_spec
-        mean, std = zip(*map(_statistics, self.split("train").images.unbind(1)), strict=True)
+        mean, std = zip(*map(_statistics, self.split("train").levels()), strict=True)
         try:
             return DataSpec(self.name, *self.shape, self.classes, mean, std, fit=self.fit)
         except UsageError as error:  # here it is the data set that is at fault
@@ -177,12 +177,12 @@ class SourceKind:
     looks_like: Callable[[Path], bool] = lambda _: False  # whether a bare path is likely to be of this kind
 
 
-def _statistics(channel: Tensor) -> tuple[float, float]:
-    """Mean and standard deviation of the pixels of `channel`, (N, H, W) uint8, in [0, 1].
+def _statistics(counts: Tensor) -> tuple[float, float]:
+    """Mean and standard deviation of the pixels of a channel in [0, 1], by how many have each level, (256,) int64.
 
-    From counts of the 256 levels: exact, the same in any order, and with no floating copy of the data set.
+    Exact, the same in any order, and with no floating copy of the data set.
     """
-    counts = torch.bincount(channel.flatten(), minlength=256).double()
+    counts = counts.double()
     levels = torch.arange(256, dtype=torch.float64) / 255
     mean = float((counts * levels).sum() / counts.sum())
     variance = float((counts * (levels - mean) ** 2).sum() / counts.sum())
@@ -237,7 +237,7 @@ def undivided(source: Source) -> Source:
 
     def load(_: str) -> LabelledImages:
         parts = [source.split(name) for name in source.splits]
-        return LabelledImages(torch.cat([part.images for part in parts]), torch.cat([part.labels for part in parts]))
+        return LabelledImages(torch.cat([part.whole() for part in parts]), torch.cat([part.labels for part in parts]))
 
     return replace(source, load=load, splits=("test",), cut=False)
 
