@@ -75,6 +75,16 @@ SkipDamaged = Annotated[
     int,
     option(DATA, "--skip-damaged", min=0, metavar="N", help="Go on without up to N images that cannot be read."),
 ]
+Cache = Annotated[
+    Path | None,
+    option(
+        DATA,
+        "--cache",
+        metavar="DIR",
+        help="Decode image files once into DIR, and read them from there; default: in memory, or where they take more "
+        "than 1 GiB, in ~/.cache/memcli.",
+    ),
+]
 ClassNames = Annotated[
     Path | None,
     option(

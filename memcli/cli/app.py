@@ -31,6 +31,7 @@ COMMANDS: Registry[Callable[..., None]] = Registry(
         "push": "memcli.cli.push:command",
         "pull": "memcli.cli.pull:command",
         "recipes": "memcli.cli.recipes:command",
+        "cache": "memcli.cli.cache:command",
         "checks": "memcli.cli.checks:command",
     },
     "collections.abc:Callable",

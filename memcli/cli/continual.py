@@ -11,6 +11,7 @@ from memcli.cli._options import (
     DATA,
     OUTPUT,
     TRAINING,
+    Cache,
     Download,
     Force,
     Json,
@@ -63,6 +64,7 @@ def command(
     ] = None,
     download: Download = False,
     skip_damaged: SkipDamaged = 0,
+    cache: Cache = None,
     output: Output,
     force: Force = False,
     json: Json = False,
@@ -113,7 +115,7 @@ def command(
         raise UsageError("the source is given twice or not at all", do="Give --data SOURCE, or split:SOURCE:N")
     found: list[Figures] = []
     with reporting(quiet=quiet, verbose=verbose) as progress, stoppable(progress):
-        source = open_source(data or named or "", download=download, skip_damaged=skip_damaged)
+        source = open_source(data or named or "", download=download, skip_damaged=skip_damaged, cache=cache)
         for note in source.notes:
             progress.note(note)
         for title, value in summary(source, seed, holdout=0).lines():

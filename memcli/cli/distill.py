@@ -13,6 +13,7 @@ from memcli.cli._options import (
     MESSAGES,
     OUTPUT,
     TRAINING,
+    Cache,
     Device,
     Download,
     Force,
@@ -49,8 +50,8 @@ JSON = {
 }
 
 _SETTINGS = (  # those that are asked of the library by the same names
-    *("download", "image_size", "fit", "skip_damaged", "zca", "ipc", "budget", "bases"),
-    *("scale", "cells", "rows", "support", "storage", "labels", "tune", "recipe"),
+    *("download", "image_size", "fit", "skip_damaged", "cache", "zca", "ipc", "budget"),
+    *("bases", "scale", "cells", "rows", "support", "storage", "labels", "tune", "recipe"),
     *("steps", "time_budget", "compile", "bfloat16", "replicas", "seed"),
 )
 
@@ -87,6 +88,7 @@ def command(
         option(DATA, "--fit", metavar="HOW", help="How images of another size are made to fit: crop, pad or stretch."),
     ] = "crop",
     skip_damaged: SkipDamaged = 0,
+    cache: Cache = None,
     zca: Annotated[
         bool,
         option(DATA, "--zca", help="Whiten images by ZCA before they are learned from; recalled pictures are not."),

@@ -11,6 +11,7 @@ from memcli.cli._options import (
     OTHER_FAMILY,
     OUTPUT,
     TRAINING,
+    Cache,
     ClassNames,
     Device,
     Download,
@@ -68,6 +69,7 @@ def command(
     download: Download = False,
     split: Split = "test",
     skip_damaged: SkipDamaged = 0,
+    cache: Cache = None,
     class_names: ClassNames = None,
     network: Annotated[
         list[str] | None,
@@ -160,6 +162,7 @@ def command(
                 download=download,
                 split=split,
                 skip_damaged=skip_damaged,
+                cache=cache,
                 class_names=class_names,
                 limits=allowed,
                 progress=progress,

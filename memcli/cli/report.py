@@ -9,6 +9,7 @@ from memcli.cli._options import (
     MAX_IMAGES,
     MAX_SECONDS,
     TRAINING,
+    Cache,
     ClassNames,
     Device,
     Download,
@@ -52,6 +53,7 @@ def command(
         option(DATA, "--data", metavar="SOURCE", help="Show its images, and measure networks on its test split."),
     ] = None,
     download: Download = False,
+    cache: Cache = None,
     class_names: ClassNames = None,
     figures: Annotated[
         Path | None,
@@ -85,6 +87,7 @@ def command(
             output,
             data=data,
             download=download,
+            cache=cache,
             class_names=class_names,
             figures=figures,
             runs=runs,

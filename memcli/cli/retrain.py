@@ -9,6 +9,7 @@ from memcli.cli._options import (
     MAX_SECONDS,
     OTHER_FAMILY,
     TRAINING,
+    Cache,
     ClassNames,
     Device,
     Download,
@@ -55,6 +56,7 @@ def command(
     download: Download = False,
     split: Split = "test",
     skip_damaged: SkipDamaged = 0,
+    cache: Cache = None,
     class_names: ClassNames = None,
     network: Annotated[
         str | None,
@@ -102,6 +104,7 @@ def command(
             download=download,
             split=split,
             skip_damaged=skip_damaged,
+            cache=cache,
             class_names=class_names,
             seed=seed,
             device=device,

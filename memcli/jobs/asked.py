@@ -33,11 +33,12 @@ _KEPT: dict[str, tuple[type, ...]] = {  # by setting, what JSON can hold of it b
     "image_size": (str, int, list),
     "fit": (str,),
     "skip_damaged": (int,),
+    "cache": (str,),
     "licence": (str,),
 }
 _DAMAGED = "the settings of the run are damaged"
 _EXCLUSIVE = {"ipc": "budget", "budget": "ipc"}
-_UNDECIDING = ("steps", "time_budget", "compile", "bfloat16")  # a run may go on with others
+_UNDECIDING = ("steps", "time_budget", "compile", "bfloat16", "cache")  # a run may go on with others
 FLAGS = {  # the setting that decides what the run folder tells, by the start of its dotted key
     **{f"{ASKED}.{name}": name for name in _KEPT if name not in _UNDECIDING},
     **{name: name for name in ("recipe", "seed", "licence", "tune", "replicas")},
@@ -51,6 +52,7 @@ def kept(settings: dict[str, Any]) -> dict[str, Any]:
     """`settings` of `distill` as JSON: all of them but where they are computed and how they are told."""
     usual = {field.name: field.default for field in fields(Size)} | (prepared.__kwdefaults__ or {})
     found = {name: settings.get(name, usual.get(name)) for name in _KEPT}
+    found["cache"] = None if found["cache"] is None else str(found["cache"])
     found["recipe"] = _recipe(settings.get("recipe", usual["recipe"]))
     return {name: value for name, value in found.items() if value is not None}
 

@@ -111,8 +111,8 @@ def distill(
     - the work: `recipe` (a name, a .toml file or a Recipe), `steps` (outer steps), `time_budget` (seconds, or a text
       such as "5m"), `compile`, `bfloat16`, `seed`, `device` ("auto", "cpu", "cuda:0"), `replicas` (how often a step is
       computed, each time on draws of its own, for the mean);
-    - the data: `zca` whitens it; `download`, `image_size`, `fit` and `skip_damaged` are for a source that is given as a
-      text, and are those of `open_source`.
+    - the data: `zca` whitens it; `download`, `image_size`, `fit`, `skip_damaged` and `cache` are for a source that is
+      given as a text, and are those of `open_source`.
 
     The state is kept in a folder beside `output`; `resume` continues a run that was stopped, `force` replaces what is
     there. `licence` is the data's, as text for the file's provenance. `callback` follows the run, and so does the

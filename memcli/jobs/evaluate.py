@@ -49,6 +49,7 @@ def evaluate(
     device: str | torch.device = "auto",
     download: bool = False,
     skip_damaged: int = 0,
+    cache: str | Path | None = None,
     class_names: ClassNames | None = None,
     split: str = "test",
     limits: Limits = DEFAULT_LIMITS,
@@ -79,8 +80,9 @@ def evaluate(
     protocols = _protocols(protocol)
     for asked in _asked(artifact, ("memory",), names, protocols):
         budget.require_training([artifact.spec], artifact.spec.data, asked.recipe, limits, place, of_file=not networks)
-    reading = {"download": download, "skip_damaged": skip_damaged, "class_names": class_names, "split": split}
-    source = open_aligned(data, artifact.spec.data, whole=bool(baselines), progress=progress, **reading)  # type: ignore[arg-type]
+    reading: dict[str, Any] = {"download": download, "skip_damaged": skip_damaged, "cache": cache, "split": split}
+    reading |= {"class_names": class_names, "whole": bool(baselines), "progress": progress}
+    source = open_aligned(data, artifact.spec.data, **reading)
     return measure(
         artifact,
         source,

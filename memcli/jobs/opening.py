@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from memcli.data.sources import Source, aligned, open_source, undivided
 from memcli.data.spec import DataSpec
@@ -59,6 +60,7 @@ def open_aligned(
     *,
     download: bool = False,
     skip_damaged: int = 0,
+    cache: str | Path | None = None,
     class_names: ClassNames | None = None,
     split: str = "test",
     whole: bool = False,
@@ -73,9 +75,8 @@ def open_aligned(
         raise UsageError(f"`split` is {printable(split)!r}", do="Choose test or all")
     source = data
     if not isinstance(source, Source):
-        source = open_source(
-            source, download=download, shape=spec.shape, fit=spec.fit, skip_damaged=skip_damaged, progress=progress
-        )
+        how: dict[str, Any] = {"download": download, "skip_damaged": skip_damaged, "cache": cache, "progress": progress}
+        source = open_source(source, shape=spec.shape, fit=spec.fit, **how)
     progress = progress or Silent()
     for note in source.notes:
         progress.note(note)

@@ -118,6 +118,7 @@ def prepared(
     image_size: int | str | tuple[int, int] | None = None,
     fit: str = "crop",
     skip_damaged: int = 0,
+    cache: str | Path | None = None,
     began: float | None = None,
     progress: Progress | None = None,
 ) -> Plan:
@@ -129,8 +130,9 @@ def prepared(
     progress.begin("reading", None, "")
     opened = source
     if not isinstance(opened, Source):
-        reading = {"download": download, "image_size": image_size, "fit": fit, "skip_damaged": skip_damaged}
-        opened = open_source(str(opened), **reading, progress=progress)  # type: ignore[arg-type]
+        reading: dict[str, Any] = {"download": download, "image_size": image_size, "fit": fit}
+        reading |= {"skip_damaged": skip_damaged, "cache": cache, "progress": progress}
+        opened = open_source(str(opened), **reading)
     for note in opened.notes:
         progress.note(note)
     held = summary(opened, seed, plan.holdout)

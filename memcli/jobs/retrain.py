@@ -170,6 +170,7 @@ def retrain(
     data: Source | str | Path | None = None,
     download: bool = False,
     skip_damaged: int = 0,
+    cache: str | Path | None = None,
     class_names: ClassNames | None = None,
     split: str = "test",
     seed: int = 0,
@@ -206,8 +207,8 @@ def retrain(
     budget.require_training(specs, common, recipe, limits, place, of_file=network is None)
     source = None
     if data is not None:
-        reading = {"download": download, "skip_damaged": skip_damaged, "class_names": class_names, "split": split}
-        source = open_aligned(data, common, progress=progress, **reading)  # type: ignore[arg-type]
+        reading: dict[str, Any] = {"download": download, "skip_damaged": skip_damaged, "cache": cache, "split": split}
+        source = open_aligned(data, common, class_names=class_names, progress=progress, **reading)
     if output is not None and (needs := cost(recipe.network, common)):
         require_space(output, 4 * needs.parameters, "the file of weights")
     work = {"recipe": recipe, "seed": seed, "device": place, "progress": progress, "limits": limits}

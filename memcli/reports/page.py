@@ -41,6 +41,7 @@ def report(
     *,
     data: Source | str | Path | None = None,
     download: bool = False,
+    cache: str | Path | None = None,
     class_names: ClassNames | None = None,
     figures: str | Path | None = None,
     runs: int = 3,
@@ -74,7 +75,8 @@ def report(
     measured = None if figures is None else read_figures(figures, found)
     source = None
     if data is not None:
-        source = open_aligned(data, artifact.spec.data, download=download, class_names=class_names, progress=progress)
+        how: dict[str, Any] = {"download": download, "cache": cache, "class_names": class_names, "progress": progress}
+        source = open_aligned(data, artifact.spec.data, **how)
     if source is not None and measured is None:
         evaluated = evaluate(
             artifact,

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from memcli.data.cache import folder_of
 from memcli.data.sources._guess import not_read
 from memcli.data.sources.base import (
     Request,
@@ -65,6 +66,7 @@ def open_source(
     image_size: int | str | tuple[int, int] | None = None,
     fit: str = "crop",
     skip_damaged: int = 0,
+    cache: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Source:
     """The source that `text` names: `SCHEME:REST`, or a path whose kind is guessed (the guess is noted).
@@ -73,13 +75,15 @@ def open_source(
     sources keep their own. `image_size` (32, "32x100" or (height, width)) asks for images of that size and is an error
     where the source cannot resize. `fit` says how images of another size are made to fit: "crop", "pad" or "stretch".
     Up to `skip_damaged` images that cannot be read are left out. `progress` is told how many image files are read.
+    Image files are decoded into the folder `cache`, once, and are read from there; None: into ~/.cache/memcli, where
+    they would take more than 1 GiB of memory, or than is free (docs/scale.md).
 
     Nothing is fetched unless `download`. Raises UsageError for a wrong text, DataError for missing or unusable data.
     """
     text = str(text)
-    request = Request(
-        download, shape, None if image_size is None else size_of(image_size), fit, skip_damaged, progress or Silent()
-    )
+    size = None if image_size is None else size_of(image_size)
+    place = None if cache is None else folder_of(cache)
+    request = Request(download, shape, size, fit, skip_damaged, progress or Silent(), place)
     try:
         scheme, rest, notes = _parsed(text)
         kind = SOURCES[scheme]

@@ -3,28 +3,19 @@
 The test split is the part "test" where it has labels, else "val", else a fixed fifth of train.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from memcli.data.images import LabelledImages
-from memcli.data.sources._images import Damage, Picture, decode, empty
+from memcli.data.sources._decoding import Part, Split, decoded
+from memcli.data.sources._images import Damage
 from memcli.data.sources._labels import UNLABELLED, Label, numbered
-from memcli.data.sources._sizes import Sizes, choose_sizes
+from memcli.data.sources._sizes import choose_sizes
 from memcli.data.sources.base import Request, Source, fixed_fifth, listed
 from memcli.errors import DataError
-
-Read = Callable[[Tensor], tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One split as it was found: "train", "val" or "test"."""
-
-    labels: Sequence[Label]
-    pictures: Callable[[Tensor], Iterator[Sequence[Picture]]]  # those where (N,) bool is true, in order, some at a time
 
 
 @dataclass(frozen=True)
@@ -111,15 +102,16 @@ def of_pictures(
     first, wanted = plan.chosen.get("train", plan.chosen["test"])
     sizes = choose_sizes(parts[first].pictures(wanted), request, damage)
 
-    def decoded(split: str) -> LabelledImages:
+    def read(split: str) -> LabelledImages:
         part, mask = plan.chosen[split]
-        return _decoded(parts[part].pictures(mask), plan.labels[part][mask], sizes, request, damage, f"reading {split}")
+        of_split = Split(name, split, parts[part], mask)
+        return decoded(of_split, sizes.shape, plan.labels[part][mask], request, damage)
 
     def load(split: str) -> LabelledImages:
-        images = decoded(split)
+        images = read(split)
         if damage.too_much:
             for other in plan.chosen.keys() - {split}:
-                decoded(other)  # so that all damaged images are told at once
+                read(other)  # so that all damaged images are told at once
             raise damage.error()
         return images
 
@@ -135,26 +127,3 @@ def of_pictures(
         sizes=sizes.summary,
         left_out=damage.names,
     )
-
-
-def _decoded(
-    blocks: Iterator[Sequence[Picture]], labels: Tensor, sizes: Sizes, request: Request, damage: Damage, title: str
-) -> LabelledImages:
-    """Those of the pictures that can be read, with their labels, (N,)."""
-    request.progress.begin(title, len(labels), "images")
-    out, done = empty(len(labels), sizes.shape), 0
-    good = torch.ones(len(labels), dtype=torch.bool)
-    for pictures in blocks:
-        good[done : done + len(pictures)] = torch.from_numpy(
-            decode(pictures, out[done : done + len(pictures)], damage, request.fit)
-        )
-        done += len(pictures)
-        request.progress.update(done)
-    request.progress.end()
-    if done != len(labels):
-        raise DataError("the files changed while they were read", do="Read them when nothing writes to them")
-    if good.all():
-        return LabelledImages(torch.from_numpy(out), labels)
-    if not good.any():
-        raise damage.error()
-    return LabelledImages(torch.from_numpy(out), labels).subset(good)

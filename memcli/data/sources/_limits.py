@@ -8,6 +8,7 @@ from memcli.errors import LimitError
 from memcli.text import printable
 
 MAX_BYTES = 8 << 30  # of pixels that one split may take in memory
+MOST_IN_MEMORY = 1 << 30  # of pixels of a split, where a file can hold them
 MOST_IMAGES = 1 << 25  # of one split: labels are kept one by one
 MOST_ENCODED = 256 << 20  # bytes of one encoded image
 MOST_LABEL_BYTES = 512 << 20  # of all labels of a split, as they are stored
@@ -41,6 +42,12 @@ def require_room(needed: int, what: str) -> None:
 def require_pixels(count: int, shape: Sequence[int]) -> None:
     """Raise LimitError where so many images of `shape`, 8 bits a value, take too much memory."""
     require_room(count * math.prod(shape), f"{count:,} images of {'x'.join(map(str, shape))}")
+
+
+def stay_in_memory(count: int, shape: Sequence[int]) -> bool:
+    """Whether so many images of `shape`, which a file could hold too, stay in memory: up to 1 GiB, if it is free."""
+    needed, available = count * math.prod(shape), machine.available_memory()
+    return needed <= min(MOST_IN_MEMORY, needed if available is None else available)
 
 
 def require_label_bytes(needed: int, where: str) -> None:

@@ -46,6 +46,7 @@ class Request:
     fit: str = "crop"  # how an image of another size is made to fit: one of FITS
     skip_damaged: int = 0  # go on without so many damaged images, at most
     progress: Progress = field(default_factory=Silent)  # is told how many images are read
+    cache: Path | None = None  # the folder for decoded images, of sources of image files; None: where they are many
 
     def __post_init__(self) -> None:
         if self.image_size is not None and not all(4 <= side <= 512 for side in self.image_size):

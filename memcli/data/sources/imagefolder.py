@@ -5,7 +5,8 @@ from pathlib import Path
 
 import torch
 
-from memcli.data.sources._assembly import Part, of_pictures
+from memcli.data.sources._assembly import of_pictures
+from memcli.data.sources._decoding import Part
 from memcli.data.sources._guess import refuse_saved
 from memcli.data.sources._images import Picture, in_blocks
 from memcli.data.sources._labels import plain
@@ -28,7 +29,7 @@ def open_imagefolder(rest: str, request: Request) -> Source:
     folder, skipped = scanned(root)
     layout = laid_out(folder)
     parts = {
-        split: Part(plain(layout.labels[split], f"the {split} split"), _Files(root, files).chosen)
+        split: Part(plain(layout.labels[split], f"the {split} split"), _Files(root, files).chosen, files)
         for split, files in layout.files.items()
     }
     skipped += layout.skipped

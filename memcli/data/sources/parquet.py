@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from memcli.data.images import LabelledImages
-from memcli.data.sources._assembly import Part, of_pictures
+from memcli.data.sources._assembly import of_pictures
 from memcli.data.sources._columns import columns_of, opened
+from memcli.data.sources._decoding import Part
 from memcli.data.sources._guess import holds_parquet
 from memcli.data.sources._images import Picture
 from memcli.data.sources._labels import Label, plain
@@ -159,7 +160,7 @@ def _source(rest: str, request: Request) -> Source:
     first, *others = shards.values()
     if any(other.columns.classes != first.columns.classes for other in others):
         raise DataError("the files of one split name other classes than those of another", do="Give one data set")
-    parts = {split: Part(shard.labels(), shard.pictures) for split, shard in shards.items()}
+    parts = {split: Part(shard.labels(), shard.pictures, shard.paths) for split, shard in shards.items()}
     if not any(part.labels for part in parts.values()):
         raise DataError(f"{listed(path.name for path in first.paths)} has no rows", do="Check the files")
     folder = first.paths[0].resolve().parent.name

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from memcli.data.sources._assembly import Part, of_pictures
+from memcli.data.sources._assembly import of_pictures
+from memcli.data.sources._decoding import Part
 from memcli.data.sources._images import SUFFIXES, Picture
 from memcli.data.sources._labels import Label
 from memcli.data.sources._limits import MOST_ENCODED
@@ -107,7 +108,8 @@ def _part(shards: Sequence[_Shard]) -> Part:
             first += len(shard.samples)
             yield from _blocks(shard, [shard.samples[number] for number in chosen])
 
-    return Part([sample.label for shard in shards for sample in shard.samples], pictures)
+    labels = [sample.label for shard in shards for sample in shard.samples]
+    return Part(labels, pictures, [shard.path for shard in shards])
 
 
 def _blocks(shard: _Shard, samples: Sequence[_Sample]) -> Iterator[list[Picture]]:
