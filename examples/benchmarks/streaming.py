@@ -49,7 +49,9 @@ def write_shard(path: Path, first: int, count: int) -> None:
     pictures = [{"bytes": encoded} for encoded in pngs(first, count)]
     labels = [number % CLASSES for number in range(first, first + count)]
     table = pyarrow.table({"image": pictures, "label": labels})
-    parquet.write_table(table, path.with_suffix(".part"), row_group_size=2_000, compression="none", use_dictionary=False)
+    parquet.write_table(
+        table, path.with_suffix(".part"), row_group_size=2_000, compression="none", use_dictionary=False
+    )
     path.with_suffix(".part").rename(path)
 
 
@@ -113,9 +115,7 @@ def measured(folder: Path, out: Path, steps: int) -> dict[str, Any]:
     clock = Clock()
     recipe = load_recipe("quick").changed({"check_networks": 1, "check": {"steps": 50}, "retrain": {"steps": 50}})
     memory = out / f"{images}.safetensors"
-    memcli.distill(
-        source, memory, recipe=recipe, steps=steps, device="cpu", compile=False, force=True, callback=clock
-    )
+    memcli.distill(source, memory, recipe=recipe, steps=steps, device="cpu", compile=False, force=True, callback=clock)
     whole = lap()
     return {
         "images": images,

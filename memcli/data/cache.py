@@ -218,14 +218,15 @@ def checksum_of_files(files: Sequence[Path]) -> str:
 
 @contextmanager
 def opened(path: Path, flags: int = os.O_RDONLY) -> Iterator[BinaryIO]:
-    """A regular file, for reading, or as `flags` say. OSError where it cannot be one. What it lacks is not said twice:
-    a failure to write ends the block, and not its end too.
+    """A regular file, for reading, or as `flags` say. OSError where it cannot be one, and none where it is closed: what
+    could not be written has raised one before.
     """
     descriptor = os.open(path, flags | machine.BINARY | machine.NO_WAIT | machine.NO_FOLLOW, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, f"{path.name} is no regular file")
     file = open(descriptor, "r+b" if flags & os.O_RDWR else "rb")  # noqa: SIM115  closed below
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, f"{path.name} is no regular file")
         yield file
     finally:
         with suppress(OSError):

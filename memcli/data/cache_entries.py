@@ -55,7 +55,7 @@ def _folders(cache: Path) -> list[Path]:
 
 def _entry(folder: Path, told: BinaryIO) -> Entry:
     """What a folder tells of its set. ValueError and others where it is no set."""
-    head: dict[str, Any] = json.loads(told.readline(LINE))
+    head: dict[str, Any] = dict(json.loads(told.readline(LINE)))
     if (head.pop("kind"), head.pop("format")) != (KIND, FORMAT):
         raise ValueError("no images of a cache")
     contents = Contents(**{**head, "shape": tuple(map(int, head["shape"]))})
