@@ -15,7 +15,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -206,7 +206,7 @@ class Filling:
         self.cached.blocks.append(block)
 
 
-def checksum_of_files(files: Sequence[Path]) -> str:
+def checksum_of_files(files: Iterable[Path]) -> str:
     """Over the path, the size and the times of change of each file, in their order. OSError where one is missing."""
     digest = hashlib.sha256()
     for file in files:

@@ -71,10 +71,7 @@ def evaluate(
     training by it, is over `limits`, DataError where the data does not fit the memory, DivergedError where training
     stays not finite at lower rates too, Interrupted after SIGINT or SIGTERM.
     """
-    artifacts = loaded(memory, limits)
-    if len(artifacts) != 1:
-        raise UsageError(f"{len(artifacts)} memories were given", do="Give one; `retrain` takes several")
-    (artifact,) = artifacts.values()
+    artifact = _only(loaded(memory, limits))
     place = resolve(device) if isinstance(device, str) else device
     names = _names(networks, artifact.manifest.retrain)
     protocols = _protocols(protocol)
@@ -97,6 +94,13 @@ def evaluate(
         follow=follow,
         keep=keep,
     )
+
+
+def _only(artifacts: dict[str, Artifact]) -> Artifact:
+    """The one memory; UsageError where there are several."""
+    if len(artifacts) != 1:
+        raise UsageError(f"{len(artifacts)} memories were given", do="Give one; `retrain` takes several")
+    return next(iter(artifacts.values()))
 
 
 def measure(

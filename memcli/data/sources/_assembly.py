@@ -4,7 +4,7 @@ The test split is the part "test" where it has labels, else "val", else a fixed 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -98,6 +98,7 @@ def of_pictures(
 ) -> Source:
     """The source that encoded images make, with the classes `names` where they are known."""
     plan = arranged({split: part.labels for split, part in parts.items()}, names)
+    parts = {split: replace(part, labels=()) for split, part in parts.items()}  # there are numbers in their place
     damage = Damage(request.skip_damaged)
     first, wanted = plan.chosen.get("train", plan.chosen["test"])
     sizes = choose_sizes(parts[first].pictures(wanted), request, damage)

@@ -1,7 +1,7 @@
 """Decoding all images of a split, into memory or, where they are many, into a cache on disk that later runs use too."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,7 +28,7 @@ class Part:
 
     labels: Sequence[Label]
     pictures: Callable[[Tensor], Iterator[Sequence[Picture]]]  # those where (N,) bool is true, in order, some at a time
-    files: Sequence[Path]  # that hold them
+    files: Iterable[Path]  # that hold them
 
 
 @dataclass(frozen=True)

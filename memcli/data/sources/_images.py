@@ -8,12 +8,13 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -135,9 +136,10 @@ def empty(count: int, shape: Shape) -> NDArray[numpy.uint8]:
     return numpy.empty((count, *shape), numpy.uint8)
 
 
-def in_blocks(pictures: Sequence[Picture]) -> Iterator[Sequence[Picture]]:
+def in_blocks(pictures: Iterable[Picture]) -> Iterator[Sequence[Picture]]:
     """The same pictures, some at a time."""
-    return (pictures[start : start + _BLOCK] for start in range(0, len(pictures), _BLOCK))
+    left = iter(pictures)
+    return iter(lambda: list(islice(left, _BLOCK)), [])
 
 
 def in_threads(work: Callable[[int], T], count: int) -> list[T]:

@@ -28,9 +28,10 @@ def open_imagefolder(rest: str, request: Request) -> Source:
     refuse_saved(root)
     folder, skipped = scanned(root)
     layout = laid_out(folder)
+    listing = {split: _Files(root, paths) for split, paths in layout.files.items()}
     parts = {
-        split: Part(plain(layout.labels[split], f"the {split} split"), _Files(root, files).chosen, files)
-        for split, files in layout.files.items()
+        split: Part(plain(layout.labels[split], f"the {split} split"), files.chosen, files)
+        for split, files in listing.items()
     }
     skipped += layout.skipped
     if skipped:
@@ -39,16 +40,18 @@ def open_imagefolder(rest: str, request: Request) -> Source:
 
 
 class _Files:
-    """Image files, called by their paths in the folder."""
+    """Image files, called by their paths in the folder. There may be millions, so that these are texts, not Paths."""
 
     def __init__(self, root: Path, paths: Sequence[Path]) -> None:
-        self.root, self.paths = root, paths
+        self.root, self._names = root, [path.relative_to(root).as_posix() for path in paths]
+
+    def __iter__(self) -> Iterator[Path]:
+        return (self.root / name for name in self._names)
 
     def chosen(self, wanted: torch.Tensor) -> Iterator[Sequence[Picture]]:
         """Those where `wanted`, (N,) bool, is true, some at a time."""
-        places = torch.nonzero(wanted).flatten().tolist()
-        pictures = [Picture(self.paths[place].relative_to(self.root).as_posix(), self.paths[place]) for place in places]
-        return in_blocks(pictures)
+        names = (self._names[place] for place in map(int, torch.nonzero(wanted).flatten()))
+        return in_blocks(Picture(name, self.root / name) for name in names)
 
 
 SOURCE = SourceKind(open_imagefolder, "PATH: a folder of image files per class, or beside a table", resizes=True)

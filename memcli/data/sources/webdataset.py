@@ -9,6 +9,7 @@ import json
 import re
 import tarfile
 import unicodedata
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,11 +69,30 @@ class _Sample:
     has_cls: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Shard:
+    """What is in a shard: of every sample with an image its key, its label, and where the image lies.
+
+    There may be millions: equal labels are one object, and places are none.
+    """
+
     path: Path
-    samples: list[_Sample]
-    classes: tuple[str, ...] | None
+    keys: list[str] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    places: "array[int]" = field(default_factory=lambda: array("q"))  # two numbers each: the first byte, and how many
+    classes: tuple[str, ...] | None = None
+    distinct: dict[Label, Label] = field(default_factory=dict)
+
+    def take(self, sample: _Sample) -> None:
+        """Add a sample, if it has an image. DataError where it has several."""
+        simple = {suffix: place for suffix, place in sample.images.items() if "." not in suffix}
+        images = simple if len(simple) == 1 else sample.images  # beside seg.png, png is the image
+        if len(images) > 1:
+            raise _unreadable(self.path, f"the sample {sample.key} has the images {listed(images)}, and one is read")
+        for place in images.values():
+            self.keys.append(sample.key)
+            self.labels.append(self.distinct.setdefault(sample.label, sample.label))
+            self.places.extend(place)
 
 
 def open_webdataset(rest: str, request: Request) -> Source:
@@ -104,23 +124,23 @@ def _part(shards: Sequence[_Shard]) -> Part:
     def pictures(wanted: Tensor) -> Iterator[list[Picture]]:
         first = 0
         for shard in shards:
-            chosen = torch.nonzero(wanted[first : first + len(shard.samples)]).flatten().tolist()
-            first += len(shard.samples)
-            yield from _blocks(shard, [shard.samples[number] for number in chosen])
+            chosen = torch.nonzero(wanted[first : first + len(shard.keys)]).flatten()
+            first += len(shard.keys)
+            yield from _blocks(shard, chosen)
 
-    labels = [sample.label for shard in shards for sample in shard.samples]
+    labels = [label for shard in shards for label in shard.labels]
     return Part(labels, pictures, [shard.path for shard in shards])
 
 
-def _blocks(shard: _Shard, samples: Sequence[_Sample]) -> Iterator[list[Picture]]:
-    """The images of these samples, some at a time."""
+def _blocks(shard: _Shard, chosen: Tensor) -> Iterator[list[Picture]]:
+    """The images of the samples numbered `chosen`, some at a time."""
     block: list[Picture] = []
     size = 0
     with shard.path.open("rb") as file:
-        for sample in samples:
-            ((begin, length),) = sample.images.values()
+        for number in map(int, chosen):
+            begin, length = shard.places[2 * number : 2 * number + 2]
             file.seek(begin)
-            block.append(Picture(f"{sample.key} of {shard.path.name}", file.read(length)))
+            block.append(Picture(f"{shard.keys[number]} of {shard.path.name}", file.read(length)))
             size += length
             if len(block) == _BLOCK or size > _BLOCK_BYTES:
                 yield block
@@ -156,8 +176,7 @@ def _required(paths: list[Path], rest: str) -> list[Path]:
 
 def _read(path: Path) -> _Shard:
     """The samples of a shard that hold an image, in their order."""
-    samples: list[_Sample] = []
-    classes = None
+    shard, sample = _Shard(path), _Sample("")
     try:
         size = path.stat().st_size
         with _Reader(io.FileIO(path)) as file, tarfile.open(fileobj=file, mode="r:") as archive:
@@ -166,32 +185,25 @@ def _read(path: Path) -> _Shard:
                     raise ValueError(f"the size of {member.name} is not its size")
                 archive.members.clear()  # type: ignore[attr-defined] # or tarfile keeps them all
                 if member.name == CLASSES:
-                    classes = _class_names(file.text(member), path)
+                    shard.classes = _class_names(file.text(member), path)
                 elif member.isreg() and not member.issparse() and not _SKIPPED.match(member.name):
-                    _take(file, member, samples)
+                    if (match := _NAME.fullmatch(member.name)) is None:
+                        continue
+                    if match[1] != sample.key:
+                        shard.take(sample)
+                        sample = _Sample(match[1])
+                    _take(file, member, match[2].lower(), sample)
     except (tarfile.TarError, ValueError, EOFError, RecursionError, MemoryError, OverflowError) as error:
         raise _unreadable(path, str(error)) from error
-    with_image = [sample for sample in samples if sample.images]
-    if not with_image:
+    shard.take(sample)
+    if not shard.keys:
         raise _unreadable(path, "it holds no samples with an image")
-    for sample in with_image:
-        simple = {suffix: place for suffix, place in sample.images.items() if "." not in suffix}
-        sample.images = simple if len(simple) == 1 else sample.images  # beside seg.png, png is the image
-        if len(sample.images) > 1:
-            raise _unreadable(path, f"the sample {sample.key} has the images {listed(sample.images)}, and one is read")
-    return _Shard(path, with_image, classes)
+    return shard
 
 
-def _take(file: _Reader, member: tarfile.TarInfo, samples: list[_Sample]) -> None:
+def _take(file: _Reader, member: tarfile.TarInfo, suffix: str, sample: _Sample) -> None:
     """Put one file of a shard to its sample: an image, a label, or nothing that is read."""
-    match = _NAME.fullmatch(member.name)
-    if match is None:
-        return
-    key, suffix = match[1], match[2].lower()
-    if not samples or samples[-1].key != key:
-        samples.append(_Sample(key))
-    sample, kind = samples[-1], f".{suffix.rpartition('.')[2]}"
-    if kind in SUFFIXES:
+    if f".{suffix.rpartition('.')[2]}" in SUFFIXES:
         if member.size > MOST_ENCODED:
             raise ValueError(
                 f"{member.name} has {member.size >> 20} MiB, and images up to {MOST_ENCODED >> 20} are read"

@@ -145,4 +145,4 @@ def test_reading_tells_how_many_images_are_read(folder: Callable[..., Path], mon
     source.split("train")
     source.split("train")
     source.split("test")
-    assert seen == [("reading train", 6, "images"), 4, 6, ("reading test", 2, "images"), 2]
+    assert seen == [("reading train", 6, "images", 0), 4, 6, ("reading test", 2, "images", 0), 2]
