@@ -68,7 +68,7 @@ def test_from_the_cache_all_is_the_same_bit_by_bit(text: str, tmp_path: Path) ->
 
 def test_a_decoding_that_was_stopped_goes_on(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caching, "_BLOCK", 7 * 192)
-    for name in ("_images._BLOCK", "webdataset._BLOCK", "parquet._BATCH"):
+    for name in ("_images._BLOCK", "webdataset._BLOCK", "_pages._BATCH"):
         monkeypatch.setattr(f"memcli.data.sources.{name}", 5)  # images that are decoded together
     with pytest.raises(KeyboardInterrupt):
         open_source(text, cache=tmp_path / "cache", progress=Told(20)).split("train")
