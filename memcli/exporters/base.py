@@ -30,6 +30,13 @@ class RecalledChunk:
         one_hot = (self.asked.count_nonzero(1) == 1) & (self.asked.amax(1) == 1)
         return torch.where(one_hot, self.asked.argmax(1), MIXTURE)
 
+    def parts(self, size: int) -> "Iterator[RecalledChunk]":
+        """The same images, at most `size` at a time."""
+        for parts in zip(
+            *(each.split(size) for each in (self.images, self.rows, self.asked, self.labels)), strict=True
+        ):
+            yield RecalledChunk(*parts)
+
     def __len__(self) -> int:
         return len(self.images)
 

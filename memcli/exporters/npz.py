@@ -7,7 +7,7 @@ import math
 import shutil
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -40,9 +40,11 @@ class Npz(Exporter):
         target = atomic.check_output(path, force)
         with (
             atomic.new_file(path, force=force) as file,
-            spooled(target.parent, data, chunks, total) as parts,
             zipfile.ZipFile(file, "w") as archive,
+            ExitStack() as stack,
         ):
+            with _array(archive, "images", "<f4", (total, *data.shape)) as entry:
+                parts = stack.enter_context(spooled(target.parent, data, chunks, total, images=entry))
             for name, part in parts.items():
                 with _array(archive, name, part.kind, part.shape) as entry:
                     shutil.copyfileobj(part.file, entry)

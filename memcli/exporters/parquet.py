@@ -86,7 +86,7 @@ def _group(arrays: Mapping[str, numpy.ndarray], schema: Any) -> Any:
     for axis in (3, 2, 1):
         lengths = images.shape[axis]
         pixels = pa.ListArray.from_arrays(pa.array(numpy.arange(0, len(pixels) + 1, lengths, dtype="<i4")), pixels)
-    files = pa.array(png_files(torch.from_numpy(images)), pa.binary())
+    files = pa.array([file.tobytes() for file in png_files(torch.from_numpy(images))], pa.binary())
     columns = {
         "image": pa.StructArray.from_arrays([files, pa.nulls(len(files), pa.string())], ["bytes", "path"]),
         "label": pa.array(arrays["labels"]),

@@ -1,12 +1,14 @@
 """The PNG files that other formats hold beside exact values."""
 
-import io
+import struct
+import zlib
 
+import numpy
 from torch import Tensor
 
 from memcli.data.spec import DataSpec
 from memcli.errors import UsageError
-from memcli.exporters.encoding import Encoding, to_picture
+from memcli.exporters.encoding import Encoding
 
 
 def check_channels(data: DataSpec) -> None:
@@ -24,11 +26,25 @@ def most_png_bytes(data: DataSpec) -> int:
     return lines + lines // 1000 + 200
 
 
-def png_files(images: Tensor) -> list[bytes]:
-    """A PNG file for each of the images, (n, C, H, W) in units of [0, 1]: clipped to it, and rounded to 8 bits."""
-    files = []
-    for pixels in Encoding.clip(images.shape[1]).to_bytes(images):
-        buffer = io.BytesIO()
-        to_picture(pixels).save(buffer, "png")
-        files.append(buffer.getvalue())
-    return files
+def png_files(images: Tensor) -> numpy.ndarray:
+    """A PNG file for each of the images, (n, C, H, W) in units of [0, 1]: clipped to it, and rounded to 8 bits.
+
+    (n, bytes) uint8, since all are of one length: they are not compressed. What the exact values beside them take is
+    four times as much, and compressing takes ten times as long as all else.
+    """
+    count, channels, height, width = images.shape
+    lines = numpy.zeros((count, height, 1 + width * channels), numpy.uint8)  # a line begins with 0: as it is
+    lines[:, :, 1:] = Encoding.clip(channels).to_bytes(images).reshape(count, height, -1)
+    kind = {1: 0, 3: 2}[channels]  # grey or RGB
+    head = _SIGNATURE + _part(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
+    files = b"".join(head + _part(b"IDAT", zlib.compress(each.data, 0)) + _END for each in lines)
+    return numpy.frombuffer(files, numpy.uint8).reshape(count, -1)
+
+
+def _part(name: bytes, content: bytes) -> bytes:
+    """A part of a PNG file: its length, its name, what is in it, and a checksum of both."""
+    named = name + content
+    return struct.pack(">I", len(content)) + named + struct.pack(">I", zlib.crc32(named))
+
+
+_SIGNATURE, _END = b"\x89PNG\r\n\x1a\n", _part(b"IEND", b"")

@@ -5,8 +5,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
+import numpy
 from torch import Tensor
 
 from memcli.data.spec import DataSpec
@@ -23,13 +24,17 @@ class Part:
 
 
 @contextmanager
-def spooled(folder: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int) -> Iterator[dict[str, Part]]:
+def spooled(
+    folder: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total: int, images: IO[bytes] | None = None
+) -> Iterator[dict[str, Part]]:
     """Take up all chunks and yield the arrays by name, in files without a name in `folder`:
 
     images       (N, C, H, W) float32, pixels in units of [0, 1], not clipped
     labels       (N,) int64, the class that was asked for; -1 for an image of a generalised query
     soft_labels  (N, classes) float32, the label vectors to train with: learned ones, where the memory has them
     rows         (N,) int64, the addressing row of each image
+
+    `images`: an open file that takes the images as they come; they are not among the arrays then.
     """
     with ExitStack() as files:
         parts = {
@@ -41,16 +46,20 @@ def spooled(folder: Path, data: DataSpec, chunks: Iterator[RecalledChunk], total
                 ("rows", "<i8", ()),
             )
         }
+        if images is None:
+            images = parts["images"].file
+        else:
+            del parts["images"]
         for chunk in chunks:
-            _append(parts["images"], chunk.images)
-            _append(parts["labels"], chunk.hard_labels())
-            _append(parts["soft_labels"], chunk.labels)
-            _append(parts["rows"], chunk.rows)
+            _append(images, "<f4", chunk.images)
+            _append(parts["labels"].file, parts["labels"].kind, chunk.hard_labels())
+            _append(parts["soft_labels"].file, parts["soft_labels"].kind, chunk.labels)
+            _append(parts["rows"].file, parts["rows"].kind, chunk.rows)
         for part in parts.values():
             part.file.flush()
             part.file.seek(0)
         yield parts
 
 
-def _append(part: Part, tensor: Tensor) -> None:
-    part.file.write(tensor.numpy().astype(part.kind, copy=False).tobytes())
+def _append(file: IO[bytes], kind: str, tensor: Tensor) -> None:
+    file.write(numpy.ascontiguousarray(tensor.numpy(), kind).data.cast("B"))

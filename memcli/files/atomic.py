@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, BinaryIO
 
 from memcli import machine
@@ -85,13 +84,32 @@ def write_bytes(path: str | Path, data: bytes | mmap, *, force: bool) -> None:
     Raises as `check_output` does, UsageError where permission is missing, and LimitError where the disk is full or
     fails; the old file is then intact and nothing is left beside it.
     """
+    with _descriptor(path, force) as descriptor:
+        _write_all(descriptor, data)
+
+
+@contextmanager
+def new_file(path: str | Path, *, force: bool) -> Iterator[BinaryIO]:
+    """Yield an empty file, to be written only, that becomes `path` when the block ends, or is removed where it raises.
+
+    Raises as `write_bytes` does, and LimitError where the disk fills up, also inside the block.
+    """
+    with _descriptor(path, force) as descriptor, open(descriptor, "wb", closefd=False) as file:
+        yield file
+        file.flush()
+        check_output(path, force)  # again: `path` may have appeared while the block ran
+
+
+@contextmanager
+def _descriptor(path: str | Path, force: bool) -> Iterator[int]:
+    """The same for a descriptor, which is closed here."""
     target = check_output(path, force)
     with explained(target):
         descriptor, temporary = temporaries.new_file(target)
         try:
             try:
                 _keep_mode(descriptor, target)
-                _write_all(descriptor, data)
+                yield descriptor
                 os.fsync(descriptor)
                 if machine.MOVES_OPEN:  # still locked, so that nobody takes it for left over
                     os.replace(temporary, target)
@@ -103,18 +121,6 @@ def write_bytes(path: str | Path, data: bytes | mmap, *, force: bool) -> None:
             temporary.unlink(missing_ok=True)
             raise
         _sync_folder(target.parent)
-
-
-@contextmanager
-def new_file(path: str | Path, *, force: bool) -> Iterator[BinaryIO]:
-    """Yield an empty file without a name, in the folder of `path`, whose content is written to `path` in the end.
-
-    Raises as `check_output` and `write_bytes` do, and LimitError where the disk fills up, also inside the block.
-    """
-    target = check_output(path, force)
-    with explained(target), TemporaryFile(dir=target.parent) as file:
-        yield file
-        write_bytes(path, mapped(file), force=force)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 
@@ -81,7 +82,7 @@ def recall(
     def chunks() -> Iterator[RecalledChunk]:
         nonlocal outside
         for query, images in whole.pieces("recall"):
-            outside += int(((images < 0) | (images > 1)).sum())
+            outside += sum(map(numpy.count_nonzero, (images.numpy() < 0, images.numpy() > 1)))
             yield RecalledChunk(images, query.rows, query.labels, whole.memory.targets(query).float().cpu())
 
     exporter.export(Path(path), spec.data, chunks(), whole.total, force=force, memory_sha256=artifact.sha256)

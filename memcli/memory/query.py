@@ -167,7 +167,9 @@ def pixels(memory: Memory, query: Query) -> Tensor:
     else:
         recalled = memory.recall_classes(query.rows, query.labels.argmax(1))
     found = unwhitened(recalled.float().cpu(), memory.spec.data) * std + mean
-    if not found.isfinite().all():  # bases, addresses and a whitening may each be possible, and too large together
+    if (
+        not torch.stack(found.aminmax()).isfinite().all()
+    ):  # bases, addresses and a whitening may each be possible, and too large together
         raise MemoryFileError(
             "the memory recalls numbers that are not finite",
             do="Get the file again, or make it anew",
