@@ -290,6 +290,11 @@ def test_the_estimate_is_the_mean_over_networks_that_take_turns(monkeypatch: pyt
     assert needs.parts["learning"] == pytest.approx(10 * needs.seconds_per_step)
 
 
+def test_the_memory_of_a_run_is_more_than_its_first_steps_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memcli.machine.peak_memory", lambda: 100 << 20)
+    assert estimate(SOURCE, SPEC, RECIPE, RunSettings(steps=10)).peak_bytes == 112 << 20
+
+
 def test_a_time_budget_is_what_a_run_is_estimated_to_take_where_it_ends_it() -> None:
     needs = estimate(SOURCE, SPEC, RECIPE, RunSettings(time_budget=1000.0))
     assert needs.seconds == pytest.approx(1000.0)
