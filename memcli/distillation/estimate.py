@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -11,7 +11,7 @@ from memcli.data.sources.base import Source
 from memcli.distillation.beside import Beside, beside
 from memcli.distillation.loop import Distillation
 from memcli.distillation.recipe import Recipe
-from memcli.distillation.schedule import CLOSING, TUNING_SHARE, reserved
+from memcli.distillation.schedule import CLOSING, JUDGING_SHARE, TUNING_SHARE, reserved
 from memcli.distillation.settings import DEFAULTS, RunSettings
 from memcli.engine import peak_memory
 from memcli.errors import LimitError
@@ -61,8 +61,10 @@ def estimate(
     settings, other = _compiled(spec, recipe, settings, progress)
     if other is not None:
         clock.lap()  # a run learns in that time
-    work = Distillation(source, spec, recipe, settings, beside=other)
-    parts |= {"starting": clock.lap(), "first steps": 0.0}
+    plain = replace(recipe, start="data") if recipe.start == "easy" else recipe  # it is counted instead of done
+    work = Distillation(source, spec, plain, settings, beside=other)
+    parts |= {"starting": clock.lap() + _judging(work, recipe), "first steps": 0.0}
+    clock.lap()
     each = []
     for number, stage in enumerate(recipe.stages):
         progress.busy(f"first step, {stage.kind}")
@@ -117,6 +119,15 @@ class _Clock:
         now, last = time.monotonic(), self._last
         self._last = now
         return now - last
+
+
+def _judging(work: Distillation, recipe: Recipe) -> float:
+    """Seconds that telling easy images takes, if the recipe starts from them."""
+    settings = work.settings
+    if recipe.start != "easy":
+        return 0.0
+    most = math.inf if settings.time_budget is None else JUDGING_SHARE * settings.time_budget
+    return min(most, work.judge.seconds())
 
 
 def _step(work: Distillation, clock: _Clock) -> float:

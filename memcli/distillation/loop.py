@@ -4,14 +4,17 @@ import json
 import time
 
 import torch
+from torch import Tensor
 
 from memcli import seeds
+from memcli.data.images import LabelledImages
 from memcli.data.real import RealImages
 from memcli.data.sources.base import Source, holdout
 from memcli.distillation.beside import Beside
+from memcli.distillation.easy import Judge
 from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Recipe
-from memcli.distillation.schedule import Schedule
+from memcli.distillation.schedule import JUDGING_SHARE, Schedule
 from memcli.distillation.settings import RunSettings
 from memcli.engine import free_cache
 from memcli.errors import DivergedError, Interrupted, out_of_memory
@@ -50,11 +53,20 @@ class Distillation:
         shuffled = torch.randperm(len(validation), generator=seeds.generator(seed, "validation order"))
         self.validation = validation.subset(shuffled[: recipe.check_images])
         self.real = RealImages(training, spec.data, device)
-        tensors = start(recipe.start, spec, training, seed, progress).tensors if settings.ranks.rank == 0 else {}
+        self.judge = Judge(training, spec.data, device, seed)
+        tensors = self._start(training) if settings.ranks.rank == 0 else {}
         begin = Memory(spec, **settings.ranks.first(tensors)).to(device)
         self.loop = OuterLoop(begin, recipe.lr, recipe.stages[0].outer)
         self.step_seconds = self.look_seconds = 0.0  # what the last ones took
         self._take_objective()
+
+    def _start(self, training: LabelledImages) -> dict[str, Tensor]:
+        """The tensors of the memory that learning starts from."""
+        settings, kind = self.settings, self.recipe.start
+        if kind == "easy":
+            seconds = None if settings.time_budget is None else JUDGING_SHARE * settings.time_budget
+            training = self.judge.easier(self.spec.rows, seconds, self._progress)
+        return start(kind, self.spec, training, settings.seed, self._progress).tensors
 
     def move(self, finished: float) -> None:
         """One outer step; `finished` is the share of the stage that is over. Raises DivergedError.

@@ -18,7 +18,7 @@ from memcli.registry import Registry
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
 
-STARTS = ("data", "noise")
+STARTS = ("data", "easy", "noise")
 _MOST_BYTES = 1 << 16  # of a recipe's file: the parser of TOML takes time that is quadratic in the depth of a key
 _FOLDER = Path(__file__).parent / "recipes"
 
@@ -70,7 +70,7 @@ class Recipe:
     """One way to distil, from the start to the recipe by which networks are trained later."""
 
     name: str
-    start: str  # "data": an SVD of down-scaled real images; "noise"
+    start: str  # "data": an SVD of down-scaled real images; "easy": of the easier half of each class; "noise"
     lr: float  # the inner rate to start from; stages may learn it
     stages: tuple[Stage, ...]  # one after the other, each from the best memory so far
     check: TrainRecipe  # how networks are trained to measure a memory; its rate follows the learned one

@@ -245,7 +245,7 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
         ("lr = nan", r"recipe: lr is nan\. Give a positive number"),
         ("[[stages]]\nouter.decay = 1", r"recipe: decay is 1.0\. Give a number in \[0, 1\)"),
         ("holdout = 1.0", r"recipe: holdout is 1.0\. Give a share between 0 and 1"),
-        ('start = "luck"', r"recipe: start is 'luck'\. Choose from data, noise"),
+        ('start = "luck"', r"recipe: start is 'luck'\. Choose from data, easy, noise"),
         ('[[stages]]\nouter.optimiser = "lion"', r"recipe: optimiser is 'lion'\. Choose from adam, muon, sgd"),
         (
             '[[stages]]\nobjective.kind = "unrolled"\nobjective.optimiser = "muon"',
