@@ -27,7 +27,7 @@ from memcli.training.recipe import TrainRecipe
 _JUDGE = TrainRecipe("convnet:width=32", batch=128, lr=0.05, decay=1.0, sampled=True)
 _OF_CLASS = 750  # images of each class that the judge is trained on, with repetitions
 _JUDGED = 500  # images of each class that are judged, at most; the others are left out
-_KEPT = 0.5  # of those, but no fewer than the memory has rows of a class
+_KEPT = 0.25  # of those, but no fewer than the memory has rows of a class
 _PROBED = 3  # steps that a pace is measured in
 _LEAST = 0.2  # of its training: a judge that was trained for less tells little
 _FORWARD = 1 / 3  # what judging an image costs of training on one
@@ -52,7 +52,7 @@ class Judge:
         return each * (steps + _FORWARD * judged / _JUDGE.batch)
 
     def easier(self, rows: int, seconds: float | None = None, progress: Progress | None = None) -> LabelledImages:
-        """The easier half of each class, and at least `rows` images of it, where it has as many; in a random order.
+        """The easiest quarter of each class, and at least `rows` images of it, where it has as many; in a random order.
 
         Where that would take more than `seconds`, the network is trained for less; where it could hardly be trained at
         all, or diverges, these are all images.

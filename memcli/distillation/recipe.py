@@ -70,7 +70,7 @@ class Recipe:
     """One way to distil, from the start to the recipe by which networks are trained later."""
 
     name: str
-    start: str  # "data": an SVD of down-scaled real images; "easy": of the easier half of each class; "noise"
+    start: str  # "data": an SVD of down-scaled real images; "easy": of the easiest quarter of each class; "noise"
     lr: float  # the inner rate to start from; stages may learn it
     stages: tuple[Stage, ...]  # one after the other, each from the best memory so far
     check: TrainRecipe  # how networks are trained to measure a memory; its rate follows the learned one

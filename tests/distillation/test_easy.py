@@ -34,12 +34,12 @@ def numbers(some: LabelledImages, of: LabelledImages) -> list[int]:
 
 
 def test_mislabelled_images_are_left_out() -> None:
-    wrong = torch.arange(len(IMAGES)) % 4 == 0  # a quarter of each class: less than the half that is left out
+    wrong = torch.arange(len(IMAGES)) % 4 == 0  # a quarter of each class: less than what is left out
     labels = torch.where(wrong, (IMAGES.labels + 1) % 3, IMAGES.labels)
     mixed = LabelledImages(IMAGES.images, labels)
     kept = numbers(Judge(mixed, SOURCE.spec, CPU, seed=0).easier(3), mixed)
     assert wrong[kept].float().mean() < 0.1
-    assert labels[kept].bincount().tolist() == [-(-int(count) // 2) for count in labels.bincount()]
+    assert labels[kept].bincount().tolist() == [-(-int(count) // 4) for count in labels.bincount()]
 
 
 def test_a_class_keeps_as_many_images_as_there_are_rows() -> None:

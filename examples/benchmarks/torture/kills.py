@@ -75,7 +75,7 @@ class _Kind:
     def killed(self, draw: random.Random) -> dict[str, float]:
         """Killed until it ends by itself, or was killed MOST times: the same command goes on each time."""
         seconds, files = self.whole
-        there = (8,) if self.words[0] == "retrain" else ()  # where it was killed when the weights were written
+        there = () if self.words[0] == "continual" else (8,)  # where it was killed when its file was written already
         with tempfile.TemporaryDirectory() as name:
             folder, kills = self._folder(name), 0
             while kills < MOST:
