@@ -250,11 +250,10 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        kind = LimitError if error.errno in _FULL else UsageError
-        reason = printable(str(error.strerror or error))
-        raise kind(
-            f"{printable(str(path))} cannot be used as a cache of images: {reason}", do="Choose another `cache`"
-        ) from error
+        what = f"decoded images cannot be kept in {printable(str(path))}: {printable(str(error.strerror or error))}"
+        if error.errno in _FULL:
+            raise LimitError(what, do="Free some disk space, or choose another `cache`") from error
+        raise UsageError(what, do="Choose another `cache`") from error
 
 
 def _synced(file: BinaryIO) -> None:

@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 import tiny
 
+from memcli.data.sources import open_source
+from memcli.files import runfolder
+
 
 @pytest.fixture
 def pets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -30,6 +33,7 @@ def test_by_the_cache_the_memory_is_the_same_file(run: Callable, tmp_path: Path)
         assert made.exit_code == 0, made.output
         assert (tmp_path / "here").read_bytes() == (tmp_path / output).read_bytes()
     assert "train: 20 images, 0 MiB, were decoded before and are read from c/images-" in made.stderr
+    assert runfolder.asked(tmp_path / "again")["cache"] == "c", "where --resume goes on without it"
 
 
 @pytest.mark.usefixtures("pets")
@@ -50,8 +54,6 @@ def test_all_commands_that_read_images_take_the_cache(run: Callable, tmp_path: P
 @pytest.mark.usefixtures("pets")
 def test_the_list_and_its_end(run: Callable, tmp_path: Path) -> None:
     assert run("cache", "ls").stdout.split() == ["total", "0", "sets,", "0", "MiB"]
-    from memcli.data.sources import open_source
-
     source = open_source("pets", cache="~/.cache/memcli")
     assert len(source.split("train")) + len(source.split("test")) == 24
     told = sets(run, "ls")

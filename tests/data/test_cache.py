@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -135,7 +136,7 @@ def test_links_and_pipes_in_the_place_of_files_are_refused(tmp_path: Path) -> No
     mine = tmp_path / "mine"
     mine.write_text("kept")
     (folder / "pixels").symlink_to(mine)
-    with pytest.raises(UsageError, match=r"cannot be used as a cache of images: .* Choose another `cache`"):
+    with pytest.raises(UsageError, match=r"decoded images cannot be kept in .* Choose another `cache`"):
         fill(tmp_path)
     assert mine.read_text() == "kept"
     (folder / "pixels").unlink()
@@ -144,7 +145,7 @@ def test_links_and_pipes_in_the_place_of_files_are_refused(tmp_path: Path) -> No
     with pytest.raises(UsageError, match="told is no regular file"):
         fill(tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="cannot be used as a cache"):
+    with pytest.raises(UsageError, match="decoded images cannot be kept"):
         fill(tmp_path / "file")
 
 
@@ -155,6 +156,17 @@ def test_a_disk_without_room_is_told_before_anything_is_decoded(
     with pytest.raises(LimitError, match=r"take 0 MiB of disk at .* Free some, choose another `cache`"):
         fill(tmp_path)
     assert not (CONTENTS.folder(tmp_path) / "pixels").exists()
+
+
+def test_a_disk_that_fills_up_is_told_and_what_is_there_stays(tmp_path: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30 * 192, before[1]))
+    try:
+        with pytest.raises(LimitError, match=r"File too large\. Free some disk space, or choose another `cache`"):
+            fill(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert fill(tmp_path)[1] == 24
 
 
 def test_sets_are_listed_and_cleared_and_nothing_else(tmp_path: Path) -> None:
