@@ -52,16 +52,13 @@ class MappedPixels:
     def subset(self, indices: Tensor) -> Self:
         """Those numbered `indices`, (n,) int64, in that order; none is read."""
         some = object.__new__(type(self))
-        some._map, some._whole = self._map, self._whole
-        some._rows = indices if self._rows is None else self._rows[indices]
+        some._map, some._whole, some._rows = self._map, self._whole, self._numbers(indices)
         return some
 
     def __getitem__(self, chosen: Tensor | slice) -> Tensor:
         """A copy of those numbered so, (n, C, H, W) uint8."""
         apart = isinstance(chosen, Tensor) or self._rows is not None  # else they lie side by side
-        if self._rows is not None:
-            chosen = self._rows[chosen]
-        rows = (torch.arange(*chosen.indices(len(self))) if isinstance(chosen, slice) else chosen).numpy()
+        rows = self._numbers(chosen).numpy()
         found = torch.empty(len(rows), *self.shape[1:], dtype=torch.uint8)
         for start in range(0, len(rows), _AT_ONCE):
             some = rows[start : start + _AT_ONCE]
@@ -71,6 +68,14 @@ class MappedPixels:
             if hasattr(mmap, "MADV_DONTNEED"):  # else the system lets pages go when it needs room
                 self._map.madvise(mmap.MADV_DONTNEED)
         return found
+
+    def _numbers(self, chosen: Tensor | slice) -> Tensor:
+        """The rows of the file that are chosen by their numbers here, or by truth values."""
+        if self._rows is not None:
+            return self._rows[chosen]
+        if isinstance(chosen, slice):
+            return torch.arange(*chosen.indices(len(self)))
+        return torch.nonzero(chosen).flatten() if chosen.dtype == torch.bool else chosen
 
     def _announce(self, rows: list[int]) -> None:
         """Have the system read these from disk at once, and nothing beside them, which is forty times as quick."""

@@ -40,6 +40,9 @@ def test_images_in_a_file_are_those_in_memory(both: tuple[LabelledImages, Labell
             here.subset(order).subset(chosen[:3]).whole(), there.subset(order).subset(chosen[:3]).whole()
         )
         assert torch.equal(here.normalised(SPEC, chosen), there.normalised(SPEC, chosen))
+    second = here.labels == 1
+    assert torch.equal(here.subset(second).whole(), there.subset(second).whole())
+    assert torch.equal(here.subset(order).subset(second).whole(), there.subset(order).subset(second).whole())
     assert there.subset(order).images.shape == SHAPE
     assert there.subset(order[:9]).images.numel() == 9 * 192
     assert torch.equal(here.images[3:8], there.images[3:8])
