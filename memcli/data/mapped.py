@@ -14,7 +14,7 @@ from memcli.errors import DataError
 from memcli.machine import BINARY
 from memcli.text import printable
 
-_AT_ONCE = 1024  # images that are copied before their pages are let go
+_AT_ONCE = 256  # images that are copied before their pages are let go: the system maps 64 KiB around each
 
 
 class MappedPixels:
