@@ -24,6 +24,7 @@ OBJECTIVES: Registry[ObjectiveKind] = Registry(
         "unrolled": "memcli.objectives.unrolled:OBJECTIVE",
         "ridge": "memcli.objectives.ridge:OBJECTIVE",
         "matching": "memcli.objectives.matching:OBJECTIVE",
+        "means": "memcli.objectives.means:OBJECTIVE",
     },
     "memcli.objectives.base:ObjectiveKind",
 )

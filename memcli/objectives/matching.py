@@ -26,13 +26,13 @@ from memcli.data.augment import Augmentation
 from memcli.data.augmentations import augmentations
 from memcli.data.real import RealImages
 from memcli.data.sampling import shuffled_epochs
-from memcli.engine import Functional, Tensors, Traced, TracedLoss, in_bfloat16, quickest
+from memcli.engine import Tensors, Traced, TracedLoss, in_bfloat16, quickest
 from memcli.errors import UsageError
-from memcli.files.checkpoints import damaged, require_like
 from memcli.memory.memory import Memory, averaged_down
 from memcli.memory.spec import MemorySpec
-from memcli.networks import averaging, build, stateless
+from memcli.networks import averaging, stateless
 from memcli.objectives.base import Objective, ObjectiveKind, ObjectiveSettings, Outcome
+from memcli.objectives.members import Members
 from memcli.seeds import generator
 
 _WEIGHTS_OF_CONVOLUTIONS = 4  # dimensions: outputs, inputs, height, width
@@ -83,15 +83,6 @@ class Matching(ObjectiveSettings):
         return MatchingObjective(self, spec, device, compile=compile, bfloat16=bfloat16)
 
 
-@dataclass
-class _Member:
-    """A network of the pool: its weights, their momentum, and the number of its training steps so far."""
-
-    weights: Tensors
-    velocity: list[Tensor]
-    age: int = 0
-
-
 class MatchingObjective(Objective):
     """See the module's text. The networks of the pool take turns, one in each outer step."""
 
@@ -105,8 +96,9 @@ class MatchingObjective(Objective):
     ) -> None:
         self._settings, self._spec, self._device = settings, spec, device
         self._averaged = 1 if settings.augment else averaging(settings.network, spec.data)
-        self._data = spec.data.averaged(self._averaged)
-        skeleton = build(settings.network, self._data, seed=0).to(device)  # its weights are never used
+        data = spec.data.averaged(self._averaged)
+        self._members = Members(settings.network, data, device, settings.networks, settings.age, "matched")
+        skeleton = self._members.skeleton
         named = list(skeleton.named_parameters())
         self._matched = [number for number, (_, each) in enumerate(named) if each.dim() == _WEIGHTS_OF_CONVOLUTIONS]
         if not (self._matched and stateless(skeleton)) or any(not each.requires_grad for _, each in named):
@@ -114,19 +106,16 @@ class MatchingObjective(Objective):
                 f"{settings.network!r} has no convolutions whose gradients are a function of its weights and images",
                 do="Give the matching stage a network such as convnet:norm=instance",
             )
-        self._network, self._augmentation = Functional(skeleton), Augmentation(settings.augment)
+        self._augmentation = Augmentation(settings.augment)
         backend = quickest(device, compile)
         backend = in_bfloat16(backend) if bfloat16 else backend
         self._real = Traced(self._real_loss, backend=backend)
         self._distance = TracedLoss(self._distance_loss, backend=backend)
-        self._pool: list[_Member] = []
 
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         """`lr` is not used: networks are trained on real images, at a rate of their own."""
         del lr
-        self._pool = self._pool or [self._fresh(seed, 0, place) for place in range(self._settings.networks)]
-        place = step % self._settings.networks
-        member, classes = self._pool[place], self._classes(seed, step)
+        member, classes = self._members.turn(seed, step), self._classes(seed, step)
         parts = {name: part.detach().requires_grad_() for name, part in memory.parts.items()}
         recalled, targets = self._recalled(memory.with_parts(parts), classes, seed, step)
         images = real.of_classes(classes, self._settings.real_per_class, seed, step)
@@ -146,33 +135,21 @@ class MatchingObjective(Objective):
         ]
         loss = torch.stack(distances).mean()
         found = torch.autograd.grad(loss, list(parts.values()))
-        self._train(member, [torch.stack(each).mean(0) for each in zip(*gradients, strict=True)])
+        of_all = tuple(torch.stack(each).mean(0) for each in zip(*gradients, strict=True))
+        member.train(of_all, self._settings.rate, self._settings.momentum)
         if member.age >= self._settings.age or not loss.isfinite():
-            self._pool[place] = self._fresh(seed, 1 + step, place)
+            self._members.renew(seed, step)
         return Outcome(loss.detach(), dict(zip(parts, found, strict=True)))
 
     def tensors(self) -> dict[str, Tensor]:
-        named = {}
-        for place, member in enumerate(self._pool):
-            named[f"{place}.age"] = torch.tensor(member.age)
-            for number, (weight, speed) in enumerate(zip(member.weights, member.velocity, strict=True)):
-                named |= {f"{place}.weight.{number}": weight, f"{place}.velocity.{number}": speed}
-        return named
+        return self._members.tensors()
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        self._pool = [self._fresh(0, 0, place) for place in range(self._settings.networks)] if tensors else []
-        require_like(tensors, self.tensors())
-        if any(not 0 <= int(tensors[f"{place}.age"]) < self._settings.age for place in range(len(self._pool))):
-            raise damaged("the age of a network is impossible")
-        for place, member in enumerate(self._pool):
-            member.age = int(tensors[f"{place}.age"])
-            for number, (weight, speed) in enumerate(zip(member.weights, member.velocity, strict=True)):
-                weight.copy_(tensors[f"{place}.weight.{number}"])
-                speed.copy_(tensors[f"{place}.velocity.{number}"])
+        self._members.restore(tensors)
 
     def _real_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The loss of real images. `controls`: the images; `batch`: their labels."""
-        return cross_entropy(self._network(params, (), controls[0]), batch[0])
+        return cross_entropy(self._members.network(params, (), controls[0]), batch[0])
 
     def _distance_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
         """The distance of a class. `params`: recalled images and their label vectors; `controls`: the network's
@@ -182,7 +159,7 @@ class MatchingObjective(Objective):
         matched = [weights[number].detach().requires_grad_() for number in self._matched]
         for number, weight in zip(self._matched, matched, strict=True):
             weights[number] = weight
-        loss = cross_entropy(self._network(tuple(weights), (), params[0]), params[1])
+        loss = cross_entropy(self._members.network(tuple(weights), (), params[0]), params[1])
         gradients = torch.autograd.grad(loss, matched, create_graph=True)
         distance = DISTANCES[self._settings.distance]
         return torch.stack([distance(*pair) for pair in zip(gradients, batch, strict=True)]).sum()
@@ -199,22 +176,6 @@ class MatchingObjective(Objective):
         moved = memory if self._averaged == 1 else memory.enlarged(self._averaged)
         images, targets = (recall(rows.flatten(), of_class) for recall in (moved.recall_classes, moved.class_targets))
         return images.unflatten(0, rows.shape), targets.unflatten(0, rows.shape)
-
-    def _fresh(self, seed: int, step: int, place: int) -> _Member:
-        """A new network for `place`. The first ones begin at different ages, so that they end one by one."""
-        settings = self._settings
-        network = build(settings.network, self._data, seed=seed, purpose=f"matched pool {place}", step=step)
-        weights, _ = self._network.split(network.to(self._device))
-        age = place * settings.age // settings.networks if step == 0 else 0
-        return _Member(weights, [torch.zeros_like(weight) for weight in weights], age)
-
-    def _train(self, member: _Member, gradients: list[Tensor]) -> None:
-        """One step of SGD with momentum."""
-        with torch.no_grad():
-            for weight, speed, gradient in zip(member.weights, member.velocity, gradients, strict=True):
-                speed.mul_(self._settings.momentum).add_(gradient)
-                weight.sub_(self._settings.rate * speed)
-        member.age += 1
 
 
 OBJECTIVE = ObjectiveKind(Matching)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from objective_checks import goes_on_bit_for_bit
+from objective_checks import goes_on_bit_for_bit, in_float64
 from torch import Tensor
 from torch.nn.functional import cross_entropy, one_hot
 
@@ -37,11 +37,9 @@ class DoubleReal(RealImages):
 class Doubled(MatchingObjective):
     """With networks in float64."""
 
-    def _fresh(self, seed: int, step: int, place: int):  # type: ignore[no-untyped-def]
-        member = super()._fresh(seed, step, place)
-        member.weights = tuple(weight.double() for weight in member.weights)
-        member.velocity = [speed.double() for speed in member.velocity]
-        return member
+    def __init__(self, settings: Matching, spec: MemorySpec, device: torch.device) -> None:
+        super().__init__(settings, spec, device)
+        in_float64(self._members)
 
 
 def start(spec: MemorySpec = SPEC) -> Memory:
