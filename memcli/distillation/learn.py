@@ -14,7 +14,7 @@ from memcli.data.sources.base import Source
 from memcli.distillation.beside import beside
 from memcli.distillation.loop import Distillation, follow
 from memcli.distillation.recipe import Recipe
-from memcli.distillation.schedule import CLOSING, Schedule, reserved
+from memcli.distillation.schedule import CLOSING, Schedule, affordable, reserved
 from memcli.distillation.settings import DEFAULTS, RunSettings
 from memcli.engine import precision
 from memcli.files.manifest import Manifest, provenance
@@ -82,26 +82,32 @@ def learn(
             began -= work.loop.elapsed
         else:
             work.loop.entered_at = time.monotonic() - began
-        ends, pace = None, choose.Pace(0.0, 0.0)
+        ends, pace, retrain = None, choose.Pace(0.0, 0.0), recipe.retrain
         if settings.time_budget is not None:
             pace = choose.pace(stored(work.loop.best.memory), recipe.retrain, work.validation)
             ends = max(settings.time_budget - CLOSING, 0.0)
+            retrain = affordable(retrain, pace, ends)
         schedule = Schedule.of(recipe, settings.steps, None if ends is None else ends - reserved(pace, recipe, ends))
         diverged = follow(work, schedule, began, progress, run, callback)
     with resumable("stopped while choosing how to retrain"):
-        retrain, reached = _choice(work, progress, None if ends is None else began + ends, pace)
+        retrain, reached = _choice(work, retrain, progress, None if ends is None else began + ends, pace)
     origin = provenance(source.spec.name, source.fingerprint, licence, torch=torch.__version__, numpy=numpy.__version__)
     artifact = _artifact(work, retrain, reached, origin | _losses(source))
     return Distilled(artifact, reached, work.loop.step, time.monotonic() - began, diverged)
 
 
-def _choice(work: Distillation, progress: Progress, ends: float | None, pace: choose.Pace) -> tuple[TrainRecipe, float]:
-    """How networks are trained on the best memory, and the accuracy of one: the first rank chooses for all."""
+def _choice(
+    work: Distillation, first: TrainRecipe, progress: Progress, ends: float | None, pace: choose.Pace
+) -> tuple[TrainRecipe, float]:
+    """How networks are trained on the best memory, and the accuracy of one: the first rank chooses for all.
+
+    It begins from the recipe `first`.
+    """
     best, ranks, told = work.loop.best, work.settings.ranks, ""
     if ranks.rank == 0:
         retrain, reached = choose.choose(
             stored(best.memory),
-            work.recipe.followed(work.recipe.retrain, best.lr),
+            work.recipe.followed(first, best.lr),
             work.validation,
             seeds.derive(work.settings.seed, "retrain"),
             progress=progress,

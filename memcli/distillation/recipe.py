@@ -78,6 +78,7 @@ class Recipe:
     check_images: int  # images of the validation part that they are tested on, at most
     holdout: float  # share of the training part that is kept for validation
     retrain: TrainRecipe  # how networks are trained on the finished memory; its rate follows the learned one too
+    many: str = ""  # the version that takes this one's place where there are many classes (sizes.py); "": none does
 
     def __post_init__(self) -> None:
         at_least_one(self, "check_networks", "check_images")
@@ -85,6 +86,9 @@ class Recipe:
         one_of(self, "start", STARTS)
         if not self.stages:
             raise UsageError("recipe: there is no stage", do="Give one [[stages]] or more")
+        if self.many and self.many not in RECIPES.versions:
+            do = f"Choose from {', '.join(RECIPES.versions)}, or leave it out"
+            raise UsageError(f"recipe: many is {printable(self.many)!r}", do=do)
         if not 0 < self.holdout < 1:
             raise UsageError(f"recipe: holdout is {self.holdout}", do="Give a share between 0 and 1")
 
@@ -103,17 +107,19 @@ class Recipe:
         return replace(training, lr=training.lr * lr / self.lr)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers; every stage's objective with its `kind`."""
+        """Plain numbers; every stage's objective with its `kind`. `many` is newer, and only told where it names one."""
         trained = {"check": self.check.stated(), "retrain": self.retrain.stated()}
-        return {**asdict(self), **trained, "stages": [stage.to_json() for stage in self.stages]}
+        told = {**asdict(self), **trained, "stages": [stage.to_json() for stage in self.stages]}
+        return told if self.many else {name: value for name, value in told.items() if name != "many"}
 
     def changed(self, settings: dict[str, Any]) -> Self:
         """This recipe with the given `settings`, nested as in `to_json`. Unknown keys are errors.
 
         Where stages are given, they replace all stages. What a stage leaves out is as in this recipe's stage of the
-        same number, if that has the same kind of objective; otherwise it is the default.
+        same number, if that has the same kind of objective; otherwise it is the default. What is changed is not meant
+        to be replaced, so no `many` is kept that is not given.
         """
-        return _replaced(self, settings, "")
+        return _replaced(self, {"many": "", **settings}, "")
 
 
 class Recipes(Registry[Recipe]):
@@ -144,7 +150,7 @@ class Recipes(Registry[Recipe]):
 RECIPES = Recipes(
     "recipe",
     "memcli.recipes",
-    {"quick": "quick@2", "best": "best@3", "gpu": "gpu@3", "paper": "paper@1"},
+    {"quick": "quick@3", "best": "best@3", "gpu": "gpu@3", "paper": "paper@1", "many": "many@1"},
     "memcli.distillation.recipe:Recipe",
 )
 

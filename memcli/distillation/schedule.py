@@ -1,15 +1,17 @@
 """How a run divides its time: among tuning, the stages of a recipe, and the choice of how to retrain."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Self
 
 from memcli.distillation.outer import Counters
 from memcli.distillation.recipe import Recipe
 from memcli.training.choose import Pace
+from memcli.training.recipe import TrainRecipe
 
 CHOICE_SHARE = 0.1  # of a time budget, for the choice of how to retrain, at most: one retraining is always made
 CLOSING = 1.0  # seconds that a run needs after that: the preview, the file, the end of the process
+RETRAINING_SHARE = 0.2  # of a time budget, for one retraining, where fewer steps are a whole training too
 _NOISE = 1.2  # other work on the machine may slow what was measured
 JUDGING_SHARE = 0.1  # of a time budget, for telling which images are easy, at most
 TUNING_SHARE = 0.25  # of a time budget, or of the outer steps, for the choice of a memory's size
@@ -50,8 +52,18 @@ class Schedule:
 
 def reserved(pace: Pace, recipe: Recipe, seconds: float) -> float:
     """What of a time budget is kept for the choice of how to retrain: all of it, where that is no large share."""
-    steps = recipe.retrain.steps
+    steps = affordable(recipe.retrain, pace, seconds).steps
     return max(_NOISE * pace.seconds(steps), min(pace.whole_choice(steps), CHOICE_SHARE * seconds))
+
+
+def affordable(training: TrainRecipe, pace: Pace, seconds: float) -> TrainRecipe:
+    """`training` with as many steps as RETRAINING_SHARE of a time budget has room for at that pace, and at least 1.
+
+    One whose rate does not fall from its first step on is left as it is: less of it would be another training.
+    """
+    if training.decay < 1 or pace.seconds(training.steps) <= RETRAINING_SHARE * seconds:
+        return training
+    return replace(training, steps=max(1, int((RETRAINING_SHARE * seconds - pace.test) / pace.step)))
 
 
 def _share(done: float, length: float) -> float:

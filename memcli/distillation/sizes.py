@@ -6,8 +6,9 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from memcli.data.augmentations import augmentations
 from memcli.data.spec import DataSpec
-from memcli.distillation.recipe import Recipe, Stage
+from memcli.distillation.recipe import RECIPES, Recipe, Stage
 from memcli.networks import sized
 from memcli.objectives.base import FAMILIES
 from memcli.objectives.ridge import Ridge
@@ -17,6 +18,8 @@ from memcli.training.recipe import TrainRecipe
 _LARGE, _SEEN = 128, 64  # the side from which stages average images down, and what their networks see at least
 _CHECKED = 96  # the same for networks that measure a memory: images of twice this side and more are averaged down
 _WIDTHS = ((192, 32), (128, 64))  # of networks that are retrained, by the least side: so a step costs about the same
+_MANY = 100  # classes from which on a recipe's `many` takes its place; measured with 200 (docs/log/)
+_COLOURS = 3  # channels of photographs, which look as likely when flipped; characters of many kinds have one
 _CLASSES, _OF_CLASS = 10, 100  # those that recipes were chosen for; images of each that trainings see of more
 _POOL = 6  # trainings that take turns where they are longer than what is differentiated
 _EACH = 2  # images of each class that a regression has at least, since it knows no class that has none
@@ -26,6 +29,9 @@ _SHARE = 2  # classes for an image of a minibatch, at most, where a network is t
 
 def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
     """`recipe` as images of this size and so many classes need it; below 64x64 and up to ten classes, `recipe` itself.
+
+    From 100 classes on, the recipe that it names as its `many` takes its place, under its name; that one flips no
+    images without colours.
 
     Networks get the depth of `sized`. From 128x128 on, those of the stages see images averaged down to 64 pixels or
     more, and retrained ones are narrower; from 192x192 on, those that measure see 96 pixels or more. What a network's
@@ -38,6 +44,8 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
     are trained at rates that grow with the root of the number of classes, and the rate at which the memory moves falls
     with it.
     """
+    if recipe.many and len(data.classes) >= _MANY:
+        recipe = _of_many(replace(RECIPES[recipe.many], name=recipe.name), data)
     least = min(data.height, data.width)
     seen = {"side": _SEEN} if least >= _LARGE else {}
     checked = {"side": _CHECKED} if least >= 2 * _CHECKED else {}
@@ -57,6 +65,19 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
     if all(training.sampled for training in (recipe.check, recipe.retrain)):
         trained["lr"] = recipe.lr * _faster(classes)
     return replace(recipe, stages=tuple(map(of_stage, recipe.stages)), **trained)
+
+
+def _of_many(recipe: Recipe, data: DataSpec) -> Recipe:
+    """`recipe`, without flips where images have no colours."""
+    if data.channels == _COLOURS:
+        return recipe
+
+    def unflipped(part: Any) -> Any:
+        left = (name for name in augmentations(part.augment) if name != "flip")
+        return replace(part, augment=",".join(left))
+
+    stages = tuple(replace(stage, objective=unflipped(stage.objective)) for stage in recipe.stages)
+    return replace(recipe, stages=stages, check=unflipped(recipe.check), retrain=unflipped(recipe.retrain))
 
 
 def _for_classes(stage: Stage, classes: int) -> Stage:

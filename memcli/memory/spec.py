@@ -32,7 +32,7 @@ _FULL_SIZE, _LAST_HALF_SIZE, _SHARE_OF_SPAN = 3, 5, 1 / 3
 _LARGE, _LEAST_BASES, _LEAST_SIDE, _LARGEST_SCALE = 64, 24, 8, 8
 _LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
-_SHARING = 80  # classes that bases grow with: what more of them bring goes to rows (docs/log/)
+_SHARING = 40  # classes that bases grow with: what more of them bring goes to rows (docs/log/)
 _SPARSE_SHARE = 1 / 3  # the same where addresses are sparse (docs/log/)
 
 
@@ -193,8 +193,8 @@ class MemorySpec:
         where no more bases of that size are wanted than a third of their pixels; if it divides both sides and there
         are no cells; else 1. For images of 64x64 and more it is 4 or 8 where the budget has fewer than 24 bases
         otherwise. Two fifths of the budget go to bases, and more where that would leave over about `most_rows` rows,
-        but never more bases than a basis has pixels. Beyond 80 classes the share falls, so that bases, which all
-        classes share, are as many as for 80. The rest buys rows. With a support, a third of the budget goes to bases;
+        but never more bases than a basis has pixels. Beyond 40 classes the share falls, so that bases, which all
+        classes share, are as many as for 40. The rest buys rows. With a support, a third of the budget goes to bases;
         with a support of 1, each row has a basis, at half the size where that divides both sides.
         Raises UsageError where not even one basis and one row fit.
         """

@@ -13,8 +13,8 @@ of its gradient is noise. No training is differentiated.
 networks, and their cross-entropy.
 """
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor
@@ -67,6 +67,9 @@ class Means(ObjectiveSettings):
         below_one(self, "momentum")
         if self.age <= self.further:
             raise UsageError(f"recipe: age is {self.age} and further {self.further}", do="Give a larger age")
+
+    def shortest(self) -> Self:
+        return replace(self, further=1, real_per_class=1)
 
     def recalled_images(self, classes: int) -> int:
         """At least: one row of each class of a step."""

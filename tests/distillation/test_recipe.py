@@ -30,9 +30,11 @@ FROZEN = {  # of every version, the first digits of the SHA-256 of its JSON with
     "gpu@1": "2ee336663d319994",
     "gpu@2": "2efb62f64b96e1e3",
     "gpu@3": "9c0478075c6b8821",
+    "many@1": "0",
     "paper@1": "99a5b1da7e9fc6f3",
     "quick@1": "80695edcd5dc38aa",
     "quick@2": "7aa6e27d251b8a14",
+    "quick@3": "0",
 }
 
 
@@ -91,6 +93,19 @@ def test_a_version_is_what_a_published_memory_was_made_by(row: str, version: str
     told = {key: value for key, value in made_by.items() if key not in ("name", "steps")}
     assert len(stages) == len(recipe.stages)
     assert recipe.changed({**told, "stages": stages}) == recipe
+
+
+def test_a_recipe_that_is_changed_is_not_replaced_with_many_classes_unless_it_says_so(tmp_path: Path) -> None:
+    quick = load_recipe("quick")
+    assert quick.many == "many@1"
+    assert quick.changed({"lr": 0.1}).many == ""
+    assert "many" not in quick.changed({"lr": 0.1}).to_json()
+    path = tmp_path / "mine.toml"
+    path.write_text('many = "quick@2"')
+    assert load_recipe(str(path)).many == "quick@2"
+    path.write_text('many = "quick"')
+    with pytest.raises(UsageError, match=r"recipe: many is 'quick'\. Choose from best@1, .*, or leave it out"):
+        load_recipe(str(path))
 
 
 def test_a_plain_name_is_the_newest_version() -> None:
@@ -198,7 +213,7 @@ def test_a_file_changes_the_recipe_that_it_is_based_on(tmp_path: Path) -> None:
 
 def test_an_unknown_recipe_is_refused() -> None:
     with pytest.raises(
-        UsageError, match=r"unknown recipe 'fast'\. Choose from quick, best, gpu, paper, or name a .toml file"
+        UsageError, match=r"unknown recipe 'fast'\. Choose from quick, best, gpu, paper, many, or name a .toml file"
     ):
         load_recipe("fast")
 
@@ -214,8 +229,8 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('base = "slow"', r"has base 'slow'\. Choose from quick, best, gpu, paper"),
-        ("base = [1]", r"has base '\[1\]'\. Choose from quick, best, gpu, paper"),
+        ('base = "slow"', r"has base 'slow'\. Choose from quick, best, gpu, paper, many"),
+        ("base = [1]", r"has base '\[1\]'\. Choose from quick, best, gpu, paper, many"),
         ("stepz = 3", r"unknown recipe setting 'stepz'\. Choose from .*stages"),
         ("[[stages]]\nobjective.rate = 3", r"setting 'stages.0.objective.rate'\. Choose from .*network"),
         ("check_networks = 1.5", r"recipe setting 'check_networks' is 1.5\. Give a value like \d+"),
@@ -262,7 +277,7 @@ def test_a_setting_that_makes_no_sense_is_refused(tmp_path: Path, text: str, mes
 
 
 def test_most_rows_are_those_that_every_training_sees_twice() -> None:
-    wanted = {"quick": 20, "best": 600, "gpu": 600, "paper": 2400}
+    wanted = {"quick": 20, "best": 600, "gpu": 600, "paper": 2400, "many": None}
     assert {name: load_recipe(name).most_rows(10) for name in RECIPES} == wanted
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from memcli.distillation.outer import Counters
 from memcli.distillation.recipe import Outer, Recipe, Stage, load_recipe
-from memcli.distillation.schedule import Schedule, reserved
+from memcli.distillation.schedule import Schedule, affordable, reserved
 from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
 from memcli.training.choose import Pace
@@ -61,3 +61,16 @@ def test_the_choice_of_how_to_retrain_is_kept_a_tenth_of_the_time_and_one_retrai
     assert reserved(Pace(0.1, 1.0), recipe, 10.0) == pytest.approx(1.2 * (0.1 * steps + 1.0))
     assert reserved(Pace(0.1, 1.0), recipe, 500.0) == pytest.approx(50.0)
     assert reserved(Pace(0.1, 1.0), recipe, 10_000.0) == pytest.approx(12 * 0.1 * steps + 7)
+
+
+def test_a_retraining_whose_rate_falls_from_the_first_step_on_is_made_shorter_where_time_is_short(
+    recipe: Recipe,
+) -> None:
+    pace = Pace(0.1, 1.0)
+    falling = replace(recipe, retrain=replace(recipe.retrain, steps=1000, decay=1.0))
+    assert affordable(falling.retrain, pace, 505.0) == falling.retrain
+    assert affordable(falling.retrain, pace, 105.0) == replace(falling.retrain, steps=200)
+    assert affordable(falling.retrain, pace, 1.0).steps == 1
+    assert reserved(pace, falling, 105.0) == pytest.approx(1.2 * 21.0)
+    steady = replace(falling.retrain, decay=0.5)
+    assert affordable(steady, pace, 105.0) == steady

@@ -63,7 +63,7 @@ def test_the_shorter_side_counts_and_what_a_recipe_says_stays() -> None:
 def test_ten_classes_and_recipes_that_say_images_of_each_class_are_left_as_they_are(name: str) -> None:
     recipe = load_recipe(name)
     assert fitted(recipe, many(10)) == recipe
-    if name not in ("quick@2", "best@3", "gpu@3"):
+    if name not in ("quick@2", "quick@3", "best@3", "gpu@3", "many@1"):
         assert fitted(recipe, many(200)) == recipe
 
 
@@ -97,8 +97,28 @@ def test_with_more_classes_trainings_see_a_hundred_images_of_each_and_a_step_cos
         assert now.lr == pytest.approx(times * was.lr)
 
 
-def test_quick_for_two_hundred_classes() -> None:
-    found = fitted(load_recipe("quick"), many(200))
+def test_quick_2_for_two_hundred_classes() -> None:
+    found = fitted(load_recipe("quick@2"), many(200))
     assert [getattr(stage.objective, "steps", None) for stage in found.stages] == [None, 400, 1000]
     assert [getattr(stage.objective, "window", None) for stage in found.stages] == [None, 20, 20]
     assert (found.check.steps, found.check.batch, found.retrain.steps, found.retrain.batch) == (200, 100, 200, 100)
+
+
+def test_quick_is_another_recipe_from_a_hundred_classes_on() -> None:
+    quick = load_recipe("quick")
+    assert [stage.kind for stage in fitted(quick, many(99)).stages] == ["ridge", "unrolled", "unrolled"]
+    found = fitted(quick, many(100))
+    assert found == replace(fitted(load_recipe("many@1"), many(100)), name="quick")
+    assert [stage.kind for stage in found.stages] == ["means"]
+    assert found.retrain.lr == pytest.approx(0.022 * 10**0.5)
+
+
+def test_images_without_colours_are_not_flipped_with_many_classes() -> None:
+    def augmented(channels: int) -> list[str]:
+        found = fitted(
+            load_recipe("quick"), replace(many(100), channels=channels, mean=(0.5,) * channels, std=(0.2,) * channels)
+        )
+        return [found.stages[0].objective.augment, found.check.augment, found.retrain.augment]
+
+    assert augmented(3) == ["flip", "flip,warp,cutout", "flip,warp,cutout"]
+    assert augmented(1) == ["", "warp,cutout", "warp,cutout"]

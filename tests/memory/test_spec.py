@@ -401,8 +401,8 @@ def test_a_support_that_cannot_be(support: int, bases: int) -> None:
         MemorySpec(FASHION, bases, 1, 1, support=support)
 
 
-@pytest.mark.parametrize(("classes", "bases", "rows"), [(80, 128, 14), (200, 128, 20), (1000, 128, 23)])
-def test_beyond_eighty_classes_a_larger_budget_buys_rows_and_no_bases(classes: int, bases: int, rows: int) -> None:
+@pytest.mark.parametrize(("classes", "bases", "rows"), [(40, 64, 28), (200, 64, 44), (1000, 64, 47)])
+def test_beyond_forty_classes_a_larger_budget_buys_rows_and_no_bases(classes: int, bases: int, rows: int) -> None:
     data = replace(CIFAR10, classes=tuple(map(str, range(classes))))
     spec = MemorySpec.from_budget(data, floats=classes * data.floats_per_image, most_rows=50)
     assert (spec.bases, spec.rows) == (bases, rows)
