@@ -24,7 +24,7 @@ OBJECTIVES: Registry[ObjectiveKind] = Registry(
         "unrolled": "memcli.objectives.unrolled:OBJECTIVE",
         "ridge": "memcli.objectives.ridge:OBJECTIVE",
         "matching": "memcli.objectives.matching:OBJECTIVE",
-        "means": "memcli.objectives.means:OBJECTIVE",
+        "features": "memcli.objectives.features:OBJECTIVE",
     },
     "memcli.objectives.base:ObjectiveKind",
 )

@@ -109,7 +109,7 @@ def test_quick_is_another_recipe_from_a_hundred_classes_on() -> None:
     assert [stage.kind for stage in fitted(quick, many(99)).stages] == ["ridge", "unrolled", "unrolled"]
     found = fitted(quick, many(100))
     assert found == replace(fitted(load_recipe("many@1"), many(100)), name="quick")
-    assert [stage.kind for stage in found.stages] == ["means"]
+    assert [stage.kind for stage in found.stages] == ["features"]
     assert found.retrain.lr == pytest.approx(0.022 * 10**0.5)
 
 

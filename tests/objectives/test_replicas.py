@@ -14,6 +14,7 @@ from memcli.errors import MemoryFileError
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import from_data
 from memcli.objectives import OBJECTIVES, Objective, ObjectiveSettings
+from memcli.objectives.features import Features
 from memcli.objectives.matching import Matching
 from memcli.objectives.replicas import Replicas
 from memcli.objectives.ridge import Ridge
@@ -28,6 +29,9 @@ MEMORY = from_data(SPEC, SOURCE.split("train"), seed=0)
 MLP = "mlp:width=8,depth=2"
 SETTINGS: dict[str, ObjectiveSettings] = {
     "unrolled": Unrolled(MLP, steps=4, window=2, pool=3, real_per_class=3),
+    "features": Features(
+        "strided:channels=4,hidden=8", networks=1, further=2, age=5, batch=4, real_per_class=3, weight=0.1
+    ),
     "matching": Matching("strided:channels=4,hidden=8", networks=1, per_class=2, real_per_class=3),
     "ridge": Ridge(MLP, networks=2, age=2, per_class=2, real_per_class=3),
 }

@@ -1,4 +1,4 @@
-"""The means objective: against a slow reference and finite differences in float64; its pool, which it keeps."""
+"""The features objective: against a slow reference and finite differences in float64; its pool, which it keeps."""
 
 from dataclasses import replace
 
@@ -16,14 +16,14 @@ from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import from_data
 from memcli.networks import build
-from memcli.objectives.means import Means, MeansObjective
+from memcli.objectives.features import Features, FeaturesObjective
 from memcli.seeds import derive, generator
 
 CPU = torch.device("cpu")
 SOURCE = open_source("fake:n=60,test=10,classes=3,shape=1x8x8")
 SPEC = MemorySpec(SOURCE.spec, bases=4, scale=2, rows=3)
 TRAIN = SOURCE.split("train")
-SETTINGS = Means(
+SETTINGS = Features(
     "convnet:width=4,depth=2", networks=2, age=6, further=2, uses=2, batch=6, rate=0.1, real_per_class=5, weight=0.3
 )
 
@@ -50,8 +50,8 @@ def doubled(memory: Memory) -> Memory:
     return memory.with_parts({name: part.double() for name, part in memory.parts.items()})
 
 
-def in_double(settings: Means, spec: MemorySpec) -> MeansObjective:
-    objective = MeansObjective(settings, spec, CPU)
+def in_double(settings: Features, spec: MemorySpec) -> FeaturesObjective:
+    objective = FeaturesObjective(settings, spec, CPU)
     in_float64(objective._members)
     return objective
 
@@ -66,17 +66,17 @@ def test_the_loss_and_its_gradient_are_those_written_out(augment: str) -> None:
 
     def seen(images: Tensor, purpose: str, step: int) -> Tensor:
         augmentation = Augmentation(augment)
-        draws = augmentation.draw(SOURCE.spec.shape, derive(0, f"means {purpose}"), step, len(images))
+        draws = augmentation.draw(SOURCE.spec.shape, derive(0, f"features {purpose}"), step, len(images))
         return augmentation.apply(images, draws)
 
-    network = build(settings.network, SOURCE.spec, seed=0, purpose="means pool 1").double()
+    network = build(settings.network, SOURCE.spec, seed=0, purpose="features pool 1").double()
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1, momentum=0.9)
     for number in (10, 11):
-        images, labels = DOUBLE_REAL.sample(6, derive(0, "means training"), number)
+        images, labels = DOUBLE_REAL.sample(6, derive(0, "features training"), number)
         optimiser.zero_grad()
         cross_entropy(network(seen(images, "trained", number)), labels).backward()
         optimiser.step()
-    real = DOUBLE_REAL.of_classes(torch.arange(3), 5, derive(0, "means measured"), 5)
+    real = DOUBLE_REAL.of_classes(torch.arange(3), 5, derive(0, "features measured"), 5)
     real = seen(real.flatten(0, 1), "of 0", 5).unflatten(0, (3, 5))
     wanted = [network.features(own).mean(0).detach() for own in real]
     centre = sum(wanted) / 3
@@ -118,7 +118,7 @@ def test_the_gradient_is_that_of_finite_differences(support: int) -> None:
 
 
 def test_the_distance_is_one_where_recalled_classes_cannot_be_told_apart_around_the_mean_of_all() -> None:
-    objective = MeansObjective(replace(SETTINGS, weight=0.0), SPEC, CPU)
+    objective = FeaturesObjective(replace(SETTINGS, weight=0.0), SPEC, CPU)
     member = objective._members.turn(0, 0)
     means = objective._measured(member, REAL, 0, 0)
     images = torch.zeros(3, *SOURCE.spec.shape)
@@ -128,10 +128,10 @@ def test_the_distance_is_one_where_recalled_classes_cannot_be_told_apart_around_
 
 
 def test_descent_lowers_the_distance_for_networks_that_it_never_saw() -> None:
-    memory, objective = start(), MeansObjective(SETTINGS, SPEC, CPU)
+    memory, objective = start(), FeaturesObjective(SETTINGS, SPEC, CPU)
 
     def unseen(memory: Memory) -> float:
-        fresh = MeansObjective(replace(SETTINGS, networks=8), SPEC, CPU)
+        fresh = FeaturesObjective(replace(SETTINGS, networks=8), SPEC, CPU)
         return sum(fresh.step(memory, 0.1, REAL, 9, s).loss.item() for s in range(8))
 
     before = unseen(memory)
@@ -143,7 +143,7 @@ def test_descent_lowers_the_distance_for_networks_that_it_never_saw() -> None:
 
 def test_networks_are_trained_and_means_are_taken_once_for_several_uses() -> None:
     """Two networks take turns; each is trained for 2 steps before 2 uses, and replaced where it would be 6 old."""
-    objective, told = MeansObjective(SETTINGS, SPEC, CPU), []
+    objective, told = FeaturesObjective(SETTINGS, SPEC, CPU), []
     memory = start()
     for step in range(16):
         objective.step(memory, 0.1, REAL, 0, step)
@@ -155,7 +155,7 @@ def test_networks_are_trained_and_means_are_taken_once_for_several_uses() -> Non
 
 
 def test_more_classes_than_a_step_has_take_turns_and_all_their_rows_are_recalled() -> None:
-    objective = MeansObjective(replace(SETTINGS, classes=2), SPEC, CPU)
+    objective = FeaturesObjective(replace(SETTINGS, classes=2), SPEC, CPU)
     seen = torch.cat([objective._classes(0, step) for step in range(6)])
     assert [sorted(seen[first : first + 3].tolist()) for first in range(0, 12, 3)] == [[0, 1, 2]] * 4
     gradients = objective.step(start(), 0.1, REAL, 0, 0).gradients["addresses"]
@@ -166,7 +166,7 @@ def test_more_classes_than_a_step_has_take_turns_and_all_their_rows_are_recalled
 
 @pytest.mark.parametrize("taken", [0, 1, 5])
 def test_a_restored_pool_goes_on_bit_for_bit(taken: int) -> None:
-    whole, resumed = (MeansObjective(SETTINGS, SPEC, CPU) for _ in range(2))
+    whole, resumed = (FeaturesObjective(SETTINGS, SPEC, CPU) for _ in range(2))
     goes_on_bit_for_bit(whole, resumed, start(), REAL, taken, 5)
 
 
@@ -179,14 +179,14 @@ def test_a_restored_pool_goes_on_bit_for_bit(taken: int) -> None:
     ],
 )
 def test_an_impossible_pool_is_refused(change: dict[str, Tensor], told: str) -> None:
-    objective = MeansObjective(SETTINGS, SPEC, CPU)
+    objective = FeaturesObjective(SETTINGS, SPEC, CPU)
     objective.step(start(), 0.1, REAL, 0, 0)
     with pytest.raises(MemoryFileError, match=told):
         objective.restore({**objective.tensors(), **change})
 
 
 def test_a_network_that_broke_is_replaced() -> None:
-    memory, objective = start(), MeansObjective(replace(SETTINGS, networks=1, rate=1e38, uses=9), SPEC, CPU)
+    memory, objective = start(), FeaturesObjective(replace(SETTINGS, networks=1, rate=1e38, uses=9), SPEC, CPU)
     losses = []
     for step in range(2):
         losses.append(objective.step(memory, 0.1, REAL, 0, step).loss.isfinite().item())
@@ -196,17 +196,17 @@ def test_a_network_that_broke_is_replaced() -> None:
 
 def test_averaging_down_first_is_what_the_network_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = replace(SETTINGS, network="convnet:width=4,depth=1,side=2")
-    found = MeansObjective(settings, SPEC, CPU).step(start(), 0.1, REAL, 0, 5)
-    monkeypatch.setattr("memcli.objectives.means.averaging", lambda *_: 1)  # the network does it, each time
-    wanted = MeansObjective(settings, SPEC, CPU).step(start(), 0.1, REAL, 0, 5)
+    found = FeaturesObjective(settings, SPEC, CPU).step(start(), 0.1, REAL, 0, 5)
+    monkeypatch.setattr("memcli.objectives.features.averaging", lambda *_: 1)  # the network does it, each time
+    wanted = FeaturesObjective(settings, SPEC, CPU).step(start(), 0.1, REAL, 0, 5)
     torch.testing.assert_close(found.loss, wanted.loss)
     for name, gradient in wanted.gradients.items():
         torch.testing.assert_close(found.gradients[name], gradient, rtol=1e-4, atol=1e-6)
 
 
 def test_a_network_whose_features_cannot_be_compared_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"no features .*Give the means stage a network"):
-        MeansObjective(replace(SETTINGS, network="convnet:norm=batch,width=4"), SPEC, CPU)
+    with pytest.raises(UsageError, match=r"no features .*Give the features stage a network"):
+        FeaturesObjective(replace(SETTINGS, network="convnet:norm=batch,width=4"), SPEC, CPU)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The means objective [DM, IDM]: recalled images of a class have the mean features that its real images have.
+"""The features objective [DM, IDM]: recalled images of a class have the mean features that its real images have.
 
     loss = Σ_c ‖m_c − r_c‖² / Σ_c ‖r_c − r‖²  +  w · mean CE(recalled images)
 
@@ -41,10 +41,10 @@ _MEASURED = 1000  # real images that pass a network at once, about
 
 
 @dataclass(frozen=True)
-class Means(ObjectiveSettings):
-    """Settings of the means objective: recalled images of a class have the mean features of its real ones."""
+class Features(ObjectiveSettings):
+    """Settings of the features objective: recalled images of a class have the mean features of its real ones."""
 
-    kind: ClassVar[str] = "means"
+    kind: ClassVar[str] = "features"
 
     network: str = "convnet:width=32"  # whose features are compared
     networks: int = 6  # in the pool
@@ -75,16 +75,16 @@ class Means(ObjectiveSettings):
         """At least: one row of each class of a step."""
         return min(self.classes, classes)
 
-    def make(self, spec: MemorySpec, device: torch.device, *, compile: bool, bfloat16: bool) -> "MeansObjective":
-        return MeansObjective(self, spec, device, compile=compile, bfloat16=bfloat16)
+    def make(self, spec: MemorySpec, device: torch.device, *, compile: bool, bfloat16: bool) -> "FeaturesObjective":
+        return FeaturesObjective(self, spec, device, compile=compile, bfloat16=bfloat16)
 
 
-class MeansObjective(Objective):
+class FeaturesObjective(Objective):
     """See the module's text. The networks of the pool take turns, one in each outer step."""
 
     def __init__(
         self,
-        settings: Means,
+        settings: Features,
         spec: MemorySpec,
         device: torch.device,
         compile: bool = False,
@@ -94,12 +94,12 @@ class MeansObjective(Objective):
         self._augmentation = Augmentation(settings.augment)
         self._averaged = averaging(settings.network, spec.data)
         data = spec.data.averaged(self._averaged)
-        self._members = Members(settings.network, data, device, settings.networks, settings.age, "means")
+        self._members = Members(settings.network, data, device, settings.networks, settings.age, "features")
         skeleton = self._members.skeleton
         if not (isinstance(skeleton, Classifier) and stateless(skeleton)):
             raise UsageError(
                 f"{settings.network!r} has no features that are a function of its weights and of one image",
-                do="Give the means stage a network such as convnet:norm=instance or mlp",
+                do="Give the features stage a network such as convnet:norm=instance or mlp",
             )
         self._features = Functional(skeleton.features)
         backend = quickest(device, compile)
@@ -166,7 +166,7 @@ class MeansObjective(Objective):
 
     def _classes(self, seed: int, step: int) -> Tensor:
         """The classes of a step, (n,) int64: all of them once, then all again."""
-        return shuffled_epochs(len(self._spec.data.classes), self._settings.classes, seed, "means classes")(step)
+        return shuffled_epochs(len(self._spec.data.classes), self._settings.classes, seed, "features classes")(step)
 
     def _recalled(self, memory: Memory, classes: Tensor, seed: int, step: int) -> Tensors:
         """All rows of `classes`, (n · R, C, H, W), class after class, and their label vectors."""
@@ -177,7 +177,7 @@ class MeansObjective(Objective):
 
     def _trained(self, member: Member, real: RealImages, seed: int, step: int) -> Member:
         """`member` after more steps on real images; where its life would end, a fresh one in its place."""
-        settings, draw = self._settings, derive(seed, "means training")
+        settings, draw = self._settings, derive(seed, "features training")
         if member.age + settings.further >= settings.age:
             self._members.renew(seed, step)
             member = self._members.turn(seed, step)
@@ -192,7 +192,7 @@ class MeansObjective(Objective):
     @torch.no_grad()
     def _measured(self, member: Member, real: RealImages, seed: int, step: int) -> Tensor:
         """The mean features of real images of each class, (classes, features)."""
-        each, draw = self._settings.real_per_class, derive(seed, "means measured")
+        each, draw = self._settings.real_per_class, derive(seed, "features measured")
         found = []
         for some in torch.arange(len(self._spec.data.classes)).split(max(1, _MEASURED // each)):
             images = self._seen(real.of_classes(some, each, draw, step).flatten(0, 1), seed, f"of {some[0]}", step)
@@ -202,8 +202,8 @@ class MeansObjective(Objective):
 
     def _seen(self, images: Tensor, seed: int, purpose: str, step: int) -> Tensor:
         """`images` (n, C, H, W) as networks see them: each augmented by a draw of its own, and averaged down."""
-        draws = self._augmentation.draw(self._spec.data.shape, derive(seed, f"means {purpose}"), step, len(images))
+        draws = self._augmentation.draw(self._spec.data.shape, derive(seed, f"features {purpose}"), step, len(images))
         return averaged_down(self._augmentation.apply(images, draws), self._averaged)
 
 
-OBJECTIVE = ObjectiveKind(Means)
+OBJECTIVE = ObjectiveKind(Features)
