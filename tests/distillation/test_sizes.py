@@ -110,7 +110,7 @@ def test_quick_is_another_recipe_from_a_hundred_classes_on() -> None:
     found = fitted(quick, many(100))
     assert found == replace(fitted(load_recipe("many@1"), many(100)), name="quick")
     assert [stage.kind for stage in found.stages] == ["features"]
-    assert found.retrain.lr == pytest.approx(0.022 * 10**0.5)
+    assert found.retrain.lr == pytest.approx(0.007 * 10**0.5)
 
 
 def test_images_without_colours_are_not_flipped_with_many_classes() -> None:
