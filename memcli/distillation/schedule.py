@@ -11,7 +11,7 @@ from memcli.training.recipe import TrainRecipe
 
 CHOICE_SHARE = 0.1  # of a time budget, for the choice of how to retrain, at most: one retraining is always made
 CLOSING = 1.0  # seconds that a run needs after that: the preview, the file, the end of the process
-RETRAINING_SHARE = 0.2  # of a time budget, for one retraining, where fewer steps are a whole training too
+RETRAINING_SHARE = 0.25  # of a time budget, for one retraining, where fewer steps are a whole training too
 _NOISE = 1.2  # other work on the machine may slow what was measured
 JUDGING_SHARE = 0.1  # of a time budget, for telling which images are easy, at most
 TUNING_SHARE = 0.25  # of a time budget, or of the outer steps, for the choice of a memory's size

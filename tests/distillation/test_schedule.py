@@ -68,9 +68,9 @@ def test_a_retraining_whose_rate_falls_from_the_first_step_on_is_made_shorter_wh
 ) -> None:
     pace = Pace(0.1, 1.0)
     falling = replace(recipe, retrain=replace(recipe.retrain, steps=1000, decay=1.0))
-    assert affordable(falling.retrain, pace, 505.0) == falling.retrain
-    assert affordable(falling.retrain, pace, 105.0) == replace(falling.retrain, steps=200)
+    assert affordable(falling.retrain, pace, 404.0) == falling.retrain
+    assert affordable(falling.retrain, pace, 84.0) == replace(falling.retrain, steps=200)
     assert affordable(falling.retrain, pace, 1.0).steps == 1
-    assert reserved(pace, falling, 105.0) == pytest.approx(1.2 * 21.0)
+    assert reserved(pace, falling, 84.0) == pytest.approx(1.2 * 21.0)
     steady = replace(falling.retrain, decay=0.5)
-    assert affordable(steady, pace, 105.0) == steady
+    assert affordable(steady, pace, 84.0) == steady
