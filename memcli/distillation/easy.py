@@ -89,7 +89,7 @@ class Judge:
     def _losses(self, judge: nn.Module, numbers: Tensor, progress: Progress) -> Tensor:
         """Of the images of those numbers, (n,), each: its loss, on the CPU."""
         losses = []
-        progress.begin("judging images", len(numbers))
+        progress.begin("judging images", len(numbers), "images")
         for some in numbers.split(images_at_once(self.data, self.device)):
             logits = judge(self.images.normalised(self.data, some).to(self.device))
             losses.append(cross_entropy(logits, self.images.labels[some].to(self.device), reduction="none").cpu())
