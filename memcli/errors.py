@@ -60,7 +60,7 @@ class ExistsError(MemcliError):
 
 
 class Interrupted(MemcliError):
-    """A signal stopped work whose state is saved: the same command goes on, `continual` with --resume."""
+    """A signal stopped work whose state is saved: the same command goes on."""
 
     exit_code = 75
 

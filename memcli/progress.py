@@ -36,6 +36,21 @@ class Silent:
     def note(self, message: str) -> None: ...
 
 
+class Notes(Silent):
+    """The Progress that keeps notes, for another process to tell."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def taken(self) -> list[str]:
+        """The notes since the last call."""
+        notes, self.notes = self.notes, []
+        return notes
+
+
 class Callback:
     """Follows a distillation from Python: override what is needed. Each is called on the thread that distils.
 

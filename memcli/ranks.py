@@ -4,8 +4,10 @@ Each is a rank. All hold the same memory and take the same outer steps, and each
 step; only sums and short messages go from one to another. Where a program runs alone, it is rank 0 of one.
 """
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from safetensors.torch import load, save
@@ -13,6 +15,12 @@ from torch import Tensor, distributed
 
 from memcli.errors import Interrupted
 from memcli.stopping import AGAIN, Stopped, asked
+
+_LOOKS_AGAIN = 0.001  # seconds until a rank that waits for another looks for signals
+
+
+class LostError(Interrupted):
+    """Another rank has ended before its time."""
 
 
 class Ranks:
@@ -40,6 +48,14 @@ class Ranks:
         """What rank 0 says; what the others say is not looked at."""
         return text
 
+    def all_said(self, text: str) -> list[str]:
+        """What each rank says, in their order."""
+        return [text]
+
+    def all_agree(self, is_so: bool) -> bool:
+        """Whether it is so for every rank."""
+        return is_so
+
     def agreed(self, *numbers: float, stops: bool = True) -> tuple[float, ...]:
         """Rank 0's numbers. If it `stops`, all ranks raise Stopped where a signal asked one of them to stop."""
         del stops
@@ -52,7 +68,7 @@ ALONE = Ranks()
 class Group(Ranks):
     """One of several ranks: a process of torch's group, which adds up by gloo on processors and by NCCL on GPUs.
 
-    Every rank must call every method in the same order. Where another one has ended, each raises Interrupted.
+    Every rank must call every method in the same order. Where another one has ended, each raises LostError.
     """
 
     def __init__(self) -> None:
@@ -79,6 +95,16 @@ class Group(Ranks):
     def said(self, text: str) -> str:
         return self._broadcast(text.encode(), 0).decode()
 
+    def all_said(self, text: str) -> list[str]:
+        mine = text.encode()
+        return [self._broadcast(mine if self.rank == rank else b"", rank).decode() for rank in range(self.size)]
+
+    def all_agree(self, is_so: bool) -> bool:
+        against = torch.tensor([float(not is_so)])
+        with _lost():
+            distributed.all_reduce(against)
+        return not against.item()
+
     def agreed(self, *numbers: float, stops: bool = True) -> tuple[float, ...]:
         mine = numbers if self.rank == 0 else (0.0,) * len(numbers)
         together = torch.tensor([float(asked()), *mine], dtype=torch.float64)
@@ -92,7 +118,10 @@ class Group(Ranks):
     def _broadcast(self, packed: bytes, source: int) -> bytes:
         with _lost():
             size = torch.tensor([len(packed)])
-            distributed.broadcast(size, source)
+            waiting: Any = distributed.broadcast(size, source, async_op=True)
+            while not waiting.is_completed():  # so long as others work; a signal is seen between two steps of Python's
+                time.sleep(_LOOKS_AGAIN)
+            waiting.wait()
             room = torch.empty(int(size), dtype=torch.uint8)
             if self.rank == source and packed:
                 room.copy_(torch.frombuffer(bytearray(packed), dtype=torch.uint8))
@@ -112,8 +141,8 @@ def _packed(tensors: Mapping[str, Tensor]) -> bytes:
 
 @contextmanager
 def _lost() -> Iterator[None]:
-    """Turn the failure of a message into Interrupted: all but the messages is computed outside of the block."""
+    """Turn the failure of a message into LostError: all but the messages is computed outside of the block."""
     try:
         yield
     except RuntimeError as error:  # torch's own errors of messages are of this kind, and gloo's are of no other
-        raise Interrupted("another process of the run has ended", do=AGAIN) from error
+        raise LostError("another process of the run has ended", do=AGAIN) from error

@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from memcli import __version__
 from memcli.cli._flags import BareFlags, has_flag, now_runs, with_flags
+from memcli.cli._ranks import tells
 from memcli.cli._warnings import telling
 from memcli.errors import Interrupted, LimitError, MemcliError, UsageError, out_of_memory
 from memcli.stopping import importing
@@ -54,8 +55,13 @@ class Boundary(BareFlags, TyperGroup):
 
 
 def report(error: Exception) -> int:
-    """Say on stderr what went wrong, in one line unless it is a bug, and return the exit code."""
-    expected = as_expected(error)
+    """Say on stderr what went wrong, in one line unless it is a bug, and return the exit code.
+
+    Several processes of one command say the same once.
+    """
+    expected, is_usage = as_expected(error), isinstance(error, typer.TyperException)
+    if not tells(expected or error):
+        return USAGE if is_usage else expected.exit_code if expected else BUG
     if expected is not None:
         say_error(with_flags(str(expected)))
         return expected.exit_code

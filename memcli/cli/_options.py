@@ -40,6 +40,17 @@ Device = Annotated[
     str,
     option(COMPUTING, "--device", metavar="NAME", help="auto, cpu, cuda, cuda:N or mps; auto takes a CUDA GPU if any."),
 ]
+Nproc = Annotated[
+    int,
+    option(
+        COMPUTING,
+        "--nproc",
+        min=1,
+        max=1024,
+        metavar="N",
+        help="Let N processes of this machine share the work, one for each GPU, or for each so many cores.",
+    ),
+]
 MaxImages = Annotated[
     int, option(LIMITS, "--max-images", min=1, metavar="N", help="Refuse a memory that would recall more images.")
 ]

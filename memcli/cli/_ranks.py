@@ -4,7 +4,10 @@ import logging
 import os
 import signal
 import sys
+from datetime import timedelta
 from typing import Any
+
+import typer
 
 from memcli.errors import Interrupted, UsageError
 from memcli.machine import cores
@@ -13,10 +16,50 @@ from memcli.stopping import AGAIN
 _STARTED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process that it starts
 _LONGEST_WAIT = 7 * 24 * 3600.0  # seconds of a rank for the others: the first one chooses alone how to retrain
 
+_SHORT_WAIT = timedelta(seconds=5)  # for what the processes share
+
 
 def is_started() -> bool:
     """Whether torchrun started this process, as one of several or as the only one."""
     return all(name in os.environ for name in _STARTED)
+
+
+def is_first() -> bool:
+    """Whether this process is the first of several, or alone."""
+    return os.environ.get("RANK", "0") == "0" or not is_started()
+
+
+def tells(error: Exception) -> bool:
+    """Whether this process tells `error`: what several of them meet, the first to ask tells.
+
+    That they were interrupted is told once, and only the first one tells that it was stopped by a signal.
+    """
+    if not is_started():
+        return True
+    from torch.distributed import TCPStore
+
+    from memcli.ranks import LostError
+
+    interrupted = isinstance(error, Interrupted)
+    if interrupted and not isinstance(error, LostError) and not is_first():
+        return False
+    what = f"{os.environ.get('TORCHELASTIC_RESTART_COUNT', '')} {'interrupted' if interrupted else error}"
+    try:
+        host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+        shared = TCPStore(host, port, is_master=False, timeout=_SHORT_WAIT, wait_for_workers=False)
+        return shared.add(f"memcli {what}", 1) == 1
+    except (AttributeError, RuntimeError, ValueError):  # it is gone, or was never there
+        return True
+
+
+def start(count: int, device: str) -> tuple[str, bool]:
+    """One of several processes of this command: its device, and whether it is the first, which alone speaks.
+
+    Where torchrun has not started this process, and `count` are asked for, it starts them, and ends as they do.
+    """
+    if count > 1 and not is_started():
+        raise typer.Exit(launch(count))
+    return join(device)
 
 
 def join(device: str) -> tuple[str, bool]:
@@ -27,8 +70,6 @@ def join(device: str) -> tuple[str, bool]:
     """
     if not is_started():
         return device, True
-    from datetime import timedelta
-
     import torch
     from torch import distributed
 

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from memcli.cli._flags import with_flags
+from memcli.cli._ranks import is_first
 from memcli.errors import MemcliWarning
 from memcli.text import printable
 
@@ -27,7 +28,7 @@ def telling() -> Iterator[None]:
             text = printable(with_flags(str(message)), 2000)
             if not issubclass(category, MemcliWarning):
                 usual(message, category, *where, **more)
-            elif text not in already:
+            elif text not in already and is_first():
                 already.append(text)
                 typer.echo(f"memcli: warning: {text}", err=True)
 

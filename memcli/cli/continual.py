@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from memcli.cli import _ranks
 from memcli.cli._kinds import names
 from memcli.cli._options import (
     DATA,
@@ -15,6 +16,7 @@ from memcli.cli._options import (
     Download,
     Force,
     Json,
+    Nproc,
     Output,
     Quiet,
     Seed,
@@ -30,6 +32,7 @@ from memcli.stopping import stoppable
 
 if TYPE_CHECKING:
     from memcli.continual import Figures
+    from memcli.continual.run import Learned
 
 _STORAGES = ", ".join(names("memcli.memory.storage:STORAGES"))
 
@@ -69,7 +72,12 @@ def command(
     force: Force = False,
     json: Json = False,
     resume: Annotated[
-        bool, option(OUTPUT, "--resume", help="Go on after the last task that is in the output folder.")
+        bool,
+        option(
+            OUTPUT,
+            "--resume",
+            help="Where all is finished already, tell the figures again.",
+        ),
     ] = False,
     runs: Annotated[
         int,
@@ -92,6 +100,7 @@ def command(
             help="Steps of SGD of the last network; after few tasks it may be fewer.",
         ),
     ] = None,
+    nproc: Nproc = 1,
     seed: Seed = 0,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -101,48 +110,53 @@ def command(
     Example: memcli continual permutations --data torchvision:MNIST -o permutations/ --runs 5 --json
     """
     from dataclasses import replace
+    from functools import partial
 
     from memcli.continual import charts, opened, plan_for, run_stream
-    from memcli.continual.run import settings, size
+    from memcli.continual.folder import require_unmeasured
+    from memcli.continual.run import settings, shared_out, size
     from memcli.continual.tasks import open_stream, parsed
     from memcli.data.sources import open_source
     from memcli.data.summary import summary
     from memcli.files import atomic
+    from memcli.ranks import joined
 
     began = time.monotonic()
     name, named = parsed(benchmark)
     if (data is None) == (named is None):
         raise UsageError("the source is given twice or not at all", do="Give --data SOURCE, or split:SOURCE:N")
-    found: list[Figures] = []
-    with reporting(quiet=quiet, verbose=verbose) as progress, stoppable(progress):
+    _, is_first = _ranks.start(nproc, "cpu")
+    folders = [output / f"seed-{run_seed}" for run_seed in range(seed, seed + runs)]
+    with reporting(quiet=quiet or not is_first, verbose=verbose) as progress, stoppable(progress):
+        if is_first:
+            require_unmeasured(folders, resume=resume, force=force)
         source = open_source(data or named or "", download=download, skip_damaged=skip_damaged, cache=cache)
         for note in source.notes:
             progress.note(note)
         for title, value in summary(source, seed, holdout=0).lines():
             progress.note(f"{title}: {value}")
-        for run_seed in range(seed, seed + runs):
-            stream = open_stream(name, source, run_seed)
+
+        def learned(number: int) -> "Learned":
+            make = partial(open_stream, name, source, seed + number)
+            stream = make()
             if stream.is_trivial:
                 progress.note("a task of one class is told with its test images, so every answer is right: give more")
             coloured = stream.data.channels == 3
             plan = plan_for(stream.benchmark, network or stream.network, storage, photographs=coloured)
             if steps is not None:
                 plan = replace(plan, retrain=replace(plan.retrain, steps=steps))
-            told = settings(benchmark, stream, plan, run_seed)
-            with opened(output / f"seed-{run_seed}", told, resume=resume, force=force) as folder:
-                found.append(
-                    run_stream(
-                        lambda run_seed=run_seed: open_stream(name, source, run_seed),  # type: ignore[misc]
-                        plan,
-                        folder,
-                        seed=run_seed,
-                        progress=progress,
-                    )
-                )
-            progress.note(
-                f"seed {run_seed}: RA {found[-1].ra:.4f}, BTI {found[-1].bti:.4f}, joint {found[-1].joint:.4f}"
-            )
-        result = _result(benchmark, found, size(folder), output)
+            told = settings(benchmark, stream, plan, seed + number)
+            with opened(folders[number], told, resume=resume, force=force) as folder:
+                figures = run_stream(make, plan, folder, seed=seed + number, progress=progress)
+            progress.note(_told(seed + number, figures))
+            return figures, size(folder)
+
+        every = shared_out(runs, learned, ranks := joined())
+        for number in sorted(set(range(runs)) - set(ranks.own(runs))):
+            progress.note(_told(seed + number, every[number][0]))
+        if ranks.rank:
+            return
+        result = _result(benchmark, [figures for figures, _ in every], every[-1][1], output)
         title = f"{benchmark}, mean of {runs} runs"
         matrix: list[list[float | None]] = result["matrix"]
         lines = {
@@ -155,6 +169,10 @@ def command(
             atomic.write_bytes(output / file, drawn.encode(), force=True)
     result["seconds"] = time.monotonic() - began
     emit(result, _lines(result), as_json=json)
+
+
+def _told(seed: int, figures: "Figures") -> str:
+    return f"seed {seed}: RA {figures.ra:.4f}, BTI {figures.bti:.4f}, joint {figures.joint:.4f}"
 
 
 def _result(benchmark: str, found: "list[Figures]", size: dict[str, int], output: Path) -> dict[str, Any]:

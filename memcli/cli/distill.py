@@ -18,6 +18,7 @@ from memcli.cli._options import (
     Download,
     Force,
     Json,
+    Nproc,
     Output,
     Quiet,
     Seed,
@@ -182,17 +183,7 @@ def command(
             help="Do convolutions in bfloat16; default: in compiled runs on processors that are quicker by it.",
         ),
     ] = None,
-    nproc: Annotated[
-        int,
-        option(
-            COMPUTING,
-            "--nproc",
-            min=1,
-            max=1024,
-            metavar="N",
-            help="Let N processes of this machine share each step, one for each GPU, or for each so many cores.",
-        ),
-    ] = 1,
+    nproc: Nproc = 1,
     replicas: Annotated[
         int | None,
         option(
@@ -221,9 +212,7 @@ def command(
     from memcli.files.atomic import check_output
     from memcli.jobs.distill import GivenUpError, distill, estimate
 
-    if nproc > 1 and not ranks.is_started():
-        raise typer.Exit(ranks.launch(nproc))
-    device, is_first = ranks.join(device)
+    device, is_first = ranks.start(nproc, device)
     with reporting(quiet=quiet or not is_first, verbose=verbose) as progress:
         given = {name: asked[name] for name in _SETTINGS if is_given(context, name)} | {"device": device}
         how: dict[str, Any] = {"resume": resume, "force": force, "licence": licence, "track": track}
@@ -243,7 +232,7 @@ def command(
             emit(_plan_json(plan), _plan_lines(plan, verbose), as_json=json)
         else:
             emit(_result(made), _lines(made, source), as_json=json)
-    if given_up is not None:
+    if given_up is not None and is_first:  # the end of another one would end it before all is told
         raise given_up
 
 

@@ -3,6 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
+from memcli.cli import _ranks as ranks
 from memcli.cli._options import (
     DATA,
     MAX_BYTES,
@@ -21,6 +22,7 @@ from memcli.cli._options import (
     MaxImages,
     MaxSeconds,
     MemoryFile,
+    Nproc,
     Quiet,
     Runs,
     Seed,
@@ -116,6 +118,7 @@ def command(
         ),
     ] = None,
     json: Json = False,
+    nproc: Nproc = 1,
     seed: Seed = 0,
     device: Device = "auto",
     max_images: MaxImages = MAX_IMAGES,
@@ -145,7 +148,8 @@ def command(
         figures["seconds"] = time.monotonic() - began
         emit(figures, _lines(report, figures, everything=verbose), as_json=json)
 
-    with reporting(quiet=quiet, verbose=verbose) as progress:
+    device, is_first = ranks.start(nproc, device)
+    with reporting(quiet=quiet or not is_first, verbose=verbose) as progress:
         allowed = limits(max_images, max_bytes, max_seconds, trust=trust)
         memory = load(file, allowed, expect_sha256=expect_sha256)
         try:
@@ -173,9 +177,10 @@ def command(
             if so_far is not None:
                 show(so_far)
             raise
-    show(report)
-    if min_accuracy is not None:
-        require(report, min_accuracy)
+    if is_first:
+        show(report)
+        if min_accuracy is not None:
+            require(report, min_accuracy)
 
 
 def _lines(report: "Report", figures: dict[str, Any], *, everything: bool) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ The index is written last and replaced whole, so that all files that it names ar
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +22,10 @@ from torch import nn
 from memcli import __version__
 from memcli.continual.tasks import Stream
 from memcli.data.spec import DataSpec
-from memcli.errors import MemoryFileError
+from memcli.errors import ExistsError, MemoryFileError
 from memcli.files import atomic, memoryfile
 from memcli.files.memoryfile import Artifact
-from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
+from memcli.files.resumable import read_json, require_continuable, write_json
 from memcli.files.unfinished import Unfinished
 from memcli.files.weights import Retrained, checksum, read, save
 from memcli.jobs.ending import computing
@@ -161,13 +161,24 @@ def network_name(number: int) -> str:
     return f"network-{number:03d}.safetensors"
 
 
+def require_unmeasured(paths: Sequence[Path], *, resume: bool, force: bool) -> None:
+    """Raise ExistsError where all of the folders hold measured streams, unless `resume` asks for their figures again,
+    or `force` for new ones.
+    """
+    if not (resume or force) and all(os.path.lexists(path / FIGURES) for path in paths):
+        shown = printable(str(paths[-1]))
+        raise ExistsError(
+            f"{shown} holds a finished stream", do="Add `resume` to be told its figures, or `force` to start afresh"
+        )
+
+
 @contextmanager
 def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool) -> Iterator[Folder]:
-    """The folder at `path`, locked while the block runs: new, or, with `resume`, with the tasks that an earlier run
-    finished, if any.
+    """The folder at `path`, locked while the block runs: new, or with the tasks that an earlier run of the same
+    settings finished, unless `force` alone says that it starts afresh.
 
-    `settings` must be plain JSON. Raises ExistsError where there is an index already (without resume or force) or
-    another run is using the folder, UsageError where the settings are not those of the run that is resumed.
+    `settings` must be plain JSON. Raises ExistsError where the folder holds a stream of other settings, UsageError
+    where `resume` asks for its continuation, and ExistsError where another run is using it.
     """
     with atomic.explained(path):
         path.mkdir(parents=True, exist_ok=True)
@@ -177,16 +188,15 @@ def opened(path: Path, settings: Mapping[str, Any], *, resume: bool, force: bool
 
 def _opened(path: Path, settings: Mapping[str, Any], resume: bool, force: bool) -> Folder:
     shown = printable(str(path))
-    exists = os.path.lexists(path / INDEX)
-    if exists:
-        refuse_existing(path, "holds a stream already", resume=resume, force=force)
-    if resume and exists:
+    if os.path.lexists(path / INDEX) and (resume or not force):
         index = read_json(path / INDEX)
         tasks, begun = index.pop("tasks", None), index.pop(_BEGUN, None)
-        require_same(index, {"format": _FORMAT, **settings}, f"the stream in {shown}", _FLAGS)
-        if not isinstance(begun, str | None):
-            raise _damaged(f"the index in {shown} is damaged")
-        return Folder(path, dict(settings), _entries(tasks, shown), begun)
+        if tasks != [] or begun is not None or resume:  # else nothing would be lost
+            now = {"format": _FORMAT, **settings}
+            require_continuable(index, now, path, f"the stream in {shown}", resume=resume, flags=_FLAGS)
+            if not isinstance(begun, str | None):
+                raise _damaged(f"the index in {shown} is damaged")
+            return Folder(path, dict(settings), _entries(tasks, shown), begun)
     (path / FIGURES).unlink(missing_ok=True)
     folder = Folder(path, dict(settings))
     folder._write_index()

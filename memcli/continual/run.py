@@ -1,5 +1,6 @@
 """One run of a benchmark: every task in turn, then the figures."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,11 +10,13 @@ from memcli.continual.learn import learn_task, retrain_all
 from memcli.continual.measure import Figures, accuracies, baselines
 from memcli.continual.plan import Plan
 from memcli.continual.tasks import Stream
+from memcli.errors import UsageError
 from memcli.files.memoryfile import Artifact
 from memcli.progress import Progress, Silent
+from memcli.ranks import Ranks
 from memcli.stopping import resumable, whole
 
-_RESUME = "Give the same command with `resume` to continue"
+Learned = tuple[Figures, dict[str, int]]  # the figures of a stream, and the `size` of its memories
 
 
 def run_stream(
@@ -39,7 +42,7 @@ def run_stream(
     for number in range(folder.finished):
         stream.tasks[number].finish()
     while (number := folder.finished) < len(stream.tasks):
-        with resumable(f"stopped in task {number}", _RESUME):
+        with resumable(f"stopped in task {number}"):
             artifacts[memory_name(number)] = _memory(stream, artifacts, plan, folder, seed, progress)
             kept = folder.unfinished(network_name(number), progress)
             network_seed = seeds.derive(seed, "network", number)
@@ -47,7 +50,7 @@ def run_stream(
             with whole():
                 folder.add(stream.tasks[number].name, network)
                 folder.tidy()
-    with resumable("stopped after the last task", _RESUME):
+    with resumable("stopped after the last task"):
         matrix = _matrix(stream, folder, progress)
         stores = [folder.unfinished(name, progress) for name in BASELINES]
         baselines_seed = seeds.derive(seed, "baselines")
@@ -58,6 +61,23 @@ def run_stream(
             folder.measured(figures.to_json())
             folder.tidy()
     return figures
+
+
+def shared_out(streams: int, learned: Callable[[int], Learned], ranks: Ranks) -> list[Learned]:
+    """What `learned` gives for so many streams, numbered from 0 on; the ranks learn them in turn, each by itself.
+
+    Raises UsageError where there are more ranks than streams, Interrupted where Stopped is raised.
+    """
+    if ranks.size > streams:
+        raise UsageError(
+            f"`runs` is {streams} for {ranks.size} processes", do="Give one or more for each process, or fewer of them"
+        )
+    own = [learned(number) for number in ranks.own(streams)]
+    with resumable("stopped while other processes learn"):
+        texts = ranks.all_said(json.dumps([[figures.to_json(), size] for figures, size in own]))
+    of_all = [json.loads(text) for text in texts]
+    told = (of_all[number % ranks.size][number // ranks.size] for number in range(streams))
+    return [(Figures.from_json(figures, len(figures["matrix"])), size) for figures, size in told]
 
 
 def _memory(

@@ -1,5 +1,6 @@
 """The choice of K, s and R on validation: short runs of several memories; the better half enters each next round."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +16,7 @@ from memcli.distillation.speed import decided
 from memcli.errors import UsageError
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
+from memcli.ranks import ALONE
 
 _SCALES = {1: 4, 2: 4, 4: 4, 8: 8}  # what is tried, and the least side of such bases: an eighth from 64x64 on
 _SHARES_OF_BASES = (0.2, 0.4, 0.6, 0.8, 0.9)  # of the bases that fit together with one row
@@ -72,7 +74,8 @@ def tune(
     the trial's length: see `learn` for `compile` and `bfloat16`.
 
     `record` is given every trial when it ends, with its round and candidate; trials that are `known`, from an
-    earlier process, are not made again. Where not all candidates can be tried in half of the time, fewer are, evenly
+    earlier process, are not made again. Several ranks make trials abreast, each by itself, and all return the same; all
+    of them must know the same. Where not all candidates can be tried in half of the time, fewer are, evenly
     spread. Raises UsageError where there is no candidate, Interrupted where Stopped is raised.
     """
     if not specs:
@@ -82,27 +85,32 @@ def tune(
         steps = max(1, round(TUNING_SHARE * recipe.steps))
     progress = progress or Silent()
     progress.begin("tuning", None, "trials")
+    ranks, known = settings.ranks, known or {}
     began, left, tried, trials = time.monotonic(), list(specs), dict[MemorySpec, Tried](), 0
     if time_budget is not None:
         _trial(source, left[0], recipe, replace(settings, time_budget=0.0))  # how long the shortest takes
-        left = _spread(left, time_budget / (4 * (time.monotonic() - began)))
+        (shortest,) = ranks.agreed(time.monotonic() - began, stops=False)
+        left = _spread(left, ranks.size * time_budget / (4 * shortest))
     rounds = max(1, (len(left) - 1).bit_length())
     for number in range(rounds):
-        each_steps = None if steps is None else max(1, steps // (rounds * len(left)))
-        for place, spec in enumerate(left):
-            trial = (number, spec)
-            if known and trial in known:
-                tried[spec] = known[trial]
-                continue
-            each_seconds = None
+        each_steps, each_seconds = None if steps is None else max(1, steps // (rounds * len(left))), None
+        tried |= {spec: known[number, spec] for spec in left if (number, spec) in known}
+        to_try = [spec for spec in left if (number, spec) not in known]
+        while to_try:
             if time_budget is not None:
                 spent = time.monotonic() - began
-                each_seconds = max(time_budget * (number + 1) / rounds - spent, 0.0) / (len(left) - place)
-            tried[spec] = _trial(source, spec, recipe, replace(settings, steps=each_steps, time_budget=each_seconds))
-            if record is not None:
-                record(trial, tried[spec])
-            trials += 1
-            progress.update(trials, look=tried[spec].accuracy, best_look=max(one.accuracy for one in tried.values()))
+                each_seconds = max(time_budget * (number + 1) / rounds - spent, 0.0) / math.ceil(
+                    len(to_try) / ranks.size
+                )
+            abreast, to_try = to_try[: ranks.size], to_try[ranks.size :]
+            length = replace(settings, steps=each_steps, time_budget=each_seconds)
+            for trial in _trials(source, abreast, recipe, length):
+                tried[trial.spec] = trial
+                if record is not None:
+                    record((number, trial.spec), trial)
+                trials += 1
+                best = max(one.accuracy for one in tried.values())
+                progress.update(trials, look=trial.accuracy, best_look=best)
         left = sorted(left, key=lambda spec: -tried[spec].accuracy)[: (len(left) + 1) // 2]
     progress.end()
     return tuple(sorted(tried.values(), key=lambda trial: (trial.spec not in left, -trial.steps, -trial.accuracy)))
@@ -114,8 +122,18 @@ def _spread(specs: list[MemorySpec], most: float) -> list[MemorySpec]:
     return [specs[round(place * (len(specs) - 1) / max(count - 1, 1))] for place in range(count)]
 
 
+def _trials(source: Source, specs: list[MemorySpec], recipe: Recipe, settings: RunSettings) -> list[Tried]:
+    """The trials of `specs`, no more than there are ranks: each makes the one of its number, and all have all."""
+    ranks, said = settings.ranks, ""
+    for spec in specs[ranks.rank : ranks.rank + 1]:
+        made = _trial(source, spec, recipe, settings)
+        said = json.dumps([made.steps, made.accuracy])
+    return [Tried(spec, *json.loads(text)) for spec, text in zip(specs, ranks.all_said(said), strict=False)]
+
+
 def _trial(source: Source, spec: MemorySpec, recipe: Recipe, settings: RunSettings) -> Tried:
-    began = time.monotonic()
+    """A short run of one rank by itself."""
+    began, settings = time.monotonic(), replace(settings, ranks=ALONE)
     recipe = replace(recipe, start="data") if recipe.start == "easy" else recipe  # or each trial would judge images
     work = Distillation(source, spec, recipe, decided(settings, spec, recipe, Silent()))
     work.loop.entered_at = time.monotonic() - began

@@ -1,4 +1,4 @@
-"""What all folders of resumable runs share: their JSON files, and two refusals. No torch."""
+"""What all folders of resumable runs share: their JSON files, and the refusal of other settings. No torch."""
 
 import json
 from collections.abc import Mapping
@@ -10,12 +10,6 @@ from memcli.files import atomic, headers, regular
 from memcli.text import printable
 
 ASKED = "asked"  # the key in settings of what was asked for, which need not decide what is made
-
-
-def refuse_existing(path: Path, why: str, *, resume: bool, force: bool) -> None:
-    """Raise ExistsError, "PATH `why`", where neither `resume` nor `force` is set."""
-    if not (resume or force):
-        raise ExistsError(f"{printable(str(path))} {why}", do="Add `resume` to continue it, or `force` to start afresh")
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
@@ -74,6 +68,28 @@ def write_json(path: Path, data: dict[str, Any]) -> None:
 def _start(key: str, flags: Mapping[str, str]) -> str | None:
     """The longest of `flags` that the dotted `key` is or begins with."""
     return max((start for start in flags if f"{key}.".startswith(f"{start}.")), key=len, default=None)
+
+
+def require_continuable(
+    before: dict[str, Any],
+    now: dict[str, Any],
+    path: Path,
+    started: str,
+    *,
+    resume: bool,
+    flags: Mapping[str, str],
+) -> None:
+    """Raise where the run in `path`, by the settings `before`, cannot go on with those that are given now.
+
+    As `require_same` does where `resume` asks for that; ExistsError where it does not.
+    """
+    if resume:
+        require_same(before, now, started, flags)
+    elif differing := differences(before, now):
+        raise ExistsError(
+            f"{printable(str(path))} exists from an earlier run with other settings: {told(differing, flags)}",
+            do="Give the same settings to continue it, or add `force` to start afresh",
+        )
 
 
 def _flat(settings: dict[str, Any], prefix: str = "") -> dict[str, Any]:

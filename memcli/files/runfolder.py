@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from memcli.errors import ExistsError, MemoryFileError, UsageError
 from memcli.files import atomic, checkpoints, headers
 from memcli.files.checkpoints import Accept, Checkpoint
-from memcli.files.resumable import ASKED, differences, read_json, require_same, told, write_json
+from memcli.files.resumable import ASKED, differences, read_json, require_continuable, write_json
 from memcli.text import printable
 
 if TYPE_CHECKING:
@@ -205,13 +205,7 @@ def _continues(folder: Path, settings: dict[str, Any], resume: bool, flags: Mapp
     if not checkpoints.paths(folder) and not (folder / TRIALS).exists():
         return False  # nothing would be lost
     before = read_json(folder / SETTINGS)
-    if resume:
-        require_same(before, settings, "the run", flags)
-    elif differing := differences(before, settings):
-        raise ExistsError(
-            f"{shown} exists from an earlier run with other settings: {told(differing, flags)}",
-            do="Give the same settings to continue it, or add `force` to start afresh",
-        )
+    require_continuable(before, settings, folder, "the run", resume=resume, flags=flags)
     return True
 
 

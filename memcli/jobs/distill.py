@@ -12,10 +12,9 @@ from memcli.data.summary import Summary
 from memcli.distillation import learn
 from memcli.distillation.estimate import disk_bytes, require_memory
 from memcli.distillation.estimate import estimate as measured
-from memcli.distillation.tune import Tried, candidates, tune
-from memcli.errors import DivergedError, ExistsError, MemoryFileError
+from memcli.distillation.tune import Tried
+from memcli.errors import DivergedError, ExistsError
 from memcli.files import atomic, memoryfile, runfolder
-from memcli.files.manifest import memory_spec
 from memcli.files.memoryfile import Artifact
 from memcli.files.resumable import ASKED
 from memcli.files.runfolder import RunFolder
@@ -26,6 +25,7 @@ from memcli.jobs.ending import attempt, computing, ending, note_other_machine, n
 from memcli.jobs.plan import Plan, grouped, prepared
 from memcli.jobs.preview import preview
 from memcli.jobs.tracking import followed
+from memcli.jobs.tuning import tuned
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Callback
 from memcli.stopping import Stopped, resumable, stoppable, whole
@@ -180,10 +180,9 @@ def _helped(plan: Plan, output: Path, licence: str | None) -> DistilledFile:
             if result is None:
                 raise ExistsError("the run is finished on the first rank's machine", do="Read its output there")
         else:
-            how: dict[str, Any] = {"licence": licence, "progress": plan.progress, "began": plan.began}
-            found = learn.learn(plan.source, plan.spec, plan.recipe, plan.run, **how)
+            trials, found = _learned(plan, None, licence, None)
             made = replace(found.artifact, sha256=ranks.said(""))
-            result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged)
+            result = DistilledFile(output, made, found.validation, found.steps, found.seconds, found.diverged, trials)
     return _not_given_up(result)
 
 
@@ -206,7 +205,7 @@ def _finished(plan: Plan, run: RunFolder | None, output: Path) -> DistilledFile 
         raise ExistsError(f"{printable(str(output))} exists, and is not what the run made", do=_REPLACE)
     plan.progress.note(f"{printable(str(output))} is what this run made: nothing is left to do")
     accuracy, steps = artifact.manifest.results["validation"]["accuracy"], artifact.manifest.recipe["steps"]
-    trials = _tuned(plan, run) if plan.tune and run is not None else ()
+    trials = tuned(plan.alone, run) if plan.tune and run is not None else ()
     return DistilledFile(
         output, artifact, accuracy, steps, number(told.get("seconds")), told["state"] == "failed", trials
     )
@@ -247,44 +246,12 @@ def _write(output: Path, artifact: Artifact, force: bool) -> str:
     return memoryfile.write(output, artifact, force=force)
 
 
-def _tuned(plan: Plan, run: RunFolder) -> tuple[Tried, ...]:
-    """The trials that choose the size, the best first; those that the run folder holds are not made again."""
-    told, data = run.trials(), plan.source.spec
-    known = {}
-    try:
-        for trial in told:
-            size = memory_spec(trial["memory"], data)
-            known[trial["round"], size] = Tried(size, trial["steps"], trial["accuracy"])
-    except MemoryFileError as error:
-        shown = printable(str(run.path / runfolder.TRIALS))
-        raise MemoryFileError(f"{shown} is damaged ({error.what})", do="Start afresh with `force`") from error
-
-    def record(place: tuple[int, MemorySpec], trial: Tried) -> None:
-        figures = {"steps": trial.steps, "accuracy": trial.accuracy}
-        told.append({"round": place[0], "memory": trial.spec.to_json(), **figures})
-        run.tried(told)
-
-    trials = tune(
-        plan.source,
-        candidates(data, plan.size.fitted(data)),
-        plan.recipe,
-        plan.tuning,
-        progress=plan.progress,
-        known=known,
-        record=record,
-    )
-    for one in reversed(trials):
-        shape = f"{one.spec.bases} bases at scale {one.spec.scale}, {one.spec.rows} rows"
-        plan.progress.note(f"{shape}: {100 * one.accuracy:.2f} % of validation after {one.steps} steps")
-    return trials
-
-
 def _learned(
-    plan: Plan, run: RunFolder, licence: str | None, callback: Callback
+    plan: Plan, run: RunFolder | None, licence: str | None, callback: Callback | None
 ) -> tuple[tuple[Tried, ...], learn.Distilled]:
     """Tuning, if it is asked for, and the distillation."""
     with resumable("stopped before the first step"):
-        trials = _tuned(plan, run) if plan.tune else ()
+        trials = tuned(plan, run) if plan.tune else ()
         found = learn.learn(
             plan.source,
             trials[0].spec if trials else plan.spec,

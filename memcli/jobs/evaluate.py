@@ -3,6 +3,7 @@
 Nothing else measures on the test split.
 """
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -21,14 +22,15 @@ from memcli.jobs.baselines import BASELINES
 from memcli.jobs.classnames import ClassNames
 from memcli.jobs.device import resolve
 from memcli.jobs.ending import computing
-from memcli.jobs.figures import Report
+from memcli.jobs.figures import Report, Trial
 from memcli.jobs.kept import KeptTrials
 from memcli.jobs.opening import MemoryLike, loaded, open_aligned
 from memcli.jobs.protocols import PROTOCOLS
+from memcli.jobs.rounds import in_rounds
 from memcli.jobs.trials import Asked, Trainings
 from memcli.networks import build
-from memcli.progress import Progress, Silent
-from memcli.seeds import derive
+from memcli.progress import Notes, Progress, Silent
+from memcli.ranks import LostError, Ranks, joined
 from memcli.stopping import Stopped, stoppable
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
@@ -65,7 +67,8 @@ def evaluate(
     names of classes in `data` to those in the memory, where they differ. `follow` is given the report so far after each
     training, so that nothing is lost where a later one fails or is stopped. `keep`, such as the memory's path:
     what is measured is kept in a file beside it until all is, and the same evaluation goes on from there. Accuracies of
-    the report are shares of 1.
+    the report are shares of 1. All processes of a `torch.distributed` group must call this alike: they share out the
+    trainings, all have the report, and the first alone keeps and follows.
 
     Raises UsageError for impossible requests, MemoryFileError for a damaged file, LimitError where the file, or a
     training by it, is over `limits`, DataError where the data does not fit the memory, DivergedError where training
@@ -148,14 +151,17 @@ def measure(
     for name in names:
         build(name, data, seed=seed)  # a name that is wrong is told before hours of training, not after
     counts = torch.bincount(source_aligned.split("test").labels, minlength=len(data.classes)).tolist()
+    ranks, first = joined(), joined().rank == 0
     told = {"memory": artifact.sha256, "seed": seed, "full_epochs": full_epochs, **computing(device)}
     told["recipes"] = {f"{each.protocol} {each.network}": each.recipe.to_json() for each in trainings}
     order = [(each.protocol, each.trained_on, each.network) for each in trainings for _ in range(runs)]
-    kept = KeptTrials(keep, order, counts, progress.note)
-    report = Report(kept.load(told, source_aligned), data.classes, tuple(counts), complete=False)
-    rates = {(trial.protocol, trial.network, trial.trained_on): trial.lr for trial in report.trials}
-    work = Trainings(memory, source_aligned, device, progress, full_epochs, rates)
-    return _measured(work, trainings, runs, seed, report, kept, follow)
+    kept = KeptTrials(keep if first else None, order, counts, progress.note)
+    known = ranks.said(json.dumps([trial.to_json() for trial in kept.load(told, source_aligned)]))
+    trials = tuple(map(Trial.from_json, json.loads(known)))
+    report = Report(trials, data.classes, tuple(counts), complete=False)
+    rates = {trial.kind: trial.lr for trial in trials}
+    work = Trainings(memory, source_aligned, device, progress if first else Notes(), full_epochs, rates)
+    return _measured(work, trainings, runs, seed, report, kept, follow if first else None, ranks)
 
 
 def _measured(
@@ -166,25 +172,30 @@ def _measured(
     report: Report,
     kept: KeptTrials,
     follow: Callable[[Report], None] | None,
+    ranks: Ranks,
 ) -> Report:
     """`report` with what all trainings reached that it lacks; `follow` is given what there is after each."""
+    everything, known = list(product(trainings, range(runs))), len(report.trials)
     try:
         with stoppable(work.progress):
-            for asked in trainings[len(report.trials) // runs :]:
+            for asked in trainings[known // runs :] if ranks.rank == 0 else ():
                 work.tell_long(asked, runs)
-            for asked, run in list(product(trainings, range(runs)))[len(report.trials) :]:
-                title = f"{asked}, run {run + 1} of {runs}"
-                trial = work.trial(asked, derive(seed, "evaluation run", run), title)
-                work.progress.note(f"{title}: {100 * trial.accuracy:.2f} % of the test images")
+            for title, trial in in_rounds(work, everything[known:], runs, seed, ranks):
+                if ranks.rank == 0:
+                    work.progress.note(f"{title}: {100 * trial.accuracy:.2f} % of the test images")
                 report = replace(report, trials=(*report.trials, trial))
                 kept.add(trial)
                 if follow is not None:
                     follow(report)
-    except Stopped as stopped:
+    except (Stopped, LostError) as ended:
+        kept_in = kept.stopped()
+        if isinstance(ended, LostError) and ranks.rank:
+            raise
+        what = "stopped" if isinstance(ended, Stopped) else ended.what
         raise Interrupted(
-            f"stopped after {len(report.trials)} of {len(trainings) * runs} trainings{kept.stopped()}",
+            f"{what} after {len(report.trials)} of {len(everything)} trainings{kept_in}",
             do="Give the same command again, or fewer `runs` for less time",
-        ) from stopped
+        ) from ended
     kept.remove()
     return replace(report, complete=True)
 

@@ -2,8 +2,8 @@
 
 import math
 from collections import Counter
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,19 @@ class Trial:
     lr: float  # of SGD, before any decay
     mistakes: tuple[Mistake, ...] = ()  # none twice, by label and answer
     protocol: str = "own"  # by which it was trained, a name in memcli.jobs.protocols
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """What all runs of one training have in common: the protocol, the network, and what it was trained on."""
+        return self.protocol, self.network, self.trained_on
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "Trial":
+        """What `to_json` gave, unchecked. KeyError or TypeError where the keys are others."""
+        return cls(**{**stored, "mistakes": tuple(Mistake(*counts) for counts in stored["mistakes"])})
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from memcli.data.sources import Source
 from memcli.files.checkpoints import damaged
 from memcli.files.headers import canonical, parse_json
 from memcli.files.unfinished import Unfinished
-from memcli.jobs.figures import Mistake, Trial
+from memcli.jobs.figures import Trial
 from memcli.text import printable
 from memcli.training import keeping
 
@@ -78,7 +77,7 @@ class KeptTrials:
 
     def _save(self) -> None:
         if self._file and len(self._trials) > self._file.kept:
-            text = canonical({"trials": [asdict(trial) for trial in self._trials]}).encode()
+            text = canonical({"trials": [trial.to_json() for trial in self._trials]}).encode()
             self._file.save(len(self._trials), {"trials": torch.frombuffer(bytearray(text), dtype=torch.uint8)})
             self._last = time.monotonic()
 
@@ -95,15 +94,14 @@ class KeptTrials:
         self._trials = trials
 
     def _trial(self, stored: dict[str, Any]) -> Trial:
-        """What `asdict` made of a trial. KeyError, TypeError or ValueError where it cannot have made it."""
-        mistakes = tuple(Mistake(*counts) for counts in stored["mistakes"])
-        trial = Trial(**{**stored, "mistakes": mistakes})
+        """What `Trial.to_json` made. KeyError, TypeError or ValueError where it cannot have made it."""
+        trial = Trial.from_json(stored)
         numbers = (trial.accuracy, trial.seconds, trial.lr)
         if not all(type(number) in (int, float) and math.isfinite(number) and number >= 0 for number in numbers):
             raise ValueError("no measurement")
         if trial.accuracy > 1 or type(trial.steps) is not int or trial.steps < 1 or not trial.lr:
             raise ValueError("no measurement")
-        for one in mistakes:
+        for one in trial.mistakes:
             if not all(type(number) is int and number >= 0 for number in one):
                 raise ValueError("no mistake")
             if max(one.label, one.answer) >= len(self._test_images) or one.images > self._test_images[one.label]:

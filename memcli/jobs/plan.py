@@ -20,7 +20,7 @@ from memcli.errors import UsageError
 from memcli.jobs.device import resolve
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
-from memcli.ranks import joined
+from memcli.ranks import ALONE, joined
 from memcli.units import seconds, size_in_bytes
 
 
@@ -90,6 +90,11 @@ class Plan:
         return {**found, **several}
 
     @property
+    def alone(self) -> "Plan":
+        """The same for this process by itself."""
+        return replace(self, run=replace(self.run, ranks=ALONE))
+
+    @property
     def tuning(self) -> RunSettings:
         """The share of the steps and of the time that tuning has."""
         steps, seconds = self.run.steps, self.run.time_budget
@@ -148,8 +153,6 @@ def prepared(
         raise UsageError(
             f"`replicas` is {replicas} for {together.size} processes", do="Give one or more for each process"
         )
-    if tune and together.size > 1:
-        raise UsageError("one process alone can `tune`", do="Tune with one, then give the `bases`, `scale` and `rows`")
     run = RunSettings(seed, place, steps, limit, compile, bfloat16, replicas, together)
     return Plan(opened, held, size, plan, spec, run, began, tune, progress)
 

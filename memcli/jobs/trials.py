@@ -48,7 +48,7 @@ class Trainings:
     device: torch.device
     progress: Progress
     full_epochs: int
-    rates: dict[tuple[str, str, str], float] = field(default_factory=dict)  # by kind of training, the last that worked
+    rates: dict[tuple[str, str, str], float] = field(default_factory=dict)  # by kind of trial, the last that worked
 
     def tell_long(self, asked: Asked, runs: int) -> None:
         """Tell what `runs` trainings on the memory will take, where they are long, from a few steps of one."""
@@ -58,8 +58,8 @@ class Trainings:
         seconds = pace(self.memory, recipe, self.source.split("test")).seconds(recipe.steps)
         self.progress.note(f"{asked}: {recipe.steps:,} steps, about {seconds / 60:,.1f} minutes, {runs} times")
 
-    def trial(self, asked: Asked, seed: int, title: str) -> Trial:
-        """One training, and what it reached."""
+    def trial(self, asked: Asked, seed: int, title: str) -> tuple[Trial, bool]:
+        """One training, begun at the rate that worked last, and what it reached; and whether it had to be halved."""
         began, recipe = time.monotonic(), asked.recipe
         if asked.trained_on == "memory":
             images = recipe.images(len(self.memory.spec.data.classes))
@@ -69,13 +69,12 @@ class Trainings:
             given = Comparison(self.memory.spec, self.source, recipe, seed, self.full_epochs, epochs)
             training, batch = BASELINES[asked.trained_on].training(given)
         kind = (asked.protocol, asked.network, asked.trained_on)
-        network, rate = self._trained(replace(training, lr=self.rates.get(kind, training.lr)), batch, seed, title)
-        self.rates[kind] = rate
+        training = replace(training, lr=self.rates.get(kind, training.lr))
+        network, rate = self._trained(training, batch, seed, title)
         found, mistakes = _tested(network, self.source.split("test"), self.memory.spec.data)
         seconds = time.monotonic() - began
-        return Trial(
-            asked.network, asked.trained_on, found, training.steps, seconds, rate, mistakes, protocol=asked.protocol
-        )
+        how = (training.steps, seconds, rate, mistakes, asked.protocol)
+        return Trial(asked.network, asked.trained_on, found, *how), rate != training.lr
 
     def _trained(self, recipe: TrainRecipe, batch: Batch, seed: int, title: str) -> tuple[nn.Module, float]:
         """A fresh network trained by `recipe`, at its rate or that halved until training stays finite; and the rate."""

@@ -36,7 +36,7 @@ def test_json_holds_the_promised_keys_and_a_resumed_run_repeats_them(run: Callab
 
     refused = run(*args)
     assert refused.exit_code == 8
-    assert "--resume" in refused.stderr
+    assert "seed-1 holds a finished stream. Add --resume to be told its figures, or --force" in refused.stderr
     again = json.loads(run(*args, "--resume").stdout)
     assert {**again, "seconds": 0} == {**found, "seconds": 0}
 

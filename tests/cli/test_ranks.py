@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import torch
 from commands import inside, outside
 
 from memcli.distillation.toml import to_toml
@@ -35,13 +37,6 @@ def alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> bytes:
     return Path("alone.safetensors").read_bytes()
 
 
-def test_two_processes_make_the_file_that_one_makes_with_two_replicas(folder: Path, alone: bytes) -> None:
-    together = outside(folder, *SEVERAL, "--json")
-    assert together.returncode == 0, together.stderr
-    assert json.loads(together.stdout)["steps"] == STEPS  # one of them speaks
-    assert (folder / "m.safetensors").read_bytes() == alone
-
-
 def second_process(launcher: int) -> int:
     """The process of rank 1 that the process `launcher` has started."""
     for child in Path(f"/proc/{launcher}/task/{launcher}/children").read_text().split():
@@ -51,7 +46,9 @@ def second_process(launcher: int) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="it finds the processes in /proc")
-def test_a_process_that_is_stopped_or_killed_ends_all_and_the_same_command_goes_on(folder: Path, alone: bytes) -> None:
+def test_a_process_that_is_stopped_or_killed_ends_all_and_the_same_command_goes_on_to_the_file_of_one(
+    folder: Path, alone: bytes
+) -> None:
     for number, code in ((signal.SIGTERM, Interrupted.exit_code), (signal.SIGKILL, 128 + signal.SIGKILL)):
         before = set(folder.glob("*.run/checkpoint-*"))
         command = [sys.executable, "-m", "memcli", *map(str, SEVERAL)]
@@ -62,10 +59,48 @@ def test_a_process_that_is_stopped_or_killed_ends_all_and_the_same_command_goes_
             os.kill(second_process(process.pid), number)
             told = process.communicate()[1]
         assert process.returncode == code, told
+        assert told.count("memcli: error: ") == 1, told
         assert not (folder / "m.safetensors").exists()
-    again = outside(folder, *SEVERAL)
+    again = outside(folder, *SEVERAL, "--json")
     assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["steps"] == STEPS  # one of them speaks
     assert (folder / "m.safetensors").read_bytes() == alone
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="it finds the processes in /proc")
+def test_a_signal_to_one_process_stops_an_evaluation_whose_networks_are_kept(folder: Path) -> None:
+    memory = tiny.write_memory(folder / "m.safetensors")
+    words = ("eval", memory, "--data", FAKE, "--runs", 6, "--protocol", "rtp")
+    command = [sys.executable, "-m", "memcli", *map(str, words), "--nproc", "2"]
+    threads = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}  # of one machine, so that one goes on
+    with subprocess.Popen(command, env=threads, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = ""
+        while "run 2 of 6: " not in told:
+            told += (line := process.stderr.readline())
+            assert line, told
+        os.kill(second_process(process.pid), signal.SIGTERM)
+        figures, more = process.communicate()
+    assert process.returncode == Interrupted.exit_code, told + more
+    assert re.findall("memcli: error: .*", more) == re.findall(
+        r"memcli: error: stopped after \d of 6 .* kept in .*", more
+    )
+    assert figures.startswith("memory "), "what was measured is told once"
+    again = inside(*words, "--json")
+    assert "run 2 of 6: " not in again.stderr
+    whole = inside(*words, "--json")
+    assert {**json.loads(again.stdout), "seconds": 0} == {**json.loads(whole.stdout), "seconds": 0}
+
+
+def test_fewer_runs_than_processes_are_refused_by_one_line(folder: Path) -> None:
+    told = outside(
+        folder, "continual", "permutations:tasks=2,images=20,memory=10", "--data", FAKE, "-o", "out", "--nproc", 2
+    )
+    assert (told.returncode, told.stdout) == (2, "")
+    assert told.stderr.endswith(
+        "memcli: error: --runs is 1 for 2 processes. Give one or more for each process, or fewer of them.\n"
+    )
+    assert told.stderr.count("memcli: error") == 1
 
 
 def test_a_process_that_cannot_join_is_one_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

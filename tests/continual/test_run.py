@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from memcli.continual import Folder, Plan, opened, run_stream
+from memcli.continual.folder import require_unmeasured
 from memcli.continual.run import settings, size
 from memcli.continual.tasks import Stream
 from memcli.errors import ExistsError, Interrupted, MemoryFileError, UsageError
@@ -41,9 +42,9 @@ def test_a_stream_is_learned_and_an_interrupted_one_goes_on_to_the_same_end(
     assert size(whole)["floats"] <= open_small().floats
 
     parted = folder_at(tmp_path / "parted", open_small(), plan)
-    with pytest.raises(Interrupted, match=r"stopped in task 1\. Give the same command with `resume`"):
+    with pytest.raises(Interrupted, match=r"stopped in task 1\. Give the same command again"):
         run_stream(open_small, plan, parted, seed=0, progress=StoppedInTheSecondTask())
-    parted = folder_at(tmp_path / "parted", open_small(), plan, resume=True)
+    parted = folder_at(tmp_path / "parted", open_small(), plan)
     assert parted.finished == 1
     assert run_stream(open_small, plan, parted, seed=0) == figures
     for number in range(3):
@@ -74,9 +75,18 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
 ) -> None:
     stream = open_small()
     run_stream(open_small, plan, folder_at(tmp_path / "out", stream, plan), seed=0)
-    with pytest.raises(ExistsError, match=r"holds a stream already\. Add `resume`"):
-        folder_at(tmp_path / "out", stream, plan)
+    measured = [tmp_path / "out"]
+    with pytest.raises(ExistsError, match=r"out holds a finished stream\. Add `resume` to be told its figures"):
+        require_unmeasured(measured, resume=False, force=False)
+    require_unmeasured([*measured, tmp_path / "not"], resume=False, force=False)
+    require_unmeasured(measured, resume=True, force=False)
+    require_unmeasured(measured, resume=False, force=True)
     other = settings("permutations", stream, plan, 1)
+    with (
+        pytest.raises(ExistsError, match=r"from an earlier run with other settings: `seed` 0, not 1\. .* add `force`"),
+        opened(tmp_path / "out", other, resume=False, force=False),
+    ):
+        pytest.fail("the block must not run")
     with (
         pytest.raises(UsageError, match="with other settings: `seed` 0, not 1"),
         opened(tmp_path / "out", other, resume=True, force=False),
@@ -98,6 +108,8 @@ def test_a_folder_is_not_replaced_or_continued_by_mistake(
         folder_at(tmp_path / "out", stream, plan, resume=True)
     fresh = folder_at(tmp_path / "out", stream, plan, force=True)
     assert (fresh.finished, fresh.figures()) == (0, None)
+    with opened(tmp_path / "out", other, resume=False, force=False) as folder:
+        assert folder.settings == other, "nothing was begun, so nothing is lost"
 
 
 def test_a_folder_is_one_runs_at_a_time(open_small: Callable[[], Stream], plan: Plan, tmp_path: Path) -> None:

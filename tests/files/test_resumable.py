@@ -5,15 +5,8 @@ from typing import Any
 
 import pytest
 
-from memcli.errors import ExistsError, MemoryFileError, UsageError
-from memcli.files.resumable import read_json, refuse_existing, require_same, write_json
-
-
-def test_what_exists_needs_a_word_on_how_to_go_on(tmp_path: Path) -> None:
-    with pytest.raises(ExistsError, match=r"x exists\. Add `resume` to continue it, or `force` to start afresh\."):
-        refuse_existing(tmp_path / "x", "exists", resume=False, force=False)
-    refuse_existing(tmp_path / "x", "exists", resume=True, force=False)
-    refuse_existing(tmp_path / "x", "exists", resume=False, force=True)
+from memcli.errors import MemoryFileError, UsageError
+from memcli.files.resumable import read_json, require_same, write_json
 
 
 @pytest.mark.parametrize(

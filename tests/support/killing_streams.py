@@ -32,7 +32,7 @@ def small_plan() -> Plan:
 
 def learn(path: Path, progress: Progress | None = None) -> None:
     plan = small_plan()
-    with opened(path, settings("split:2", stream(), plan, 0), resume=True, force=False) as folder:
+    with opened(path, settings("split:2", stream(), plan, 0), resume=False, force=False) as folder:
         run_stream(stream, plan, folder, seed=0, progress=progress)
 
 
