@@ -56,6 +56,10 @@ class Ranks:
         """Whether it is so for every rank."""
         return is_so
 
+    def is_first_of(self, place: str) -> bool:
+        """Whether this is the first rank of those that say the same."""
+        return self.all_said(place).index(place) == self.rank
+
     def agreed(self, *numbers: float, stops: bool = True) -> tuple[float, ...]:
         """Rank 0's numbers. If it `stops`, all ranks raise Stopped where a signal asked one of them to stop."""
         del stops

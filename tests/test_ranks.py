@@ -23,7 +23,8 @@ def test_a_program_that_runs_alone_is_the_only_rank() -> None:
     assert ranks.joined() is ALONE
     assert (ALONE.rank, ALONE.size, list(ALONE.own(3))) == (0, 1, [0, 1, 2])
     assert ALONE.summed(given) == ALONE.first(given) == ALONE.collected(given) == given
-    assert ALONE.said("alone") == "alone"
+    assert (ALONE.said("alone"), ALONE.all_said("alone")) == ("alone", ["alone"])
+    assert (ALONE.all_agree(True), ALONE.all_agree(False)) == (True, False)
     assert ALONE.agreed(1.5, 2.5) == (1.5, 2.5)
 
 
@@ -35,6 +36,9 @@ def exchanged(rank: int) -> dict[str, Any]:
         "first": group.first({"a": torch.full((rank + 1,), 7.0 + rank)}),
         "collected": group.collected({f"{rank}": torch.tensor([rank])}),
         "said": group.said("zero" if rank == 0 else "another"),
+        "all said": group.all_said("x" * rank),
+        "is first": group.is_first_of(f"machine {rank // 2}"),
+        "all agree": [group.all_agree(True), group.all_agree(rank != 1)],
         "agreed": group.agreed(0.5 + rank, 3.0),
         "own": list(group.own(5)),
     }
@@ -46,6 +50,9 @@ def test_all_ranks_have_the_sums_and_what_the_first_has() -> None:
         torch.testing.assert_close(one["summed"], {"a": torch.full((2, 2), 6.0), "b": torch.tensor(30.0)})
         assert one["first"]["a"].tolist() == [7.0]
         assert one["said"] == "zero"
+        assert one["all said"] == ["", "x", "xx"]
+        assert one["all agree"] == [True, False]
+        assert one["is first"] == (rank != 1)
         assert one["agreed"] == (0.5, 3.0)
         assert one["own"] == list(range(rank, 5, 3))
     assert {name: part.tolist() for name, part in found[0]["collected"].items()} == {"0": [0], "1": [1], "2": [2]}

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import torch
 
@@ -22,6 +23,7 @@ from memcli import machine
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.settings import RunSettings
 from memcli.distillation.speed import decided
+from memcli.engine.compiling.toolchain import where
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress
 
@@ -49,14 +51,17 @@ class Beside:
     """The process that compiles, as this one sees it."""
 
     def __init__(self, spec: MemorySpec, recipe: Recipe, settings: RunSettings, must: bool, progress: Progress) -> None:
-        """Starts it. `must`: where it fails, this process compiles, and raises what is wrong; else nothing is compiled,
-        and a note says why.
+        """Starts it, where no other rank does that can hand on what is compiled. `must`: where it fails, this process
+        compiles, and raises what is wrong; else nothing is compiled, and a note says why.
         """
-        self._must, self._progress, self._told = must, progress, False
+        self._must, self._progress, self._told, self._ranks = must, progress, False, settings.ranks
         self._ready: set[int] = set()
         self._fault: str | None = None
         self.peak_bytes = 0  # of memory that it took so far: the GPU's where one is used
         self._process: subprocess.Popen[str] | None = None
+        if not settings.ranks.is_first_of(where(settings.device)):
+            self._ready = set(range(len(recipe.stages)))
+            return
         wanted = {
             "data": spec.data.to_json(),
             "memory": spec.to_json(),
@@ -78,7 +83,13 @@ class Beside:
         self._listener.start()
 
     def ready(self, stage: int) -> bool:
-        """Whether the steps of that stage are compiled, so that taking them is quick."""
+        """Whether the steps of that stage are compiled, for all ranks, so that taking them is quick.
+
+        All ranks go on with compiled steps after the same step: one that is slower holds up the others.
+        """
+        return self._ranks.all_agree(self._is_ready(stage))
+
+    def _is_ready(self, stage: int) -> bool:
         if self._fault is None or self._must:
             return self._fault is not None or stage in self._ready
         if not self._told:
@@ -138,8 +149,10 @@ def beside(
     spec: MemorySpec, recipe: Recipe, settings: RunSettings, progress: Progress
 ) -> Iterator[tuple[RunSettings, Beside | None]]:
     """`settings` decided, and a process that compiles while the block runs, if any is to: see `applies`."""
-    apart, must = applies(settings), bool(settings.compile)
+    ranks, must = settings.ranks, bool(settings.compile)
+    apart = ranks.all_agree(applies(settings))
     settings = decided(settings, spec, recipe, progress, tried=not apart)
+    settings = replace(settings, compile=ranks.all_agree(bool(settings.compile)))
     if not (apart and settings.compile):
         yield settings, None
         return

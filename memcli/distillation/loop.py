@@ -11,12 +11,14 @@ from memcli.data.images import LabelledImages
 from memcli.data.real import RealImages
 from memcli.data.sources.base import Source, holdout
 from memcli.distillation.beside import Beside
+from memcli.distillation.compiler import made_step
 from memcli.distillation.easy import Judge
 from memcli.distillation.outer import OuterLoop
 from memcli.distillation.recipe import Recipe
 from memcli.distillation.schedule import JUDGING_SHARE, Schedule
 from memcli.distillation.settings import RunSettings
 from memcli.engine import free_cache
+from memcli.engine.compiling.toolchain import where
 from memcli.errors import DivergedError, Interrupted, out_of_memory
 from memcli.files.checkpoints import Checkpoint, damaged, usable
 from memcli.files.memoryfile import stored
@@ -164,8 +166,10 @@ class Distillation:
 
     def _take_objective(self) -> None:
         self.stage = self.recipe.stages[self.loop.stage]
+        compile = bool(self.settings.compile)
         self._slow = self._beside is not None
-        self.objective = self._made(compile=bool(self.settings.compile) and self._beside is None)
+        self._compiles_first = compile and not self._slow and self.settings.ranks.size > 1
+        self.objective = self._made(compile=compile and not self._slow)
 
     def _made(self, compile: bool) -> Objective:
         """The objective of the stage; of several replicas, those of this rank."""
@@ -178,7 +182,15 @@ class Distillation:
         return Replicas(objectives, settings.replicas, settings.ranks)
 
     def _quicken(self) -> None:
-        """Go on with compiled steps, once they are ready: from the same state, as from a checkpoint."""
+        """Go on with compiled steps, once they are ready: from the same state, as from a checkpoint.
+
+        Of several ranks that share torch's folder of compiled code, one compiles, and the others take it from there.
+        """
+        if self._compiles_first:
+            settings, self._compiles_first = self.settings, False
+            if settings.ranks.is_first_of(where(settings.device)):
+                made_step(self.spec, self.stage.objective, settings.device, bool(settings.bfloat16))
+            settings.ranks.all_said("compiled")
         if self._slow and self._beside is not None and self._beside.ready(self.loop.stage):
             quick = self._made(compile=True)
             quick.restore(self.objective.tensors())

@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,16 @@ from memcli.data.sources import open_source
 from memcli.distillation import beside
 from memcli.distillation.beside import Beside, applies
 from memcli.distillation.learn import learn
+from memcli.distillation.loop import Distillation
 from memcli.distillation.settings import RunSettings
 from memcli.engine import replayed, why_not_compiled
 from memcli.errors import Interrupted, UsageError
 from memcli.memory.spec import MemorySpec
+from memcli.memory.start import from_data
 from memcli.objectives import UnrolledObjective
 from memcli.objectives.unrolled import Unrolled
 from memcli.progress import Callback, Silent
+from memcli.ranks import Ranks
 from memcli.stopping import Stopped
 
 SOURCE = open_source("fake:n=60,test=30,classes=3,shape=1x8x8")
@@ -191,3 +195,54 @@ def test_what_the_other_process_compiled_is_taken_and_not_compiled_again(
     assert (made, told.notes) == ([False, True], [])
     found = counters["inductor"]
     assert (found["fxgraph_cache_hit"], found["fxgraph_cache_miss"]) == (3, 0)
+
+
+class OfTwo(Ranks):
+    """One of two ranks of one machine, of which the other has compiled steps after so many steps."""
+
+    size = 2
+
+    def __init__(self, rank: int, steps: int = 0) -> None:
+        self.rank, self._left = rank, steps
+
+    def first(self, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        del tensors
+        return from_data(SPEC, SOURCE.split("train"), seed=0).tensors
+
+    def all_said(self, text: str) -> list[str]:
+        return [text, text]
+
+    def all_agree(self, is_so: bool) -> bool:
+        self._left -= 1
+        return is_so and self._left < 0
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_of_the_ranks_of_a_machine_the_first_compiles_and_all_go_on_at_one_step(
+    rank: int, program: Callable[[str], None], made: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("memcli.objectives.unrolled.quickest", lambda *_, **__: replayed)
+    program("""say('{"stage": 0}'); sys.stdin.read()""")
+    other = Beside(SPEC, RECIPE, replace(TIMED, ranks=OfTwo(rank, 3)), False, Notes())
+    assert (other._process is None) == (rank == 1)
+    while not other._is_ready(0):
+        time.sleep(0.01)
+    work, steps = Distillation(SOURCE, SPEC, RECIPE, TIMED, beside=other), 0
+    while not made[-1]:
+        work.move(0.0)
+        steps += 1
+    other.close()
+    assert steps == 4
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_where_steps_are_compiled_before_learning_one_of_the_ranks_of_a_machine_does_it(
+    rank: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[Any] = []
+    monkeypatch.setattr("memcli.objectives.unrolled.quickest", lambda *_, **__: replayed)
+    monkeypatch.setattr("memcli.distillation.loop.made_step", lambda *given: compiled.append(given[1]))
+    work = Distillation(SOURCE, SPEC, RECIPE, replace(TIMED, steps=2, replicas=2, ranks=OfTwo(rank)))
+    for _ in range(2):
+        work.move(0.0)
+    assert compiled == [RECIPE.stages[0].objective] * (rank == 0)

@@ -34,6 +34,11 @@ def compiled_code() -> tuple[str, bool]:
     return folder, os.access(folder, os.W_OK)
 
 
+def where(device: torch.device) -> str:
+    """A text that processes share which can take compiled steps from one another: of one machine, folder and device."""
+    return f"{platform.node()} {compiled_code()[0]} {device}"
+
+
 def kept_bytes(folder: str | Path) -> int:
     """The size of what is in the folder of compiled steps."""
     sizes = 0
