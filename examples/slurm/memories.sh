@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One memory for each task of an array, here by seed: sbatch examples/slurm/memories.sh
-# memcli learns a memory in one process, so torchrun has no place here. Two minutes before the job's time is over Slurm
+# A task learns in one process; for several GPUs see docs/scale.md. Two minutes before the job's time is over Slurm
 # sends SIGTERM to the step; memcli then saves its state and ends with 75, and the task is put into the queue again.
 #SBATCH --job-name=memories
 #SBATCH --array=0-2

@@ -23,6 +23,12 @@ def is_given(context: typer.Context, name: str) -> bool:
     return source is not None and source.name in ("COMMANDLINE", "ENVIRONMENT")
 
 
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Whether the option or argument of that name in Python was typed."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="A memory file.", show_default=False)]
 MemoryFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Memory files.", show_default=False)]
 NetworkFile = Annotated[

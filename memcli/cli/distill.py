@@ -1,11 +1,13 @@
 """`memcli distill`: learn a memory of a data set."""
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from memcli.cli import _ranks as ranks
+from memcli.cli._array import commands
 from memcli.cli._kinds import names
 from memcli.cli._options import (
     COMPUTING,
@@ -19,7 +21,6 @@ from memcli.cli._options import (
     Force,
     Json,
     Nproc,
-    Output,
     Quiet,
     Seed,
     SkipDamaged,
@@ -29,6 +30,7 @@ from memcli.cli._options import (
 )
 from memcli.cli._output import LABELS_TOLD, emit, percent, rows_told, size_lines
 from memcli.cli._progress import duration, reporting
+from memcli.errors import UsageError
 from memcli.machine import process_began
 from memcli.text import nested_lines
 
@@ -60,10 +62,12 @@ _SETTINGS = (  # those that are asked of the library by the same names
 def command(
     context: typer.Context,
     source: Annotated[
-        str, typer.Argument(metavar="SOURCE", help="Labelled images: SCHEME:REST or a path.", show_default=False)
-    ],
+        str | None, typer.Argument(metavar="SOURCE", help="Labelled images: SCHEME:REST or a path.", show_default=False)
+    ] = None,
     *,
-    output: Output,
+    output: Annotated[
+        Path | None, option(OUTPUT, "--output", "-o", metavar="PATH", help="Where to write; required but for --array.")
+    ] = None,
     force: Force = False,
     json: Json = False,
     resume: Annotated[
@@ -77,6 +81,15 @@ def command(
     dry_run: Annotated[
         bool, option(OUTPUT, "--dry-run", help="Measure and show size, time and memory needed; write nothing.")
     ] = False,
+    array: Annotated[
+        Path | None,
+        option(
+            OUTPUT,
+            "--array",
+            metavar="FILE.toml",
+            help="Print a command for each combination of the settings in FILE, to be run by a shell; do nothing else.",
+        ),
+    ] = None,
     download: Download = False,
     image_size: Annotated[
         str | None,
@@ -209,6 +222,12 @@ def command(
     Example: memcli distill imagefolder:./shoes -o shoes.safetensors --ipc 1 --time-budget 5m
     """
     asked = locals()
+    if array is not None:
+        for line in commands(array, context):
+            typer.echo(line)
+        return
+    if source is None or output is None:
+        raise UsageError(f"there is no {'SOURCE' if source is None else '`output`'}", do="Give SOURCE and `output`")
     from memcli.files.atomic import check_output
     from memcli.jobs.distill import GivenUpError, distill, estimate
 

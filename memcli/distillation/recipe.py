@@ -3,7 +3,6 @@
 Each version of one of memcli's recipes is a file in recipes/, which never changes once it is released.
 """
 
-import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,14 +11,13 @@ from typing import Any, Self
 from memcli.checks import at_least_one, below_one, not_negative, one_of, positive
 from memcli.distillation.optimisers import OUTER_OPTIMISERS
 from memcli.errors import DataError, UsageError
-from memcli.files import regular
+from memcli.files import tomlfile
 from memcli.objectives import OBJECTIVES, ObjectiveSettings
 from memcli.registry import Registry
 from memcli.text import printable
 from memcli.training.recipe import TrainRecipe
 
 STARTS = ("data", "easy", "noise")
-_MOST_BYTES = 1 << 16  # of a recipe's file: the parser of TOML takes time that is quadratic in the depth of a key
 _FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -144,7 +142,7 @@ class Recipes(Registry[Recipe]):
         version = self._own.get(name, name)
         if version not in self.versions:
             return super()._load(name)
-        return recipe_from_json({"name": name, **_read(_FOLDER / f"{version}.toml")})
+        return recipe_from_json({"name": name, **tomlfile.read(_FOLDER / f"{version}.toml", "recipe")})
 
 
 RECIPES = Recipes(
@@ -172,8 +170,8 @@ def load_recipe(name: str) -> Recipe:
             do = f"Choose from {_choices(name)}, or name a .toml file"
             raise UsageError(f"unknown recipe {printable(name)!r}", do=do)
         return RECIPES[name]
+    settings = tomlfile.read(name, "recipe")
     try:
-        settings = _read(Path(name))
         base = str(settings.pop("base", "quick"))
         if base not in RECIPES:
             raise UsageError(f"{printable(name)!r} has base {printable(base)!r}", do=f"Choose from {_choices(base)}")
@@ -185,14 +183,6 @@ def load_recipe(name: str) -> Recipe:
 def _choices(name: str) -> str:
     """The names to choose from in place of `name`: versions, if it is one."""
     return ", ".join(RECIPES.versions if "@" in name else RECIPES)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(regular.read_bytes(path, _MOST_BYTES).decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        shown, reason = printable(str(path)), printable(str(error))
-        raise DataError(f"cannot read recipe {shown!r}: {reason}", do="Correct it") from error
 
 
 def _defaults(kind: str) -> ObjectiveSettings:

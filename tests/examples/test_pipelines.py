@@ -25,7 +25,7 @@ EXAMPLES = ROOT / "examples"
 WORKFLOW: dict[Any, Any] = yaml.safe_load((EXAMPLES / "github" / "memory.yml").read_text(encoding="utf-8"))
 STAGES: dict[str, Any] = yaml.safe_load((EXAMPLES / "dvc" / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PARAMS: dict[str, Any] = yaml.safe_load((EXAMPLES / "dvc" / "params.yaml").read_text(encoding="utf-8"))
-SLURM = EXAMPLES / "slurm" / "memories.sh"
+SLURM, GRID = EXAMPLES / "slurm" / "memories.sh", EXAMPLES / "slurm" / "grid.sh"
 DOCKERFILE = (EXAMPLES / "docker" / "Dockerfile").read_text(encoding="utf-8")
 (JOB,) = WORKFLOW["jobs"].values()
 RUNS = [line for step in JOB["steps"] for line in step.get("run", "").splitlines()]
@@ -139,7 +139,7 @@ def test_the_stages_run_twice(photos: Path, monkeypatch: pytest.MonkeyPatch) -> 
     executed(lines[:1], photos, monkeypatch)
 
 
-@pytest.mark.parametrize("script", [SLURM, ROOT / ".ci" / "run"], ids=lambda path: path.name)
+@pytest.mark.parametrize("script", [SLURM, GRID, ROOT / ".ci" / "run"], ids=lambda path: path.name)
 def test_a_script_is_bash_without_a_pitfall(script: Path) -> None:
     subprocess.run(["bash", "-n", script], check=True)
     checker = shutil.which("shellcheck", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
@@ -148,10 +148,11 @@ def test_a_script_is_bash_without_a_pitfall(script: Path) -> None:
     subprocess.run([checker, script], check=True)
 
 
-def test_the_slurm_script_asks_for_what_it_says() -> None:
-    assert SLURM.stat().st_mode & stat.S_IXUSR
-    header = re.findall(r"^#SBATCH --([a-z-]+)", SLURM.read_text(), re.MULTILINE)
-    assert {"array", "time", "signal", "requeue"} <= set(header)
+@pytest.mark.parametrize(("script", "more"), [(SLURM, {"array"}), (GRID, set[str]())])
+def test_the_slurm_scripts_ask_for_what_they_say(script: Path, more: set[str]) -> None:
+    assert script.stat().st_mode & stat.S_IXUSR
+    header = re.findall(r"^#SBATCH --([a-z-]+)", script.read_text(), re.MULTILINE)
+    assert {"time", "signal", "requeue"} | more <= set(header)
     assert len(header) == len(set(header))
 
 
@@ -175,6 +176,25 @@ def test_a_task_that_was_stopped_is_queued_again_and_goes_on(code: int, ends: in
     assert first[0].endswith("--seed 1 --resume")
     after = {0: "memcli eval memory-1.safetensors --data photos --json", 75: "scontrol requeue 77"}
     assert first[1:] == ([after[code]] if code in after else [])
+
+
+@pytest.mark.parametrize(("code", "ends"), [(0, 0), (75, 0), (3, 3)])
+def test_a_task_runs_its_line_of_the_grid(code: int, ends: int, tmp_path: Path) -> None:
+    """`memcli` and `scontrol` are played by scripts that note how they are called, and `srun` by the task itself."""
+    jobs = CliRunner().invoke(app, ["distill", "--array", str(EXAMPLES / "slurm" / "grid.toml")]).stdout
+    (tmp_path / "jobs.txt").write_text(jobs)
+    programs = {"srun": 'exec "$@"', "memcli": f'echo "memcli $*" >> calls; exit {code}'}
+    for name, text in (programs | {"scontrol": 'echo "scontrol $*" >> calls'}).items():
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": "9", "SLURM_JOB_ID": "77"}
+    done = subprocess.run(["bash", GRID], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == ends
+    first, *after = (tmp_path / "calls").read_text().splitlines()
+    assert len(jobs.splitlines()) == 12
+    settings, output = "--ipc 1 --seed 2 --recipe best --time-budget 1h", "memories/digits-ipc1-seed2.safetensors"
+    assert first == f"memcli distill digits {settings} -o {output} --resume"
+    assert after == (["scontrol requeue 77"] if code == 75 else [])
 
 
 def test_the_dockerfile_has_the_instructions_that_docker_knows() -> None:
