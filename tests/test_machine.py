@@ -61,14 +61,24 @@ def test_the_peak_of_memory_is_counted_in_bytes() -> None:
     assert before * 0.9 <= found <= before * 1.5
 
 
-def test_macos_counts_bytes_and_linux_kibibytes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_peak_of_memory_is_not_that_of_the_program_that_began_the_process() -> None:
+    held = bytes([1]) * (300 << 20)
+    code = "from memcli import machine; print(machine.peak_memory())"
+    told = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout
+    assert int(told) < 100 << 20 < len(held)
+
+
+def test_macos_counts_bytes_and_linux_kibibytes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import resource
 
     monkeypatch.setattr(resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=3000))
-    monkeypatch.setattr(sys, "platform", "darwin")
-    assert machine.peak_memory() == 3000
-    monkeypatch.setattr(sys, "platform", "linux")
-    assert machine.peak_memory() == 3000 * 1024
+    nowhere, silent = tmp_path / "none", tmp_path / "status"
+    silent.write_text("Name: python\n")
+    for status in (nowhere, silent):
+        monkeypatch.setattr(sys, "platform", "darwin")
+        assert machine.peak_memory(status) == 3000
+        monkeypatch.setattr(sys, "platform", "linux")
+        assert machine.peak_memory(status) == 3000 * 1024
 
 
 class Function:
