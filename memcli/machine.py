@@ -32,8 +32,8 @@ _START_FIELD = 19  # of /proc/self/stat after the name: clock ticks from the mac
 def peak_memory(status: Path = Path("/proc/self/status")) -> int:
     """The most bytes that this process has held in memory at once. `status` is where Linux tells it.
 
-    Where it does not, as on macOS, they are those of `getrusage`: on Linux these would be of the program that began this
-    process, if it held more.
+    Where it does not, as on macOS, they are those of `getrusage`: on Linux these would be of the program that began
+    this process, if it held more.
     """
     if sys.platform == "win32":
         return _windows_peak()
