@@ -2,7 +2,7 @@
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 
@@ -61,8 +61,7 @@ def estimate(
     settings, other = _compiled(spec, recipe, settings, progress)
     if other is not None:
         clock.lap()  # a run learns in that time
-    plain = replace(recipe, start="data") if recipe.start == "easy" else recipe  # it is counted instead of done
-    work = Distillation(source, spec, plain, settings, beside=other)
+    work = Distillation(source, spec, recipe.unjudged(), settings, beside=other)  # judging is counted instead of done
     parts |= {"starting": clock.lap() + _judging(work, recipe), "first steps": 0.0}
     clock.lap()
     each = []

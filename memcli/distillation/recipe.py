@@ -100,6 +100,10 @@ class Recipe:
         named = (stage.objective.most_rows(classes) for stage in self.stages)
         return min((rows for rows in named if rows is not None), default=None)
 
+    def unjudged(self) -> Self:
+        """This recipe, from all images where it starts from easy ones: where judging them would take too long."""
+        return replace(self, start="data") if self.start == "easy" else self
+
     def followed(self, training: TrainRecipe, lr: float) -> TrainRecipe:
         """`training` with its rate changed by the factor by which the inner rate changed from its start to `lr`."""
         return replace(training, lr=training.lr * lr / self.lr)

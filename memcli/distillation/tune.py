@@ -134,7 +134,7 @@ def _trials(source: Source, specs: list[MemorySpec], recipe: Recipe, settings: R
 def _trial(source: Source, spec: MemorySpec, recipe: Recipe, settings: RunSettings) -> Tried:
     """A short run of one rank by itself."""
     began, settings = time.monotonic(), replace(settings, ranks=ALONE)
-    recipe = replace(recipe, start="data") if recipe.start == "easy" else recipe  # or each trial would judge images
+    recipe = recipe.unjudged()  # or each trial would judge images
     work = Distillation(source, spec, recipe, decided(settings, spec, recipe, Silent()))
     work.loop.entered_at = time.monotonic() - began
     follow(work, Schedule.of(recipe, settings.steps, settings.time_budget), began, Silent())

@@ -1,7 +1,7 @@
 """The interface of objectives: their settings, which make them, and what they do in a step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, ClassVar, Self
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from memcli.data.real import RealImages
-from memcli.files.checkpoints import require_like
+from memcli.files.checkpoints import damaged, require_like
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 
@@ -55,6 +55,24 @@ def parted(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, 
     """The tensors of a checkpoint that are not the objective's, and those that are, by the names that it gave them."""
     own = {name.removeprefix(_OBJECTIVE): each for name, each in tensors.items() if name.startswith(_OBJECTIVE)}
     return {name: each for name, each in tensors.items() if not name.startswith(_OBJECTIVE)}, own
+
+
+def named_apart(objectives: Mapping[str, Objective]) -> dict[str, Tensor]:
+    """What several objectives keep, each by its own name and then those that it gives."""
+    return {f"{own}.{name}": each for own, several in objectives.items() for name, each in several.tensors().items()}
+
+
+def told_apart(tensors: Mapping[str, Tensor], owners: Iterable[str], other: str) -> dict[str, dict[str, Tensor]]:
+    """The tensors of each of `owners`, as `named_apart` names them. MemoryFileError where one is of nobody: of a run
+    with `other` ones.
+    """
+    apart: dict[str, dict[str, Tensor]] = {owner: {} for owner in owners}
+    for name, tensor in tensors.items():
+        owner, dot, rest = name.partition(".")
+        if owner not in apart or not dot:
+            raise damaged(f"it is of a run with {other}")
+        apart[owner][rest] = tensor
+    return apart
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from memcli import seeds
 from memcli.data.real import RealImages
-from memcli.files.checkpoints import damaged
 from memcli.memory.memory import Memory
-from memcli.objectives.base import Objective, Outcome
+from memcli.objectives.base import Objective, Outcome, named_apart, told_apart
 from memcli.ranks import Ranks
 
 _LOSS = "loss"  # among the gradients, while they are summed
@@ -39,20 +38,11 @@ class Replicas(Objective):
 
     def tensors(self) -> dict[str, Tensor]:
         """Of this rank's replicas, each by its number."""
-        return {
-            f"{number}.{name}": tensor
-            for number, objective in self._own.items()
-            for name, tensor in objective.tensors().items()
-        }
+        return named_apart({str(number): objective for number, objective in self._own.items()})
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Continue from what the `tensors` of all ranks returned. Each takes what is of its replicas."""
-        replicas: dict[str, dict[str, Tensor]] = {str(number): {} for number in range(self._count)}
-        for name, tensor in tensors.items():
-            replica, dot, rest = name.partition(".")
-            if replica not in replicas or not dot:
-                raise damaged("it is of a run with other replicas")
-            replicas[replica][rest] = tensor
+        replicas = told_apart(tensors, map(str, range(self._count)), "other replicas")
         for number, objective in self._own.items():
             objective.restore(replicas[str(number)])
 

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from memcli import seeds
 from memcli.data.real import RealImages
-from memcli.files.checkpoints import damaged
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
-from memcli.objectives.base import Objective, ObjectiveSettings, Outcome
+from memcli.objectives.base import Objective, ObjectiveSettings, Outcome, named_apart, told_apart
 
 
 class Turns(Objective):
@@ -21,6 +20,7 @@ class Turns(Objective):
 
     def __init__(self, objectives: Sequence[Objective]) -> None:
         self._objectives = tuple(objectives)
+        self._by_name = {f"turn {turn}": objective for turn, objective in enumerate(self._objectives)}
 
     def step(self, memory: Memory, lr: float, real: RealImages, seed: int, step: int) -> Outcome:
         own_step, turn = divmod(step, len(self._objectives))
@@ -32,21 +32,11 @@ class Turns(Objective):
         return any(lighter)
 
     def tensors(self) -> dict[str, Tensor]:
-        return {
-            f"turn {turn}.{name}": tensor
-            for turn, objective in enumerate(self._objectives)
-            for name, tensor in objective.tensors().items()
-        }
+        return named_apart(self._by_name)
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
-        own: dict[str, dict[str, Tensor]] = {f"turn {turn}": {} for turn in range(len(self._objectives))}
-        for name, tensor in tensors.items():
-            turn, dot, rest = name.partition(".")
-            if turn not in own or not dot:
-                raise damaged("it is of a run with networks of other families")
-            own[turn][rest] = tensor
-        for objective, of_turn in zip(self._objectives, own.values(), strict=True):
-            objective.restore(of_turn)
+        for name, own in told_apart(tensors, self._by_name, "networks of other families").items():
+            self._by_name[name].restore(own)
 
 
 def made(
