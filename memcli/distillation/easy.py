@@ -21,7 +21,7 @@ from memcli.data.spec import DataSpec
 from memcli.errors import DivergedError
 from memcli.networks import build
 from memcli.progress import Progress, Silent
-from memcli.training.loop import Batch, images_at_once, real_batches, train
+from memcli.training.loop import Batch, answers, real_batches, train
 from memcli.training.recipe import TrainRecipe
 
 _JUDGE = TrainRecipe("convnet:width=32", batch=128, lr=0.05, decay=1.0, sampled=True)
@@ -85,14 +85,17 @@ class Judge:
     def _batches(self) -> Batch:
         return real_batches(self.images, self.data, _JUDGE.batch, self.seed)
 
-    @torch.no_grad()
     def _losses(self, judge: nn.Module, numbers: Tensor, progress: Progress) -> Tensor:
         """Of the images of those numbers, (n,), each: its loss, on the CPU."""
-        losses = []
+        judged = 0
+
+        def losses(logits: Tensor, some: Tensor) -> Tensor:
+            nonlocal judged
+            judged += len(some)
+            progress.update(min(judged, len(numbers)))  # some are judged again where memory does not suffice
+            return cross_entropy(logits, self.images.labels[some].to(self.device), reduction="none")
+
         progress.begin("judging images", len(numbers), "images")
-        for some in numbers.split(images_at_once(self.data, self.device)):
-            logits = judge(self.images.normalised(self.data, some).to(self.device))
-            losses.append(cross_entropy(logits, self.images.labels[some].to(self.device), reduction="none").cpu())
-            progress.update(sum(map(len, losses)))
+        found = answers(judge, self.images, self.data, numbers, losses)
         progress.end()
-        return torch.cat(losses)
+        return found

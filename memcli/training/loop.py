@@ -156,11 +156,24 @@ def images_at_once(spec: DataSpec, device: torch.device) -> int:
     return min(_TESTED, max(1, pixels // (spec.height * spec.width)))
 
 
-@torch.no_grad()
 def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batch: int | None = None) -> Tensor:
-    """The most likely class of every image, (N,) int64 on the CPU, in evaluation mode, `batch` images at a time.
+    """The most likely class of every image, (N,) int64 on the CPU: see `answers`."""
+    return answers(network, images, spec, torch.arange(len(images)), lambda logits, _: logits.argmax(1), batch)
 
-    None: as many as memory is likely to suffice for (see `images_at_once`). Fewer where it does not.
+
+@torch.no_grad()
+def answers(
+    network: nn.Module,
+    images: LabelledImages,
+    spec: DataSpec,
+    numbers: Tensor,
+    told: Callable[[Tensor, Tensor], Tensor],
+    batch: int | None = None,
+) -> Tensor:
+    """What `told(logits, numbers)` tells of the images of `numbers`, (n, ...) on the CPU, `batch` of them at a time.
+
+    The network is in evaluation mode. `batch` None: as many as memory is likely to suffice for (see `images_at_once`).
+    Fewer where it does not.
     """
     device = _device(network)
     batch = images_at_once(spec, device) if batch is None else batch
@@ -170,8 +183,7 @@ def predictions(network: nn.Module, images: LabelledImages, spec: DataSpec, batc
         while True:
             try:
                 parts = [
-                    network(images.normalised(spec, chosen).to(device)).argmax(1)
-                    for chosen in torch.arange(len(images)).split(batch)
+                    told(network(images.normalised(spec, chosen).to(device)), chosen) for chosen in numbers.split(batch)
                 ]
                 return torch.cat(parts).cpu()
             except Exception as error:
