@@ -29,8 +29,10 @@ SPEC = MemorySpec(DATA, bases=16, scale=2, rows=20)
 
 @pytest.fixture(autouse=True)
 def _machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same cores, memory and free disk wherever the tests run."""
     monkeypatch.setattr("memcli.machine.cores", lambda: 2)
     monkeypatch.setattr("memcli.machine.available_memory", lambda: 16 << 30)
+    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: (1 << 40, 0, 1 << 40))
 
 
 def recalled(
@@ -62,9 +64,8 @@ def test_no_format_writes_more_than_it_was_counted_to(
     assert most <= 5 * written + (1 << 20)
 
 
-def test_names_and_labels_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_and_labels_are_counted() -> None:
     """1,000 names, one of them long, are each as long in npz; 280 long names stand in the label of every PNG."""
-    monkeypatch.setattr(space.shutil, "disk_usage", lambda _: (1 << 40, 0, 1 << 40))  # whatever is free here
     many = replace(DATA, classes=(*map(str, range(99_999)), "n" * 1000), height=1, width=1)
     with pytest.raises(LimitError, match=r"what it writes needs 40\d,\d+,\d+ bytes, and 300,000,000 are allowed"):
         recalled(MemorySpec(many, 1, 1, 1), "npz", Limits(max_bytes=300_000_000), torch.eye(1, 100_000))
