@@ -26,10 +26,11 @@ MOVES_OPEN = sys.platform != "win32"  # whether a file that is open can be moved
 _CURRENT_FOLDER, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
 _IMPORTED = time.monotonic()
 _LONGEST_IMPORT = 120.0  # seconds from the start of a process to this line, at most, where its clocks make sense
+_STATUS = Path("/proc/self/status")
 _START_FIELD = 19  # of /proc/self/stat after the name: clock ticks from the machine's start to that of the process
 
 
-def peak_memory(status: Path = Path("/proc/self/status")) -> int:
+def peak_memory(status: Path = _STATUS) -> int:
     """The most bytes that this process has held in memory at once. `status` is where Linux tells it.
 
     Where it does not, as on macOS, they are those of `getrusage`: on Linux these would be of the program that began
@@ -37,13 +38,28 @@ def peak_memory(status: Path = Path("/proc/self/status")) -> int:
     """
     if sys.platform == "win32":
         return _windows_peak()
-    with suppress(OSError, StopIteration):
-        lines = status.read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    if (peak := _told(status, "VmHWM")) is not None:
+        return peak
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # Linux counts it in KiB, macOS in bytes
+
+
+def library_memory(status: Path = _STATUS) -> int:
+    """The bytes of files, nearly all libraries, that this process holds in memory and shares with others that use them.
+
+    0 where the system does not tell.
+    """
+    return _told(status, "RssFile") or 0
+
+
+def _told(status: Path, name: str) -> int | None:
+    """The bytes of the line `name` of a status of a process, where Linux tells them."""
+    with suppress(OSError, StopIteration):
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024
+    return None
 
 
 def cores(system: Path = Path("/")) -> int:

@@ -61,6 +61,19 @@ def test_the_peak_of_memory_is_counted_in_bytes() -> None:
     assert before * 0.9 <= found <= before * 1.5
 
 
+def test_libraries_are_a_part_of_what_a_process_holds(tmp_path: Path) -> None:
+    code = """if True:
+        from memcli import machine
+        before = machine.library_memory()
+        import torch
+        print(before, machine.library_memory(), machine.peak_memory())
+    """
+    told = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True).stdout
+    before, after, peak = map(int, told.split())
+    assert 0 < before < after - (50 << 20) < after < peak
+    assert machine.library_memory(tmp_path / "none") == 0
+
+
 def test_the_peak_of_memory_is_not_that_of_the_program_that_began_the_process() -> None:
     held = bytes([1]) * (300 << 20)
     code = "from memcli import machine; print(machine.peak_memory())"

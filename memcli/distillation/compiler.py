@@ -72,7 +72,8 @@ def _compile(wanted: dict[str, Any], messages: TextIO) -> None:
     device, spec = torch.device(wanted["device"]), memory_spec(wanted["memory"], data_spec(wanted["data"]))
     for number, stage in enumerate(recipe_from_json(wanted["recipe"]).stages):
         made_step(spec, stage.objective, device, wanted["bfloat16"])
-        _tell(messages, stage=number, peak_bytes=peak_memory(device))
+        shared = 0 if device.type == "cuda" else machine.library_memory()  # which the process that learns holds too
+        _tell(messages, stage=number, peak_bytes=peak_memory(device) - shared)
 
 
 def _tell(messages: TextIO, **said: Any) -> None:

@@ -74,3 +74,15 @@ def test_a_failure_is_one_line(error: Exception, told: str, monkeypatch: pytest.
     messages = StringIO()
     assert compiler.answer({}, messages) == 1
     assert json.loads(messages.getvalue().removeprefix(MESSAGE)) == {"fault": told}
+
+
+def test_libraries_that_the_run_holds_too_are_not_counted_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "made_step", lambda *_, **__: None)
+    monkeypatch.setattr("memcli.machine.peak_memory", lambda: 500)
+    monkeypatch.setattr("memcli.machine.library_memory", lambda: 300)
+    spec, recipe, messages = MemorySpec(SOURCE.spec, bases=4, scale=1, rows=3), tiny.recipe(4), StringIO()
+    wanted = {"data": spec.data.to_json(), "memory": spec.to_json(), "recipe": recipe.to_json(), "device": "cpu"}
+    asked = json.loads(json.dumps({**wanted, "bfloat16": False, "threads": torch.get_num_threads()}))
+    assert compiler.answer(asked, messages) == 0
+    told = [json.loads(line.removeprefix(MESSAGE)) for line in messages.getvalue().splitlines()]
+    assert told == [{"stage": number, "peak_bytes": 200} for number in range(len(recipe.stages))]
