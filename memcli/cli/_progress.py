@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a plain line every few seconds elsewhere, nothing for --quiet."""
+"""Progress on stderr: a bar on a terminal, a plain line now and then elsewhere, nothing for --quiet."""
 
 import os
 import sys
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
+_RARER, _RAREST = (
+    0.1,
+    60.0,
+)  # of the time since the stage began, at least; and seconds, at most: a log of hours stays short
 _LEAST_BAR, _MOST_BAR = 8, 40  # columns
 
 
@@ -85,7 +89,10 @@ class Stage:
 
 
 class PlainProgress:
-    """Lines such as `memcli: training: 40/100 steps, 3 s left, loss 0.31`: at most one in `every` seconds."""
+    """Lines such as `memcli: training: 40/100 steps, 3 s left, loss 0.31`: at most one in `every` seconds.
+
+    In a long stage they become rarer, down to one a minute; where `every` is 0, all are printed.
+    """
 
     def __init__(self, every: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._every, self._clock = every, clock
@@ -113,7 +120,8 @@ class PlainProgress:
 
     def _say_when_due(self) -> None:
         now = self._clock()
-        if now - self._said >= self._every:
+        rarer = min(_RARER * (now - self._stage.started), _RAREST) if self._every else 0.0
+        if now - self._said >= max(self._every, rarer):
             self._said = now
             self._say(self._stage.left(now))
 

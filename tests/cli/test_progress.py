@@ -2,6 +2,7 @@
 
 import io
 import sys
+from itertools import pairwise
 
 import pytest
 import rich.progress  # noqa: F401  here, since its import moves the generator of `random`, which the tests watch
@@ -38,6 +39,25 @@ def test_plain_lines_come_every_few_seconds_and_at_the_end(capsys: pytest.Captur
     )
     assert lines[-1] == "memcli: training: 100/100 steps, done in 10.0 s, loss 0.01"
     assert len(lines) in (2, 3)
+
+
+def test_lines_of_a_long_stage_become_rarer_down_to_one_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    def said_at(every: float, seconds: int) -> list[int]:
+        clock = Clock()
+        progress = PlainProgress(every, clock)
+        progress.begin("learning", None, "s")
+        for second in range(1, seconds + 1):
+            clock.now += 1.0
+            progress.update(second)
+        return [int(line.split()[2]) for line in capsys.readouterr().err.splitlines()]
+
+    told = said_at(5.0, 3 * 3600)
+    gaps = [after - before for before, after in pairwise([0, *told])]
+    assert gaps[:10] == [5] * 10
+    assert gaps == sorted(gaps)
+    assert gaps[-1] == 60
+    assert len(said_at(5.0, 600)) < 40
+    assert said_at(0.0, 100) == list(range(1, 101))
 
 
 @pytest.mark.parametrize(("unit", "left"), [("steps", "20.0 s"), ("s", "50.0 s")])
