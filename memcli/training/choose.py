@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
+from torch import nn
 
 from memcli.data.images import LabelledImages
 from memcli.errors import DivergedError
@@ -31,6 +32,7 @@ _CHANGES: tuple[tuple[str, Callable[[TrainRecipe], TrainRecipe]], ...] = (
 _TRIED = 1 + len(_CHANGES)  # the recipe itself and each change
 _STEPS_TRIED = 12  # steps of all of them for one step of the first: from 9, where more are no help, to 14
 _PROBED, _TESTED = 3, 250  # steps, and validation images, that a pace is measured on
+_PROBING_RATE = 1e-6  # at most
 
 
 @dataclass(frozen=True)
@@ -51,18 +53,22 @@ class Pace:
 
 def pace(memory: Memory, recipe: TrainRecipe, validation: LabelledImages) -> Pace:
     """The pace of `recipe`, measured in a few steps and on some images."""
-    network = build(recipe.network, memory.spec.data, seed=0).to(memory.bases.device)
-    batches, some = (
-        recalled_batches(memory, recipe.images(len(memory.spec.data.classes)), 0),
-        validation.subset(torch.arange(len(validation))[:_TESTED]),
-    )
-    train(network, replace(recipe, steps=1), batches)  # the first step also loads and chooses kernels
-    times = [time.monotonic()]
-    train(network, replace(recipe, steps=_PROBED), batches)
-    times.append(time.monotonic())
+    some = validation.subset(torch.arange(len(validation))[:_TESTED])
+    network, step = _probed(memory, recipe)
+    began = time.monotonic()
     accuracy(network, some, memory.spec.data)
-    times.append(time.monotonic())
-    return Pace((times[1] - times[0]) / _PROBED, (times[2] - times[1]) * len(validation) / len(some))
+    return Pace(step, (time.monotonic() - began) * len(validation) / len(some))
+
+
+def _probed(memory: Memory, recipe: TrainRecipe) -> tuple[nn.Module, float]:
+    """A network after a few steps of `recipe`, too small to diverge, and the seconds that each took."""
+    recipe = replace(recipe, lr=min(recipe.lr, _PROBING_RATE))
+    network = build(recipe.network, memory.spec.data, seed=0).to(memory.bases.device)
+    batches = recalled_batches(memory, recipe.images(len(memory.spec.data.classes)), 0, recipe.mixture)
+    train(network, replace(recipe, steps=1), batches)  # the first step also loads and chooses kernels
+    began = time.monotonic()
+    train(network, replace(recipe, steps=_PROBED), batches)
+    return network, (time.monotonic() - began) / _PROBED
 
 
 def choose(
@@ -79,17 +85,22 @@ def choose(
 
     Changes that do not help are taken back: small rotations, more steps, flips, which turn some digits into others,
     mixture queries or none, and a higher rate that decays. `recipe` itself is always tried; a change only where the
-    clock (time.monotonic) would not pass `ends`, of which the test on the validation part takes `test_seconds`.
+    clock (time.monotonic) would not pass `ends`, of which the test on the validation part takes `test_seconds`. What a
+    step of it takes is measured anew where it augments or mixes otherwise.
     """
     progress = progress or Silent()
     progress.begin("choosing how to retrain", _TRIED, "recipes")
-    best, reached, per_step = recipe, -1.0, 0.0
+    best, reached, per_step, paced = recipe, -1.0, 0.0, _images_of(recipe)
     for number, (what, change) in enumerate((("as the recipe says", lambda first: first), *_CHANGES)):
         candidate = change(best)
-        began = time.monotonic()
-        late = ends is not None and began + per_step * candidate.steps + test_seconds > ends
-        if number and (candidate == best or late):
+        if number and candidate == best:
             continue
+        if ends is not None:
+            if _images_of(candidate) != paced and time.monotonic() + test_seconds < ends:
+                per_step, paced = _probed(memory, candidate)[1], _images_of(candidate)
+            if number and time.monotonic() + per_step * candidate.steps + test_seconds > ends:
+                continue
+        began = time.monotonic()
         progress.busy(f"trying {what}" if number else what)
         measured = retrained_accuracy(memory, candidate, validation, seed)
         per_step = max(time.monotonic() - began - test_seconds, 0.0) / candidate.steps
@@ -99,6 +110,11 @@ def choose(
     progress.busy("")
     progress.end()
     return best, reached
+
+
+def _images_of(recipe: TrainRecipe) -> tuple[str, float]:
+    """What changes the images of a step, and so how long it takes."""
+    return recipe.augment, recipe.mixture
 
 
 def retrained_accuracy(memory: Memory, recipe: TrainRecipe, validation: LabelledImages, seed: int) -> float:

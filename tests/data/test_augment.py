@@ -115,6 +115,32 @@ def test_draws_are_pure_and_differ_by_step_and_by_image(name: str) -> None:
     assert len(one.flatten(1).unique(dim=0)) > 1
 
 
+@pytest.mark.parametrize("name", ["rotate", "warp"])
+@pytest.mark.parametrize("size", [(20, 24), (24, 20), (20, 1)])
+def test_large_images_are_turned_as_small_ones_by_far_smaller_draws(
+    name: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, augmentation = images(5, (2, *size)).double().requires_grad_(), Augmentation(name)
+
+    def turned() -> tuple[Tensor, Tensor, int]:
+        draws = augmentation.draw((2, *size), 0, 3, 5)
+        found = augmentation.apply(start, draws)
+        (gradient,) = torch.autograd.grad(found.square().sum(), start)
+        return found, gradient, sum(draw.numel() for draw in draws)
+
+    small = turned()
+    monkeypatch.setattr("memcli.data.augmentations.rotate._LARGE", 20)
+    large = turned()
+    torch.testing.assert_close(large[:2], small[:2])
+    assert large[2] < small[2] / 3 or size[1] == 1
+
+
+def test_photographs_are_turned_each_by_its_own_draw_in_little_memory() -> None:
+    """Fifty matrices for each of their lines take 2 GB."""
+    draws = Augmentation("rotate").draw((3, 224, 224), 0, 0, 50)
+    assert sum(draw.nbytes for draw in draws) == 2 * 4 * 50 * 224 * 224
+
+
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_one_draw_serves_all_images_alike(name: str) -> None:
     augmentation, start = Augmentation(name), images(3)

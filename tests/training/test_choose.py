@@ -71,6 +71,32 @@ def test_without_time_only_the_recipe_itself_is_tried(judged: Callable) -> None:
     assert asked == [RECIPE]
 
 
+def test_a_change_whose_steps_take_too_long_is_passed_over_and_later_ones_are_not(
+    judged: Callable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def probed(_memory: object, recipe: TrainRecipe) -> tuple[None, float]:
+        return None, 100.0 if "rotate" in recipe.augment else 0.0
+
+    monkeypatch.setattr("memcli.training.choose._probed", probed)
+    asked = judged(lambda recipe: 0.5 + 0.001 * recipe.steps)
+    assert choose(MEMORY, RECIPE, VALIDATION, 0, ends=time.monotonic() + 60)[0].steps == 40
+    assert [(each.augment, each.steps) for each in asked] == [
+        ("", 10),
+        ("", 20),
+        ("flip", 20),
+        ("", 20),
+        ("", 20),
+        ("", 40),
+    ]
+    asked = judged(lambda recipe: 0.5 + 0.001 * recipe.steps)
+    choose(MEMORY, RECIPE, VALIDATION, 0)
+    assert "rotate" in asked[1].augment, "without an end nothing is passed over"
+
+
+def test_a_rate_that_diverges_has_a_pace() -> None:
+    assert pace(MEMORY, replace(RECIPE, lr=1e3), VALIDATION).step > 0
+
+
 def test_the_accuracy_is_that_of_a_network_trained_by_the_recipe() -> None:
     recipe = TrainRecipe("mlp:width=8,depth=2", steps=10, batch=6, lr=0.1, decay=1.0, augment="shift", mixture=0.5)
     network = build(recipe.network, SOURCE.spec, seed=3)

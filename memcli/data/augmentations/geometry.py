@@ -1,5 +1,6 @@
-"""Geometry by products with matrices of linear interpolation along one side: deterministic on every device.
+"""Geometry by linear interpolation along one side, as products with matrices: deterministic on every device.
 
+Where these would be too large, pixels are picked instead (`sampled`), whose gradient a GPU adds up in no fixed order.
 Pixels beyond the border repeat it.
 """
 
@@ -14,6 +15,22 @@ def interpolation(positions: Tensor, length: int) -> Tensor:
     """
     distance = positions.clamp(0, length - 1).unsqueeze(-1) - torch.arange(length, dtype=positions.dtype)
     return (1 - distance.abs()).clamp(min=0)
+
+
+def sampled(images: Tensor, positions: Tensor) -> Tensor:
+    """The lines of `images` (n, C, H, W) at `positions` (n, H, m) along their width: (n, C, H, m).
+
+    What the product with `interpolation(positions, W)` gives, to rounding, in the memory of the images alone.
+    """
+    last = images.shape[-1] - 1
+    inside = positions.clamp(0, last)
+    lower = inside.floor()
+    share = (inside - lower).unsqueeze(1)
+    first, second = (
+        images.gather(-1, place.long().unsqueeze(1).expand(-1, images.shape[1], -1, -1))
+        for place in (lower, (lower + 1).clamp(max=last))
+    )
+    return torch.lerp(first, second, share)
 
 
 def centred(length: int) -> Tensor:

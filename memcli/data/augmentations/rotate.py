@@ -6,18 +6,23 @@ import torch
 from torch import Tensor
 
 from memcli.data.augmentations.base import Operation
-from memcli.data.augmentations.geometry import centred, interpolation
+from memcli.data.augmentations.geometry import centred, interpolation, sampled
 
 _ROTATE = math.radians(15)  # at most, either way
+_LARGE = (
+    64  # the side from which on matrices for each line of each image take too long (docs/log/), and 100 MB for fifty
+)
 
 
 def _draw_rotate(uniform: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
-    """The first two shears, along width (count, H, W, W) and height (count, W, H, H); the third is the first again."""
+    """The first two shears, along width and height, as `_sheared` takes them; the third is the first again."""
     _, height, width = shape
     angle = ((2 * uniform[:, 0] - 1) * _ROTATE)[:, None, None]
     y, x = centred(height), centred(width)
     across = x - torch.tan(angle / 2) * y[:, None] + (width - 1) / 2  # (count, H, W)
     along = y + torch.sin(angle) * x[:, None] + (height - 1) / 2  # (count, W, H)
+    if len(uniform) > 1 and max(height, width) >= _LARGE:
+        return [across, along]
     return [interpolation(across, width), interpolation(along, height)]
 
 
@@ -29,7 +34,9 @@ def _rotated(images: Tensor, draws: list[Tensor]) -> Tensor:
 
 
 def _sheared(images: Tensor, lines: Tensor) -> Tensor:
-    """Each line of `images` (n, C, H, W) by its own matrix, of (n or 1, H, W, W)."""
+    """Each line of `images` (n, C, H, W) by a matrix of its own, (n or 1, H, W, W), or at positions, (n, H, W)."""
+    if lines.dim() < images.dim():
+        return sampled(images, lines)
     if len(lines) == 1:
         return torch.einsum("nchj,hxj->nchx", images, lines[0])
     return torch.einsum("nchj,nhxj->nchx", images, lines)
