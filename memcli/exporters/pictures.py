@@ -36,9 +36,14 @@ def png_files(images: Tensor) -> numpy.ndarray:
     lines = numpy.zeros((count, height, 1 + width * channels), numpy.uint8)  # a line begins with 0: as it is
     lines[:, :, 1:] = Encoding.clip(channels).to_bytes(images).reshape(count, height, -1)
     kind = {1: 0, 3: 2}[channels]  # grey or RGB
+    packed = [zlib.compress(each.data, 0) for each in lines]
+    name, length = b"IDAT", len(packed[0])
     head = _SIGNATURE + _part(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
-    files = b"".join(head + _part(b"IDAT", zlib.compress(each.data, 0)) + _END for each in lines)
-    return numpy.frombuffer(files, numpy.uint8).reshape(count, -1)
+    sums = numpy.array([zlib.crc32(each, zlib.crc32(name)) for each in packed], ">u4")
+    of_all = (numpy.frombuffer(same, numpy.uint8) for same in (head + struct.pack(">I", length) + name, _END))
+    before, after = (numpy.broadcast_to(same, (count, len(same))) for same in of_all)
+    content = numpy.frombuffer(b"".join(packed), numpy.uint8).reshape(count, length)
+    return numpy.concatenate((before, content, sums[:, None].view(numpy.uint8), after), axis=1)
 
 
 def _part(name: bytes, content: bytes) -> bytes:

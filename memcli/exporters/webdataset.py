@@ -22,6 +22,7 @@ from numpy.lib import format as npy
 from memcli.data.sources.webdataset import CLASSES
 from memcli.data.spec import DataSpec
 from memcli.exporters.base import MIXTURE, Exporter, RecalledChunk
+from memcli.exporters.behind import write_behind
 from memcli.exporters.pictures import check_channels, most_png_bytes, png_files
 from memcli.files import atomic
 
@@ -53,10 +54,9 @@ class WebDataset(Exporter):
             entry = tarfile.TarInfo(CLASSES)
             entry.size = len(classes)
             shard.write(entry.tobuf(tarfile.USTAR_FORMAT) + classes + bytes(-len(classes) % _BLOCK))
-            number, most = 0, max(1, _BYTES // (5 * data.floats_per_image + _WEIGHT * len(data.classes)))
-            for part in (part for chunk in chunks for part in chunk.parts(most)):
-                shard.write(_samples(part, data, number, digits))
-                number += len(part)
+            most = max(1, _BYTES // (5 * data.floats_per_image + _WEIGHT * len(data.classes)))
+            parts = (part for chunk in chunks for part in chunk.parts(most))
+            write_behind(shard, _samples_of(parts, data, digits))
             shard.write(bytes(2 * _BLOCK))  # the end
 
     def most_bytes(self, data: DataSpec, total: int, weights: int) -> int:
@@ -68,13 +68,23 @@ class WebDataset(Exporter):
         return total * sample + sum(names)
 
 
+def _samples_of(parts: Iterator[RecalledChunk], data: DataSpec, digits: int) -> Iterator[bytes]:
+    """What the archive holds of each part."""
+    number = 0
+    for part in parts:
+        yield _samples(part, data, number, digits)
+        number += len(part)
+
+
 def _samples(chunk: RecalledChunk, data: DataSpec, first: int, digits: int) -> bytes:
-    """What the archive holds of `chunk`, whose samples are numbered from `first` on."""
+    """The same of one part, whose samples are numbered from `first` on."""
     labels, rows = chunk.hard_labels().tolist(), chunk.rows.tolist()
     named = {number: json.dumps(data.classes[number]) for number in set(labels) - {MIXTURE}} | {MIXTURE: "null"}
     told = [
         f'{{"class": {named[label]}, "row": {row}, "soft_label": {weights}}}'.encode()
-        for label, row, weights in zip(labels, rows, _weights(chunk.labels.numpy()), strict=True)
+        for label, row, weights in zip(
+            labels, rows, _weights(numpy.ascontiguousarray(chunk.labels.numpy())), strict=True
+        )
     ]
     numbers = [str(label).encode() for label in labels]
     exact = numpy.ascontiguousarray(chunk.images.numpy(), "<f4").reshape(len(chunk), -1).view(numpy.uint8)
@@ -99,11 +109,10 @@ def _samples(chunk: RecalledChunk, data: DataSpec, first: int, digits: int) -> b
 
 def _weights(labels: numpy.ndarray) -> list[str]:
     """Each of the label vectors, (n, classes) float32, as JSON."""
-    told = {}
-    for label in labels:
-        if (key := label.tobytes()) not in told:  # most are equal to the one before
-            told[key] = _told(label)
-    return [told[label.tobytes()] for label in labels]
+    differs = numpy.ones(len(labels), bool)  # from the one before, as few do
+    differs[1:] = (labels[1:].view(numpy.int32) != labels[:-1].view(numpy.int32)).any(1)
+    texts = [_told(label) for label in labels[differs]]
+    return [texts[place] for place in (differs.cumsum() - 1).tolist()]
 
 
 def _told(label: numpy.ndarray) -> str:
