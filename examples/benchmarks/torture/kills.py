@@ -9,6 +9,7 @@ from pathlib import Path
 
 import tiny
 
+from memcli.memory.storage import STORAGES
 from memcli.training import keeping
 from torture import Cases
 from torture._forks import memcli_in, warm
@@ -24,10 +25,14 @@ OBJECTIVES = {  # what a stage says
     "pool, inner adam": f'objective = {{ {UNROLLED}, window = 1, pool = 2, optimiser = "adam" }}',
     "muon": f'objective = {{ {UNROLLED} }}\nouter = {{ optimiser = "muon" }}',
     "ridge": f'objective = {{ kind = "ridge", network = {MLP}, networks = 2, age = 5 }}',
+    "matching": 'objective = { kind = "matching", network = "convnet:width=2,depth=1", networks = 2, age = 5 }',
+    "features": f'objective = {{ kind = "features", network = {MLP}, networks = 2, age = 6, further = 2, uses = 2 }}',
+    "two families": f"objective = {{ {UNROLLED}, window = 2, pool = 2 }}".replace(MLP, '"mlp:width=8 + mlp:width=4"'),
 }
 KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
     **{name: (stage, ()) for name, stage in OBJECTIVES.items()},
-    **{name: (OBJECTIVES["unrolled"], ("--storage", name)) for name in ("float16", "int8", "int4")},
+    **{name: (OBJECTIVES["unrolled"], ("--storage", name)) for name in STORAGES if name != "float32"},
+    "sparse addresses": (OBJECTIVES["unrolled"], ("--support", "2")),
     "learned labels": (OBJECTIVES["unrolled"], ("--labels", "row")),
     "tune": (OBJECTIVES["unrolled"], ("--tune", "--ipc", "2", "--steps", "24")),
 }
