@@ -93,6 +93,8 @@ def young(recipe: Any) -> Any:
     """The same recipe, whose networks are hardly older than what is differentiated of them, and measured young."""
 
     def of(objective: Any) -> Any:
+        if hasattr(objective, "further"):
+            return replace(objective, age=2, further=1)
         if hasattr(objective, "age"):
             return replace(objective, age=1)
         return replace(objective, steps=2 * objective.window) if getattr(objective, "pool", 0) else objective
