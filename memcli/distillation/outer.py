@@ -12,7 +12,7 @@ from memcli.distillation.recipe import Outer
 from memcli.errors import DivergedError
 from memcli.files.checkpoints import damaged, require_like
 from memcli.memory.memory import Memory
-from memcli.memory.storage import SUPPORT
+from memcli.memory.storage import CELLS, SUPPORT
 from memcli.memory.support import is_support
 from memcli.objectives import Outcome
 
@@ -157,8 +157,7 @@ class OuterLoop(Counters):
         for optimiser, moved in self._optimisers:
             for name, tensor in moved.items():
                 named |= {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
-        support = self.here.memory.support
-        return named if support is None else {**named, SUPPORT: support}
+        return named | self._constants
 
     def restore(self, tensors: dict[str, Tensor], counters: dict[str, Any], settings: Outer) -> None:
         """Continue from what `tensors()` and `counters()` returned; `settings` are those of that stage.
@@ -167,16 +166,19 @@ class OuterLoop(Counters):
         """
         self._settings = settings
         self.take_counters(counters)
+        if self.here.memory.cells is not None:
+            tensors = {CELLS: self.here.memory.cells, **tensors}  # the first checkpoints do not tell them
         require_like(tensors, self._like(tensors))
         rates = [tensors[f"{prefix}log_lr"].item() for prefix in self._points()]
         if max(map(abs, rates)) > _MOST_LOG_LR:
             raise damaged("its rate is impossible")
         device = self.here.log_lr.device
-        like = self.here.memory
-        if like.support is not None:  # another machine may have computed another start
-            like = replace(like, support=tensors[SUPPORT].to(device))
-            if not is_support(tensors[SUPPORT], like.spec):
-                raise damaged(f"its {SUPPORT} is impossible")
+        # Another machine, or less time for it, may have computed another start.
+        like = replace(self.here.memory, **{name: tensors[name].to(device) for name in self._constants})
+        if like.support is not None and not is_support(tensors[SUPPORT], like.spec):
+            raise damaged(f"its {SUPPORT} is impossible")
+        if like.cells is not None and (like.cells >= like.spec.cells).any():
+            raise damaged(f"its {CELLS} are impossible")
         # Adam keeps its count of steps on the CPU, on every device.
         tensors = {name: t if name.endswith(".step") else t.to(device) for name, t in tensors.items()}
         self.best, self.average, self.here = (
@@ -189,6 +191,12 @@ class OuterLoop(Counters):
                 state = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
                 if state:
                     optimiser.state[tensor] = state
+
+    @property
+    def _constants(self) -> dict[str, Tensor]:
+        """The memory's tensors that are not learned, by name: they are those of its start."""
+        memory = self.here.memory
+        return {name: tensor for name, tensor in memory.tensors.items() if name not in memory.parts}
 
     def _points(self) -> dict[str, Point]:
         """The points of the state by the prefix of their tensors' names."""
@@ -208,8 +216,7 @@ class OuterLoop(Counters):
             optimiser.step()
             for name, tensor in parts.items():
                 states[name] = {f"{name}.{key}": value for key, value in optimiser.state[tensor].items()}
-        if self.here.memory.support is not None:
-            like[SUPPORT] = self.here.memory.support
+        like |= self._constants
         begun = any(state.keys() & tensors.keys() for state in states.values())
         for name, state in states.items():
             if state.keys() & tensors.keys() or (begun and name != "log_lr"):  # that has no gradient in some stages

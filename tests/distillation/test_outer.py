@@ -242,3 +242,27 @@ def test_a_checkpoint_has_the_support_of_the_memory_that_it_is_of(settings: Oute
         edited = {**loop.tensors(), "support": edit(loop.tensors()["support"])}
         with pytest.raises(MemoryFileError, match="its support is"):
             other.restore(edited, loop.counters(), settings)
+
+
+CELLED = replace(SPEC, scale=1, cells=3)
+
+
+def celled(seed: int) -> Memory:
+    generator = seeds.generator(seed, "celled")
+    parts = {name: torch.randn(shape, generator=generator) for name, shape in CELLED.shapes.items()}
+    return Memory(CELLED, **parts, cells=torch.randint(3, (4, 4), generator=generator).to(torch.uint8))
+
+
+def test_a_checkpoint_has_the_cells_of_the_memory_that_it_is_of() -> None:
+    """Easy images are others where there is less time to find them, and so are the cells that tell how bases look."""
+    loop, other = OuterLoop(celled(0), 0.02, ADAM), OuterLoop(celled(1), 0.02, ADAM)
+    assert not torch.equal(celled(0).cells, celled(1).cells)
+    kept = {name: tensor.clone() for name, tensor in loop.tensors().items()}
+    other.restore(kept, loop.counters(), ADAM)
+    for point in (other.here, other.best, other.average):
+        assert torch.equal(point.memory.cells, celled(0).cells)
+    older = OuterLoop(celled(0), 0.02, ADAM)
+    older.restore({name: tensor for name, tensor in kept.items() if name != "cells"}, loop.counters(), ADAM)
+    assert torch.equal(older.here.memory.cells, celled(0).cells)
+    with pytest.raises(MemoryFileError, match="its cells are impossible"):
+        other.restore({**kept, "cells": kept["cells"] + 3}, loop.counters(), ADAM)
