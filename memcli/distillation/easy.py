@@ -18,8 +18,9 @@ from torch.nn.functional import cross_entropy
 from memcli import seeds
 from memcli.data.images import LabelledImages
 from memcli.data.spec import DataSpec
+from memcli.distillation.sizes import LARGE, SEEN
 from memcli.errors import DivergedError
-from memcli.networks import build
+from memcli.networks import build, sized
 from memcli.progress import Progress, Silent
 from memcli.training.loop import Batch, answers, real_batches, train
 from memcli.training.recipe import TrainRecipe
@@ -76,8 +77,14 @@ class Judge:
             kept.append(each[loss.argsort(stable=True)[:count].sort().values])
         return self.images.subset(torch.cat(kept))
 
+    @property
+    def network(self) -> str:
+        """The network that judges; it sees large images averaged down, as those of the stages do."""
+        large = min(self.data.height, self.data.width) >= LARGE
+        return sized(_JUDGE.network, self.data, side=SEEN) if large else _JUDGE.network
+
     def _network(self) -> nn.Module:
-        return build(_JUDGE.network, self.data, seed=self.seed, purpose="judge").to(self.device)
+        return build(self.network, self.data, seed=self.seed, purpose="judge").to(self.device)
 
     def _steps(self) -> int:
         return math.ceil(_OF_CLASS * len(self.data.classes) / _JUDGE.batch)

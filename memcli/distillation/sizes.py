@@ -15,7 +15,7 @@ from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
 from memcli.training.recipe import TrainRecipe
 
-_LARGE, _SEEN = 128, 64  # the side from which stages average images down, and what their networks see at least
+LARGE, SEEN = 128, 64  # the side from which stages average images down, and what their networks see at least
 _CHECKED = 96  # the same for networks that measure a memory: images of twice this side and more are averaged down
 _WIDTHS = ((192, 32), (128, 64))  # of networks that are retrained, by the least side: so a step costs about the same
 _MANY = 100  # classes from which on a recipe's `many` takes its place; measured with 200 (docs/log/)
@@ -47,7 +47,7 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
     if recipe.many and len(data.classes) >= _MANY:
         recipe = _of_many(replace(RECIPES[recipe.many], name=recipe.name), data)
     least = min(data.height, data.width)
-    seen = {"side": _SEEN} if least >= _LARGE else {}
+    seen = {"side": SEEN} if least >= LARGE else {}
     checked = {"side": _CHECKED} if least >= 2 * _CHECKED else {}
     width = next(({"width": width} for side, width in _WIDTHS if least >= side), {})
 

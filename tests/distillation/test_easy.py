@@ -19,6 +19,7 @@ from memcli.distillation.tune import tune
 from memcli.errors import DivergedError
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import from_data
+from memcli.networks.cost import cost
 
 CPU = torch.device("cpu")
 SOURCE = open_source("fake:n=120,test=30,classes=3,shape=1x16x16")
@@ -94,3 +95,13 @@ def test_an_estimate_counts_judging_and_trials_do_without_it(monkeypatch: pytest
     budgeted = estimate(SOURCE, SPEC, RECIPE, RunSettings(time_budget=500.0, compile=False))
     assert 50 < budgeted.parts["starting"] < 60
     assert tune(SOURCE, [SPEC, replace(SPEC, bases=3)], RECIPE, RunSettings(steps=4, compile=False))
+
+
+def test_large_images_are_judged_averaged_down() -> None:
+    """Of 128 images at their full size, 224 pixels a side, all outputs of the layers take 3.3 GB."""
+    networks = {side: replace(JUDGE, data=replace(SOURCE.spec, height=side, width=side)) for side in (16, 64, 128, 224)}
+    assert [networks[side].network for side in (16, 64)] == ["convnet:width=32"] * 2
+    for side in (128, 224):
+        of_image = cost(networks[side].network, networks[side].data)
+        assert of_image is not None
+        assert of_image.outputs < 5e6
