@@ -174,7 +174,8 @@ class OuterLoop(Counters):
             raise damaged("its rate is impossible")
         device = self.here.log_lr.device
         # Another machine, or less time for it, may have computed another start.
-        like = replace(self.here.memory, **{name: tensors[name].to(device) for name in self._constants})
+        constants: dict[str, Any] = {name: tensors[name].to(device) for name in self._constants}
+        like = replace(self.here.memory, **constants)
         if like.support is not None and not is_support(tensors[SUPPORT], like.spec):
             raise damaged(f"its {SUPPORT} is impossible")
         if like.cells is not None and (like.cells >= like.spec.cells).any():

@@ -6,7 +6,8 @@ m_c and r_c are the mean features of the recalled and of the real images of clas
 real images, and r is the mean of the r_c: 0 where all means agree, 1 where recalled classes cannot be told apart. The
 sums are over the classes of a step, of which all rows are recalled. A pool has networks of different ages. The means
 of real images are taken once for several steps, so that a step costs what its recalled images do, and hardly anything
-of its gradient is noise. No training is differentiated.
+of its gradient is noise. No training is differentiated. Recalled images that are too many for memory pass the network
+in pieces, twice: for their features, and for the gradient along what the loss makes of these, which is the same one.
 
 [DM] Zhao, Bilen, "Dataset Condensation with Distribution Matching", WACV 2023, arXiv 2110.04181: the means.
 [IDM] Zhao et al., "Improved Distribution Matching for Dataset Condensation", CVPR 2023, arXiv 2307.09742: trained
@@ -38,6 +39,9 @@ from memcli.seeds import derive
 _OF_HEAD = 2  # the last weights of a network: those of the linear layer on its features, and its bias
 _LEFT, _REAL = ".left", ".real"  # how the names of what it keeps end, in a checkpoint
 _MEASURED = 1000  # real images that pass a network at once, about
+_PIXELS = 1 << 21  # pixels of recalled images that pass it at once, at most: 2,048 images of 32x32
+
+_Piece = tuple[Tensor, Tensor, Tensors]  # rows, their classes, and the augmentation's draws, one of each an image
 
 
 @dataclass(frozen=True)
@@ -103,9 +107,10 @@ class FeaturesObjective(Objective):
             )
         self._features = Functional(skeleton.features)
         backend = quickest(device, compile)
-        backend = in_bfloat16(backend) if bfloat16 else backend
-        self._training = Traced(self._training_loss, backend=backend)
-        self._distance = TracedLoss(self._distance_loss, backend=backend)
+        self._backend = in_bfloat16(backend) if bfloat16 else backend
+        self._training = Traced(self._training_loss, backend=self._backend)
+        self._most = max(1, _PIXELS // (data.height * data.width))  # recalled images that pass the network at once
+        self._record()
         empty = torch.zeros(len(spec.data.classes), skeleton.head.in_features, device=device)
         self._real = [empty] * settings.networks  # the mean features of the real images of each class, by place
         self._left = [0] * settings.networks  # steps that they serve
@@ -119,16 +124,23 @@ class FeaturesObjective(Objective):
             member = self._trained(member, real, seed, step)
             self._real[place], self._left[place] = self._measured(member, real, seed, step), self._settings.uses
         self._left[place] -= 1
-        parts = {name: part.detach().requires_grad_() for name, part in memory.parts.items()}
+        moved = memory.with_parts({name: part.detach().requires_grad_() for name, part in memory.parts.items()})
         classes = self._classes(seed, step).to(self._device)
-        recalled = self._recalled(memory.with_parts(parts), classes, seed, step)
         means = self._real[place]
-        loss = self._distance(recalled, member.weights, (means[classes], means.mean(0)))
-        gradients = torch.autograd.grad(loss, list(parts.values()))
+        loss, gradients = self._gradients(moved, self._pieces(classes, seed, step), member, means[classes], means)
         if not loss.isfinite():
             self._members.renew(seed, step)
             self._left[place] = 0
-        return Outcome(loss.detach(), dict(zip(parts, gradients, strict=True)))
+        return Outcome(loss.detach(), dict(zip(moved.parts, gradients, strict=True)))
+
+    def lighten(self) -> bool:
+        """Let half as many recalled images pass the network at once. False where that is one already."""
+        self._most = min(self._most, self._spec.rows * self._settings.recalled_images(len(self._spec.data.classes)))
+        if self._most == 1:
+            return False
+        self._most //= 2
+        self._record()  # what was recorded, or captured as a graph, holds the memory of more
+        return True
 
     def tensors(self) -> dict[str, Tensor]:
         """The pool, and for each place the means and how many steps they still serve."""
@@ -145,6 +157,36 @@ class FeaturesObjective(Objective):
         self._left = left
         self._real = [own.get(f"{place}{_REAL}", means).to(self._device) for place, means in enumerate(self._real)]
 
+    def _record(self) -> None:
+        self._distance = TracedLoss(self._distance_loss, backend=self._backend)
+        self._along = TracedLoss(self._along_loss, backend=self._backend)
+
+    def _gradients(
+        self, memory: Memory, pieces: list[_Piece], member: Member, wanted: Tensor, means: Tensor
+    ) -> tuple[Tensor, Tensors]:
+        """The loss, and its gradients by the parts of `memory`. `wanted`: the mean features of the real images of the
+        classes of the pieces; `means`: of all classes.
+        """
+        parts, weights, batch = list(memory.parts.values()), member.weights, (wanted, means.mean(0))
+        if len(pieces) == 1:
+            loss = self._distance(self._recalled(memory, *pieces[0]), weights, batch)
+            return loss, torch.autograd.grad(loss, parts)
+        outputs = []
+        with torch.no_grad():
+            for piece in pieces:
+                images, targets = self._recalled(memory, *piece)
+                outputs.append((self._features(weights[:-_OF_HEAD], (), images), targets))
+        features, targets = (torch.cat(each).requires_grad_() for each in zip(*outputs, strict=True))
+        loss = self._loss(features, targets, weights, batch)
+        gradients: Tensors = ()
+        slopes = (slope.split(self._most) for slope in torch.autograd.grad(loss, (features, targets)))
+        for piece, of_features, of_targets in zip(pieces, *slopes, strict=True):
+            images, targets = self._recalled(memory, *piece)
+            along = self._along((images,), weights, (of_features,)) + (of_targets * targets).sum()
+            found = torch.autograd.grad(along, parts)
+            gradients = tuple(map(torch.add, gradients, found)) if gradients else found
+        return loss, gradients
+
     def _kept(self) -> dict[str, Tensor]:
         """By name: the means of real images, and the steps that they still serve."""
         left = {f"{place}{_LEFT}": torch.tensor(each) for place, each in enumerate(self._left)}
@@ -158,8 +200,16 @@ class FeaturesObjective(Objective):
         """`params`: recalled images, class after class, and their label vectors; `controls`: the network's weights;
         `batch`: the mean features of the real images of these classes, and of all.
         """
-        (images, targets), (wanted, centre) = params, batch
-        features = self._features(controls[:-_OF_HEAD], (), images)
+        images, targets = params
+        return self._loss(self._features(controls[:-_OF_HEAD], (), images), targets, controls, batch)
+
+    def _along_loss(self, params: Tensors, controls: Tensors, batch: Tensors) -> Tensor:
+        """The features of recalled images, `params`, along a direction, `batch`. `controls`: the network's weights."""
+        return (self._features(controls[:-_OF_HEAD], (), params[0]) * batch[0]).sum()
+
+    def _loss(self, features: Tensor, targets: Tensor, controls: Tensors, batch: Tensors) -> Tensor:
+        """The loss by the features of recalled images, class after class; the others are those of `_distance_loss`."""
+        wanted, centre = batch
         of_classes = features.unflatten(0, (len(wanted), -1)).mean(1)
         distance = (of_classes - wanted).square().sum() / (wanted - centre).square().sum()
         return distance + self._settings.weight * cross_entropy(linear(features, *controls[-_OF_HEAD:]), targets)
@@ -168,12 +218,18 @@ class FeaturesObjective(Objective):
         """The classes of a step, (n,) int64: all of them once, then all again."""
         return shuffled_epochs(len(self._spec.data.classes), self._settings.classes, seed, "features classes")(step)
 
-    def _recalled(self, memory: Memory, classes: Tensor, seed: int, step: int) -> Tensors:
-        """All rows of `classes`, (n · R, C, H, W), class after class, and their label vectors."""
+    def _pieces(self, classes: Tensor, seed: int, step: int) -> list[_Piece]:
+        """All rows of `classes`, class after class, in as few pieces as memory suffices for."""
         rows = torch.arange(self._spec.rows).repeat(len(classes))
         of_class = classes.repeat_interleave(self._spec.rows)
-        images = self._seen(memory.recall_classes(rows, of_class), seed, "recalled", step)
-        return images, memory.class_targets(rows, of_class)
+        draws = self._draws(len(rows), seed, "recalled", step)
+        parts = zip(*(each.split(self._most) for each in (rows, of_class, *draws)), strict=True)
+        return [(rows, of_class, tuple(draws)) for rows, of_class, *draws in parts]
+
+    def _recalled(self, memory: Memory, rows: Tensor, of_class: Tensor, draws: Tensors) -> Tensors:
+        """Those rows of those classes as the network sees them, (n, C, H, W), and their label vectors."""
+        images = self._augmentation.apply(memory.recall_classes(rows, of_class), draws)
+        return averaged_down(images, self._averaged), memory.class_targets(rows, of_class)
 
     def _trained(self, member: Member, real: RealImages, seed: int, step: int) -> Member:
         """`member` after more steps on real images; where its life would end, a fresh one in its place."""
@@ -202,8 +258,12 @@ class FeaturesObjective(Objective):
 
     def _seen(self, images: Tensor, seed: int, purpose: str, step: int) -> Tensor:
         """`images` (n, C, H, W) as networks see them: each augmented by a draw of its own, and averaged down."""
-        draws = self._augmentation.draw(self._spec.data.shape, derive(seed, f"features {purpose}"), step, len(images))
+        draws = self._draws(len(images), seed, purpose, step)
         return averaged_down(self._augmentation.apply(images, draws), self._averaged)
+
+    def _draws(self, images: int, seed: int, purpose: str, step: int) -> Tensors:
+        """The augmentation's for so many images, one of each an image."""
+        return self._augmentation.draw(self._spec.data.shape, derive(seed, f"features {purpose}"), step, images)
 
 
 OBJECTIVE = ObjectiveKind(Features)

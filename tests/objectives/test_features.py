@@ -98,6 +98,34 @@ def test_the_loss_and_its_gradient_are_those_written_out(augment: str) -> None:
         assert gradient.abs().max() > 1e-7
 
 
+@pytest.mark.parametrize(("labels", "support"), [("row", 0), ("fixed", 2)])
+def test_images_that_are_too_many_pass_in_pieces_with_the_same_outcome(
+    labels: str, support: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All rows of 25 classes may be thousands: at 64x64, one image per class of a hundred, they took 9 GB and more."""
+    settings, spec = replace(SETTINGS, augment="flip,shift", classes=2), replace(SPEC, labels=labels, support=support)
+    memory, objective = doubled(start(spec)), in_double(settings, spec)
+    wanted = objective.step(memory, 0.1, DOUBLE_REAL, 0, 5)  # of three rows of two classes
+    monkeypatch.setattr("memcli.objectives.features._PIXELS", 4 * 64)
+    objective = in_double(settings, spec)
+    through, passed = objective._features, list[int]()
+
+    def watched(weights: object, fixed: object, images: Tensor) -> Tensor:
+        passed.append(len(images))
+        return through(weights, fixed, images)  # type: ignore[arg-type]
+
+    objective._features = watched  # type: ignore[assignment]
+    for most in (4, 2, 1):
+        objective.restore({})  # the pool is fresh
+        passed.clear()
+        found = objective.step(memory, 0.1, DOUBLE_REAL, 0, 5)
+        torch.testing.assert_close(found.loss, wanted.loss)
+        for name, gradient in wanted.gradients.items():
+            torch.testing.assert_close(found.gradients[name], gradient)
+        assert max(set(passed) - {15}) == most  # 15 real ones
+        assert objective.lighten() == (most > 1)
+
+
 @pytest.mark.parametrize("support", [0, 2])
 def test_the_gradient_is_that_of_finite_differences(support: int) -> None:
     spec = replace(SPEC, labels="class", support=support)
