@@ -64,6 +64,7 @@ def tune(
     *,
     progress: Progress | None = None,
     known: Mapping[Place, Tried] | None = None,
+    over: bool = False,
     record: Callable[[Place, Tried], None] | None = None,
 ) -> tuple[Tried, ...]:
     """Successive halving over `specs`: the trials, best first.
@@ -76,7 +77,8 @@ def tune(
     `record` is given every trial when it ends, with its round and candidate; trials that are `known`, from an
     earlier process, are not made again. Several ranks make trials abreast, each by itself, and all return the same; all
     of them must know the same. Where not all candidates can be tried in half of the time, fewer are, evenly
-    spread. Raises UsageError where there is no candidate, Interrupted where Stopped is raised.
+    spread; where an earlier process got through its first round, or is `over`, they are those that it tried. Raises
+    UsageError where there is no candidate, Interrupted where Stopped is raised.
     """
     if not specs:
         raise UsageError("no memory fits the budget", do="Give a larger `ipc` or `budget`")
@@ -87,7 +89,9 @@ def tune(
     progress.begin("tuning", None, "trials")
     ranks, known = settings.ranks, known or {}
     began, left, tried, trials = time.monotonic(), list(specs), dict[MemorySpec, Tried](), 0
-    if time_budget is not None:
+    if over or any(number for number, _ in known):
+        left = [spec for spec in specs if (0, spec) in known] or left
+    elif time_budget is not None:
         _trial(source, left[0], recipe, replace(settings, time_budget=0.0))  # how long the shortest takes
         (shortest,) = ranks.agreed(time.monotonic() - began, stops=False)
         left = _spread(left, ranks.size * time_budget / (4 * shortest))

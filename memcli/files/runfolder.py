@@ -56,6 +56,11 @@ class RunFolder:
             raise UsageError(f"no run is {printable(state)!r}", do=f"Say {', '.join(STATES)}")
         write_json(self.path / STATUS, {"state": state, **more})
 
+    @property
+    def learns(self) -> bool:
+        """Whether it holds a checkpoint: tuning is over then."""
+        return bool(checkpoints.paths(self.path))
+
     def trials(self) -> list[dict[str, Any]]:
         """The trials of tuning so far, as `tried` kept them."""
         path = self.path / TRIALS

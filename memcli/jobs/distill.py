@@ -205,7 +205,7 @@ def _finished(plan: Plan, run: RunFolder | None, output: Path) -> DistilledFile 
         raise ExistsError(f"{printable(str(output))} exists, and is not what the run made", do=_REPLACE)
     plan.progress.note(f"{printable(str(output))} is what this run made: nothing is left to do")
     accuracy, steps = artifact.manifest.results["validation"]["accuracy"], artifact.manifest.recipe["steps"]
-    trials = tuned(plan.alone, run) if plan.tune and run is not None else ()
+    trials = tuned(plan.alone, run, over=True) if plan.tune and run is not None else ()
     return DistilledFile(
         output, artifact, accuracy, steps, number(told.get("seconds")), told["state"] == "failed", trials
     )

@@ -13,18 +13,20 @@ from memcli.jobs.plan import Plan
 from memcli.text import printable
 
 
-def tuned(plan: Plan, run: RunFolder | None) -> tuple[Tried, ...]:
+def tuned(plan: Plan, run: RunFolder | None, *, over: bool = False) -> tuple[Tried, ...]:
     """The trials that choose the size, the best first; what the run folder, the first rank's, holds is not made again.
 
-    Raises MemoryFileError where it is damaged.
+    `over`: it holds all of them, as it does where the memory that they chose is being learned. Raises MemoryFileError
+    where it is damaged.
     """
     told, data = [] if run is None else run.trials(), plan.source.spec
+    over = over or (run is not None and run.learns)
     try:
         _known(told, data)
     except MemoryFileError as error:
         shown = "" if run is None else printable(str(run.path / runfolder.TRIALS))
         raise MemoryFileError(f"{shown} is damaged ({error.what})", do="Start afresh with `force`") from error
-    told = json.loads(plan.run.ranks.said(json.dumps(told)))
+    told, over = json.loads(plan.run.ranks.said(json.dumps([told, over])))
 
     def record(place: Place, trial: Tried) -> None:
         figures = {"steps": trial.steps, "accuracy": trial.accuracy}
@@ -39,6 +41,7 @@ def tuned(plan: Plan, run: RunFolder | None) -> tuple[Tried, ...]:
         plan.tuning,
         progress=plan.progress,
         known=_known(told, data),
+        over=over,
         record=record,
     )
     for one in reversed(trials):

@@ -74,6 +74,33 @@ def test_candidates_that_time_does_not_suffice_for_are_left_out_evenly() -> None
     assert module._spread(specs[:1], 0.1) == specs[:1]
 
 
+@pytest.mark.parametrize("count", [2, 5])
+def test_candidates_stay_those_of_an_earlier_process_whatever_a_trial_takes_now(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = tuple(MemorySpec(SOURCE.spec, bases=bases, scale=2, rows=2) for bases in range(1, 8))
+    made: list[int] = []
+
+    def trial(_source, spec, _recipe, settings) -> Tried:
+        made.append(spec.bases)
+        return Tried(spec, settings.steps, spec.bases / 10)
+
+    monkeypatch.setattr(module, "_trial", trial)
+    spread = module._spread
+    monkeypatch.setattr(module, "_spread", lambda specs, _: spread(specs, count))
+    how, known = RunSettings(steps=90, time_budget=100.0), dict[module.Place, Tried]()
+    found = tune(SOURCE, specs, RECIPE, how, record=known.__setitem__)
+    monkeypatch.setattr(module, "_spread", lambda specs, _: specs)  # a machine that is quicker now
+    made.clear()
+    assert tune(SOURCE, specs, RECIPE, how, known=known, over=True) == found
+    assert not made
+    first_round = {place: each for place, each in known.items() if place[0] == 0}
+    begun = first_round | {place: known[place] for place in [place for place in known if place[0] == 1][:1]}
+    again = tune(SOURCE, specs, RECIPE, how, known=begun, over=len(first_round) == len(known))
+    assert again == found
+    assert len(made) == len(known) - len(begun)
+
+
 def test_no_candidate_is_refused() -> None:
     with pytest.raises(UsageError, match=r"no memory fits the budget\. Give a larger `ipc` or `budget`"):
         tune(SOURCE, candidates(SOURCE.spec, partial(MemorySpec.from_budget, SOURCE.spec, floats=5)), RECIPE)

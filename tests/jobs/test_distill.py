@@ -268,6 +268,28 @@ def test_trials_that_were_made_are_not_made_again(tmp_path: Path, recipe: str, m
     assert len(made) == len(after) - len(before)
 
 
+@pytest.mark.parametrize("reports", [1, 0])
+def test_a_choice_that_was_made_stays_whatever_a_trial_takes_now(
+    tmp_path: Path, recipe: str, reports: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped while the memory that was chosen is learned, or finished: in time for fewer trials than now."""
+    from memcli.distillation import tune as module
+
+    how: dict[str, Any] = {"tune": True, "steps": 24, "time_budget": 600.0, "compile": False}
+    with monkeypatch.context() as patched:
+        spread = module._spread
+        patched.setattr(module, "_spread", lambda specs, _: spread(specs, 2))
+        if reports:
+            with pytest.raises(Interrupted):
+                distill(tmp_path / "a.safetensors", recipe, **how, progress=Stopping("distilling", 3))
+        else:
+            distill(tmp_path / "a.safetensors", recipe, **how)
+    before = (tmp_path / "a.safetensors.run" / "trials.json").read_bytes()
+    monkeypatch.delattr(module, "Distillation")
+    assert len(distill(tmp_path / "a.safetensors", recipe, **how, resume=True).trials) == 2
+    assert (tmp_path / "a.safetensors.run" / "trials.json").read_bytes() == before
+
+
 @pytest.mark.parametrize("trials", ["3", "[3]", "[{}]", '[{"memory": {"bases": "x"}}]', '[{"memory": {"bases": 0}}]'])
 def test_trials_that_are_damaged_are_refused(tmp_path: Path, recipe: str, trials: str) -> None:
     output = tmp_path / "a.safetensors"
