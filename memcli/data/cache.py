@@ -5,7 +5,8 @@
 
 A block's line has its SHA-256, and is written when the block is on disk: a decoding that was killed goes on after the
 last whole line, and a set is complete with its last one. Readers compare all blocks with their lines, and from the
-first that differs on images are decoded again. Numbers and texts are all that is read; nothing is unpickled.
+first that differs on images are decoded again. So are they from a block on that has an image which the system would not
+read: it may another time. Numbers and texts are all that is read; nothing is unpickled.
 """
 
 import errno
@@ -42,8 +43,11 @@ Damaged = list[tuple[int, str, str]]  # images that cannot be read: the number i
 
 
 def folder_of(cache: str | Path | None) -> Path:
-    """The folder of the cache that is named so, or of the usual one."""
-    return Path(os.path.expanduser(USUAL if cache is None else cache))
+    """The folder of the cache that is named so, or of the usual one. UsageError where that has no home."""
+    folder = os.path.expanduser(USUAL if cache is None else cache)
+    if cache is None and folder == USUAL:
+        raise UsageError("decoded images have no home folder to be kept in", do="Choose a folder by `cache`")
+    return Path(folder)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class Block:
 
     @classmethod
     def of(cls, line: bytes) -> "Block":
-        """What a line says. ValueError, TypeError or KeyError where it says something else."""
+        """What a line says. ValueError, TypeError, KeyError or OverflowError where it says something else."""
         found = json.loads(line)
         damaged = [(int(number), str(name), str(reason)) for number, name, reason in found["damaged"]]
         return cls(str(found["sha256"]), damaged)
@@ -157,7 +161,7 @@ class Cached:
                 here = memoryview(room)[: min(left, len(room))]
                 try:
                     block = Block.of(line)
-                except (ValueError, TypeError, KeyError, RecursionError):
+                except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
                     return
                 if pixels.readinto(here) < len(here) or hashlib.sha256(here).hexdigest() != block.sha256:  # type: ignore[attr-defined]
                     return
@@ -176,15 +180,19 @@ class Filling:
         told.write(b"".join(lines))
         told.truncate()
         pixels.seek(cached.done * cached.contents.image_bytes)  # not cut: another process may have what is there mapped
-        self._sum, self._damaged = hashlib.sha256(), Damaged()
+        self._sum, self._damaged, self._lasts = hashlib.sha256(), Damaged(), True
 
     def room(self, count: int) -> NDArray[numpy.uint8]:
-        """Where the next images are decoded into."""
-        return numpy.empty((count, *self.cached.contents.shape), numpy.uint8)
+        """Where the next images are decoded into; those that cannot be are black."""
+        return numpy.zeros((count, *self.cached.contents.shape), numpy.uint8)
 
-    def keep(self, images: NDArray[numpy.uint8], damaged: Damaged) -> None:
-        """Take the next images, and which of them cannot be read."""
+    def keep(self, images: NDArray[numpy.uint8], damaged: Damaged, *, lasts: bool = True) -> None:
+        """Take the next images, and which of them cannot be read; `lasts`: they never can.
+
+        Where they may another time, these and all later images serve this process alone.
+        """
         self._damaged += damaged
+        self._lasts = self._lasts and lasts
         contents = self.cached.contents
         while len(images):
             some = images[: contents.block - self.done % contents.block]
@@ -201,8 +209,9 @@ class Filling:
         block = Block(self._sum.hexdigest(), [each for each in self._damaged if each[0] < self.done])
         self._damaged = [each for each in self._damaged if each[0] >= self.done]
         self._sum = hashlib.sha256()
-        self._told.write(block.line())
-        _synced(self._told)
+        if self._lasts:
+            self._told.write(block.line())
+            _synced(self._told)
         self.cached.blocks.append(block)
 
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from memcli.data import cache as caching
-from memcli.data.cache import Cached, Contents, checksum_of_files
+from memcli.data.cache import Cached, Contents, checksum_of_files, folder_of
 from memcli.data.cache_entries import clear, entries
 from memcli.errors import LimitError, UsageError
 
@@ -64,6 +64,31 @@ def test_a_decoding_that_was_killed_goes_on_after_its_last_block(tmp_path: Path)
     assert (stored(cached) == PIXELS).all()
 
 
+def test_what_may_be_read_another_time_is_not_kept(tmp_path: Path) -> None:
+    cached = Cached(tmp_path, CONTENTS)
+    with cached.filling() as filling:
+        for start in range(0, 50, 10):
+            filling.keep(PIXELS[start : start + 10], [LOST] if start == 10 else [], lasts=start != 10)
+    assert cached.damaged == [LOST]
+    assert (stored(cached) == PIXELS).all()
+    assert Cached(tmp_path, CONTENTS).done == 8, "before the block that image 13 is in"
+
+
+def test_where_an_image_cannot_be_decoded_is_nothing_else_of_this_process(tmp_path: Path) -> None:
+    with Cached(tmp_path, CONTENTS).filling() as filling:
+        numpy.full((5, 3, 8, 8), 255, numpy.uint8)  # gone at once, and its place taken by the next of its size
+        assert not filling.room(5).any()
+
+
+def test_without_a_home_the_usual_folder_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would be one of the name ~ in the current folder."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)  # of a container, which has no such user
+    with pytest.raises(UsageError, match=r"no home folder to be kept in\. Choose a folder by `cache`"):
+        folder_of(None)
+    assert folder_of("~nobody-of-that-name/x") == Path("~nobody-of-that-name/x")
+
+
 def damages(folder: Path) -> Iterator[tuple[str, int]]:
     """Damage the set in one way after another; how many images are left each time."""
     told, pixels = folder / "told", folder / "pixels"
@@ -82,7 +107,10 @@ def damages(folder: Path) -> Iterator[tuple[str, int]]:
     told.unlink()
     yield "nothing told", 0
     for number, second in enumerate(
-        (b"no JSON\n", b"[" * 100_000 + b"\n", b"{}\n", b"3\n", b'{"sha256": 1, "damaged": 2}\n', b"\xff\n")
+        (
+            *(b"no JSON\n", b"[" * 100_000 + b"\n", b"{}\n", b"3\n", b'{"sha256": 1, "damaged": 2}\n', b"\xff\n"),
+            b'{"sha256": "", "damaged": [[1e999, "", ""]]}\n',
+        )
     ):
         told.write_bytes(lines_of(second))
         yield f"line {number}", 8

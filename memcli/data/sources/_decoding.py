@@ -49,8 +49,8 @@ class _Place(Protocol):
     def room(self, count: int) -> NDArray[numpy.uint8]:
         """Where to put the next images."""
 
-    def keep(self, images: NDArray[Any], damaged: Damaged) -> None:
-        """They are there; those that are `damaged` are not images."""
+    def keep(self, images: NDArray[Any], damaged: Damaged, *, lasts: bool) -> None:
+        """They are there; those that are `damaged` are not images, and `lasts` says whether they never will be."""
 
 
 class _Memory:
@@ -63,7 +63,8 @@ class _Memory:
     def room(self, count: int) -> NDArray[numpy.uint8]:
         return self.pixels[self.done : self.done + count]
 
-    def keep(self, images: NDArray[Any], damaged: Damaged) -> None:
+    def keep(self, images: NDArray[Any], damaged: Damaged, *, lasts: bool) -> None:
+        del lasts
         self.done += len(images)
         self.damaged += damaged
 
@@ -123,7 +124,8 @@ def _fill(place: _Place, split: Split, count: int, request: Request, damage: Dam
         images = place.room(len(pictures))
         good = decode(pictures, images, damage, request.fit)
         names = [(number, pictures[number].name) for number in numpy.flatnonzero(~good).tolist()]
-        place.keep(images, [(place.done + number, name, damage.reasons[name]) for number, name in names])
+        lasts = not any(name in damage.unread for _, name in names)
+        place.keep(images, [(place.done + number, name, damage.reasons[name]) for number, name in names], lasts=lasts)
         request.progress.update(place.done)
     request.progress.end()
     if place.done != count:

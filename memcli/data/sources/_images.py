@@ -88,6 +88,7 @@ class Damage:
     def __init__(self, allowed: int = 0) -> None:
         self.allowed = allowed
         self.reasons: dict[str, str] = {}  # by the image's name
+        self.unread: set[str] = set()  # those whose files the system would not read, and may another time
 
     def names(self) -> tuple[str, ...]:
         return tuple(self.reasons)
@@ -162,6 +163,8 @@ def with_image(picture: Picture, read: Callable[[Image.Image], T], damage: Damag
                 raise ValueError(f"{image.width}x{image.height} pixels are too many")
             return read(image)
     except Exception as error:  # Pillow raises almost anything on a damaged file
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno is not None):
+            damage.unread.add(picture.name)
         damage.reasons[picture.name] = _reason(picture, error)
         return None
 

@@ -94,6 +94,19 @@ def test_damaged_images_are_told_from_the_cache_too(folder: Callable[..., Path],
     assert len(there.split("train")) == 11
 
 
+def test_a_file_that_the_system_would_not_read_is_tried_again(folder: Callable[..., Path], tmp_path: Path) -> None:
+    """As one of a network disk that is away: here a link to a file that has no byte where reading begins."""
+    root, cache = folder({"cat": 10, "dog": 10}), tmp_path / "cache"
+    link = root / "cat" / "003.png"
+    link.unlink()
+    link.symlink_to("/proc/self/mem")
+    source = open_source(f"imagefolder:{root}", image_size=8, skip_damaged=1, cache=cache)
+    kept = {split: len(source.split(split)) for split in ("train", "test")}
+    assert sum(kept.values()) == 19
+    assert source.left_out() == ("cat/003.png",)
+    assert sorted(entry.done for entry in entries(cache)) == [0, min(kept.values())]
+
+
 def test_what_is_too_much_for_memory_is_in_the_cache(
     folder: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
