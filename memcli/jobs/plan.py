@@ -21,6 +21,7 @@ from memcli.jobs.device import resolve
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 from memcli.ranks import ALONE, joined
+from memcli.text import printable
 from memcli.units import seconds, size_in_bytes
 
 
@@ -145,7 +146,10 @@ def prepared(
         opened = with_whitening(opened)
     if tune:
         size.require_free()
-    plan = fitted(plan, opened.spec)
+    many, plan = plan.many, fitted(plan, opened.spec)
+    if many != plan.many:
+        told = f"{len(opened.classes)} classes: recipe {many} takes the place of {printable(plan.name)}"
+        progress.note(f"{told}, which names it as its many")
     spec = size.spec(opened.spec, plan)
     together = joined()
     replicas = together.size if replicas is None else replicas

@@ -15,6 +15,7 @@ import memcli
 from memcli.errors import ExistsError, Interrupted, LimitError, MemoryFileError, UsageError
 from memcli.files.runfolder import RunFolder
 from memcli.jobs.distill import DistilledFile, GivenUpError
+from memcli.jobs.plan import Size, prepared
 from memcli.objectives import Outcome, UnrolledObjective
 from memcli.progress import Callback, Silent
 
@@ -288,6 +289,17 @@ def test_a_choice_that_was_made_stays_whatever_a_trial_takes_now(
     monkeypatch.delattr(module, "Distillation")
     assert len(distill(tmp_path / "a.safetensors", recipe, **how, resume=True).trials) == 2
     assert (tmp_path / "a.safetensors.run" / "trials.json").read_bytes() == before
+
+
+def test_a_recipe_that_takes_the_place_of_another_is_told() -> None:
+    """Or what is changed in a file that `memcli recipes quick` printed would be without effect, and without a word."""
+    for classes, told in (
+        (99, []),
+        (100, ["100 classes: recipe many@1 takes the place of quick, which names it as its many"]),
+    ):
+        notes = Notes()
+        prepared(f"fake:classes={classes},n={2 * classes},shape=1x8x8", size=Size(), progress=notes)
+        assert [note for note in notes.notes if "recipe" in note] == told
 
 
 @pytest.mark.parametrize("trials", ["3", "[3]", "[{}]", '[{"memory": {"bases": "x"}}]', '[{"memory": {"bases": 0}}]'])
