@@ -77,7 +77,7 @@ def learn(
         nullcontext() if alone else whole(),
         beside(spec, recipe, settings, progress) as (chosen, other),
     ):
-        work = Distillation(source, spec, recipe, chosen, progress, other)
+        work = Distillation(source, spec, recipe, chosen, progress, other, goes_on=run is not None and run.learns)
         if work.go_on(run):
             began -= work.loop.elapsed
         else:

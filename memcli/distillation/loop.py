@@ -46,8 +46,12 @@ class Distillation:
         settings: RunSettings,
         progress: Progress | None = None,
         beside: Beside | None = None,
+        goes_on: bool = False,
     ) -> None:
-        """Computes the start, which reports to `progress`. `beside`: who compiles the steps; None: they themselves."""
+        """Computes the start, which reports to `progress`. `beside`: who compiles the steps; None: they themselves.
+
+        `goes_on`: a saved state takes the place of the start, for which no images are judged then.
+        """
         self.spec, self.recipe, self.settings = spec, recipe, settings
         self._progress, self._lightened, self._beside = progress or Silent(), False, beside
         seed, device = settings.seed, settings.device
@@ -56,15 +60,16 @@ class Distillation:
         self.validation = validation.subset(shuffled[: recipe.check_images])
         self.real = RealImages(training, spec.data, device)
         self.judge = Judge(training, spec.data, device, seed)
-        tensors = self._start(training) if settings.ranks.rank == 0 else {}
+        kind = (recipe.unjudged() if goes_on else recipe).start
+        tensors = self._start(kind, training) if settings.ranks.rank == 0 else {}
         begin = Memory(spec, **settings.ranks.first(tensors)).to(device)
         self.loop = OuterLoop(begin, recipe.lr, recipe.stages[0].outer)
         self.step_seconds = self.look_seconds = 0.0  # what the last ones took
         self._take_objective()
 
-    def _start(self, training: LabelledImages) -> dict[str, Tensor]:
+    def _start(self, kind: str, training: LabelledImages) -> dict[str, Tensor]:
         """The tensors of the memory that learning starts from."""
-        settings, kind = self.settings, self.recipe.start
+        settings = self.settings
         if kind == "easy":
             seconds = None if settings.time_budget is None else JUDGING_SHARE * settings.time_budget
             training = self.judge.easier(self.spec.rows, seconds, self._progress)

@@ -1,6 +1,7 @@
 """Which real images a memory starts from."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import tiny
@@ -16,10 +17,13 @@ from memcli.distillation.learn import learn
 from memcli.distillation.loop import Distillation
 from memcli.distillation.settings import RunSettings
 from memcli.distillation.tune import tune
-from memcli.errors import DivergedError
+from memcli.errors import DivergedError, Interrupted
+from memcli.files import runfolder
 from memcli.memory.spec import MemorySpec
 from memcli.memory.start import from_data
 from memcli.networks.cost import cost
+from memcli.progress import Callback
+from memcli.stopping import Stopped
 
 CPU = torch.device("cpu")
 SOURCE = open_source("fake:n=120,test=30,classes=3,shape=1x16x16")
@@ -86,6 +90,28 @@ def test_a_run_starts_from_them() -> None:
     expected = from_data(SPEC, Judge(training, SOURCE.spec, CPU, 0).easier(3), 0)
     assert torch.equal(work.loop.average.memory.addresses, expected.addresses)
     assert learn(SOURCE, SPEC, RECIPE, RunSettings(compile=False)).artifact.manifest.recipe["start"] == "easy"
+
+
+@pytest.mark.parametrize("size", [{"scale": 1, "cells": 7}, {"bases": 5, "support": 2}], ids=["cells", "support"])
+def test_a_run_that_goes_on_judges_no_images_again_and_ends_as_one_that_was_not_stopped(
+    size: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopping(Callback):
+        def on_step(self, step: int, loss: float) -> None:
+            del loss
+            if step == 2:
+                raise Stopped
+
+    spec, recipe, how = replace(SPEC, **size), replace(tiny.recipe(4), start="easy"), RunSettings(compile=False)
+    whole = learn(SOURCE, spec, recipe, how).artifact
+    with runfolder.opened(tmp_path / "f", {}) as run, pytest.raises(Interrupted):
+        learn(SOURCE, spec, recipe, how, run=run, callback=Stopping())
+    monkeypatch.setattr(Judge, "easier", None)
+    with runfolder.opened(tmp_path / "f", {}) as run:
+        again = learn(SOURCE, spec, recipe, how, run=run).artifact
+    assert again.manifest == whole.manifest
+    for name, tensor in whole.memory.tensors.items():
+        assert torch.equal(again.memory.tensors[name], tensor), name
 
 
 def test_an_estimate_counts_judging_and_trials_do_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
