@@ -88,13 +88,9 @@ def tune(
     progress = progress or Silent()
     progress.begin("tuning", None, "trials")
     ranks, known = settings.ranks, known or {}
-    began, left, tried, trials = time.monotonic(), list(specs), dict[MemorySpec, Tried](), 0
-    if over or any(number for number, _ in known):
-        left = [spec for spec in specs if (0, spec) in known] or left
-    elif time_budget is not None:
-        _trial(source, left[0], recipe, replace(settings, time_budget=0.0))  # how long the shortest takes
-        (shortest,) = ranks.agreed(time.monotonic() - began, stops=False)
-        left = _spread(left, ranks.size * time_budget / (4 * shortest))
+    began, tried, trials = time.monotonic(), dict[MemorySpec, Tried](), 0
+    left = [spec for spec in specs if (0, spec) in known] if over or any(number for number, _ in known) else []
+    left = left or _afforded(source, specs, recipe, settings)
     rounds = max(1, (len(left) - 1).bit_length())
     for number in range(rounds):
         each_steps, each_seconds = None if steps is None else max(1, steps // (rounds * len(left))), None
@@ -118,6 +114,16 @@ def tune(
         left = sorted(left, key=lambda spec: -tried[spec].accuracy)[: (len(left) + 1) // 2]
     progress.end()
     return tuple(sorted(tried.values(), key=lambda trial: (trial.spec not in left, -trial.steps, -trial.accuracy)))
+
+
+def _afforded(source: Source, specs: Sequence[MemorySpec], recipe: Recipe, settings: RunSettings) -> list[MemorySpec]:
+    """Those of `specs` that time suffices for."""
+    budget, ranks, began = settings.time_budget, settings.ranks, time.monotonic()
+    if budget is None:
+        return list(specs)
+    _trial(source, specs[0], recipe, replace(settings, time_budget=0.0))  # how long the shortest takes
+    (shortest,) = ranks.agreed(time.monotonic() - began, stops=False)
+    return _spread(list(specs), ranks.size * budget / (4 * shortest))
 
 
 def _spread(specs: list[MemorySpec], most: float) -> list[MemorySpec]:

@@ -1,7 +1,7 @@
 """What is in a folder: files and folders at any depth, without following links to folders."""
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,3 +95,11 @@ def _require_flat(folder: Path, root: Path) -> None:
         raise DataError(
             f"{shown} holds folders in folders, more than {DEEPEST} deep", do="Give one that is not so deep"
         )
+
+
+def told_apart(paths: Sequence[Path]) -> dict[Path, str]:
+    """What each of these files is called: its name, or where two have the same, its path in the folder of them all."""
+    if len({path.name for path in paths}) == len(paths):
+        return {path: path.name for path in paths}
+    common = os.path.commonpath([path.parent for path in paths])
+    return {path: path.relative_to(common).as_posix() for path in paths}

@@ -1,7 +1,7 @@
 """`parquet:GLOB`: Hugging Face image columns, in one or more parquet files."""
 
 import glob
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from memcli.data.sources._labels import Label, plain
 from memcli.data.sources._limits import MOST_ENCODED, MOST_LETTERS, require_count
 from memcli.data.sources._pages import most_unpacked, rows_at_a_time
 from memcli.data.sources._splits import split_of
-from memcli.data.sources._tree import files_below
+from memcli.data.sources._tree import files_below, told_apart
 from memcli.data.sources.base import Request, Source, SourceKind, listed
 from memcli.errors import DataError, LimitError
 from memcli.text import printable
@@ -29,8 +29,9 @@ from memcli.text import printable
 class _Shards:
     """The parquet files of one split, in the order of their names."""
 
-    def __init__(self, paths: list[Path]) -> None:
-        self.paths = paths
+    def __init__(self, paths: list[Path], names: Mapping[Path, str]) -> None:
+        """`names`: what each file is called."""
+        self.paths, self._names = paths, names
         columns = [columns_of(path) for path in paths]
         self.columns = columns[0]
         different = [path.name for path, other in zip(paths, columns, strict=True) if other != self.columns]
@@ -41,7 +42,7 @@ class _Shards:
             )
 
     def batches(self, column: str) -> Iterator[tuple[str, int, Any]]:
-        """(file name, first row, values) of `column`, some rows at a time."""
+        """(what the file is called, first row, values) of `column`, some rows at a time."""
         for path in self.paths:
             row, unpacked, most = 0, 0, most_unpacked(path)
             with opened(path) as file:
@@ -49,10 +50,11 @@ class _Shards:
                     unpacked += batch.nbytes
                     if unpacked > most:
                         raise LimitError(
-                            f"the first {row:,} rows of {printable(path.name)} unpack to more than {most >> 30} GiB",
+                            f"the first {row:,} rows of {printable(self._names[path])} unpack to more than"
+                            f" {most >> 30} GiB",
                             do="Write it again, or give fewer rows",
                         )
-                    yield path.name, row, batch.column(0)
+                    yield self._names[path], row, batch.column(0)
                     row += len(batch)
 
     def labels(self) -> list[Label]:
@@ -156,7 +158,8 @@ def _source(rest: str, request: Request) -> Source:
     import pyarrow
 
     paths, notes = _splits(rest)
-    shards = {split: _Shards(files) for split, files in paths.items()}
+    names = told_apart([file for files in paths.values() for file in files])
+    shards = {split: _Shards(files, names) for split, files in paths.items()}
     first, *others = shards.values()
     if any(other.columns.classes != first.columns.classes for other in others):
         raise DataError("the files of one split name other classes than those of another", do="Give one data set")

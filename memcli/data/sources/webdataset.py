@@ -24,7 +24,7 @@ from memcli.data.sources._images import SUFFIXES, Picture
 from memcli.data.sources._labels import Label
 from memcli.data.sources._limits import MOST_ENCODED
 from memcli.data.sources._splits import split_of
-from memcli.data.sources._tree import files_below
+from memcli.data.sources._tree import files_below, told_apart
 from memcli.data.sources.base import Request, Source, SourceKind, listed
 from memcli.errors import DataError
 from memcli.text import printable
@@ -77,6 +77,7 @@ class _Shard:
     """
 
     path: Path
+    name: str  # what it is called
     keys: list[str] = field(default_factory=list)
     labels: list[Label] = field(default_factory=list)
     places: "array[int]" = field(default_factory=lambda: array("q"))  # two numbers each: the first byte, and how many
@@ -106,18 +107,19 @@ def open_webdataset(rest: str, request: Request) -> Source:
     named = {
         path: split_of(*(path.relative_to(root).with_suffix("").parts if root else (path.stem,))) for path in paths
     }
+    names = told_apart(paths)
     notes = []
     if any(named.values()) and not all(named.values()):
         unnamed = [path.name for path, split in named.items() if split is None]
         notes.append(f"files that are not read: {listed(unnamed)}")
         named = {path: split for path, split in named.items() if split}
     for path, split in named.items():
-        shards.setdefault(split or "train", []).append(_read(path))
-    names = {shard.classes for group in shards.values() for shard in group}
-    if len(names) > 1:
+        shards.setdefault(split or "train", []).append(_read(path, names[path]))
+    classes = {shard.classes for group in shards.values() for shard in group}
+    if len(classes) > 1:
         raise DataError("the shards name different classes", do="Give the shards of one data set")
     parts = {split: _part(group) for split, group in shards.items()}
-    return of_pictures(printable(paths[0].resolve().parent.name), parts, request, names=names.pop(), notes=notes)
+    return of_pictures(printable(paths[0].resolve().parent.name), parts, request, names=classes.pop(), notes=notes)
 
 
 def _part(shards: Sequence[_Shard]) -> Part:
@@ -140,7 +142,7 @@ def _blocks(shard: _Shard, chosen: Tensor) -> Iterator[list[Picture]]:
         for number in map(int, chosen):
             begin, length = shard.places[2 * number : 2 * number + 2]
             file.seek(begin)
-            block.append(Picture(f"{shard.keys[number]} of {shard.path.name}", file.read(length)))
+            block.append(Picture(f"{shard.keys[number]} of {shard.name}", file.read(length)))
             size += length
             if len(block) == _BLOCK or size > _BLOCK_BYTES:
                 yield block
@@ -174,9 +176,9 @@ def _required(paths: list[Path], rest: str) -> list[Path]:
     return paths
 
 
-def _read(path: Path) -> _Shard:
-    """The samples of a shard that hold an image, in their order."""
-    shard, sample = _Shard(path), _Sample("")
+def _read(path: Path, name: str) -> _Shard:
+    """The samples of a shard, called `name`, that hold an image, in their order."""
+    shard, sample = _Shard(path, name), _Sample("")
     try:
         size = path.stat().st_size
         with _Reader(io.FileIO(path)) as file, tarfile.open(fileobj=file, mode="r:") as archive:

@@ -94,6 +94,27 @@ def test_damaged_images_are_told_from_the_cache_too(folder: Callable[..., Path],
     assert len(there.split("train")) == 11
 
 
+@pytest.mark.parametrize("kind", ["parquet", "webdataset"])
+def test_damaged_images_of_files_of_one_name_are_told_apart(
+    kind: str, shard: Callable[..., Path], tar: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """As the Hub writes sets: train/0000.parquet and test/0000.parquet. Where each has one, these are two."""
+    for split in ("train", "test"):
+        packed = tar(6).read_bytes()
+        image = packed[packed.index(b"\x89PNG") :]  # the first, and what comes after it
+        if kind == "parquet":
+            made = shard("all", [0, 1] * 3, encoded=[b"broken", *[image] * 5]) / "all.parquet"
+        else:
+            made = tmp_path / "set.tar"
+            made.write_bytes(packed.replace(b"\x89PNG", b"none", 1))
+        (tmp_path / "set" / split).mkdir(parents=True)
+        made.rename(tmp_path / "set" / split / f"0{made.suffix}")
+    source = open_source(f"{kind}:{tmp_path / 'set'}", image_size=8, skip_damaged=1)
+    source.split("train")
+    with pytest.raises(DataError, match=r"2 images cannot be read, and `skip_damaged` allows 1: .*0+ of train/0\."):
+        source.split("test")
+
+
 def test_a_file_that_the_system_would_not_read_is_tried_again(folder: Callable[..., Path], tmp_path: Path) -> None:
     """As one of a network disk that is away: here a link to a file that has no byte where reading begins."""
     root, cache = folder({"cat": 10, "dog": 10}), tmp_path / "cache"
