@@ -130,7 +130,8 @@ def command(
     with reporting(quiet=quiet or not is_first, verbose=verbose) as progress, stoppable(progress):
         if is_first:
             require_unmeasured(folders, resume=resume, force=force)
-        source = open_source(data or named or "", download=download, skip_damaged=skip_damaged, cache=cache)
+        how: dict[str, Any] = {"download": download, "skip_damaged": skip_damaged, "cache": cache, "progress": progress}
+        source = open_source(data or named or "", **how)
         for note in source.notes:
             progress.note(note)
         for title, value in summary(source, seed, holdout=0).lines():

@@ -45,8 +45,9 @@ def test_all_commands_that_read_images_take_the_cache(run: Callable, tmp_path: P
         ("report", "m", "-o", "page.html", "--data", "pets", "--runs", "1", "--baselines", "", "--device", "cpu"),
         ("continual", "split:pets:1", "-o", "tasks", "--steps", "1"),
     ):
-        ended = run(*command, "--cache", "c", "-q")
+        ended = run(*command, "--cache", "c")
         assert ended.exit_code == 0, ended.output
+        assert "test: 4 images, 0 MiB, are decoded once into c/images-" in ended.stderr, command
         assert "test" in {each["split"] for each in sets(run, "clear", "--cache", "c")}, command
     assert not list((tmp_path / "c").iterdir())
 
