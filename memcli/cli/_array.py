@@ -7,6 +7,7 @@ all commands, or a list of values that are given in turn. `output` is a folder: 
 import hashlib
 import itertools
 import math
+import os
 import re
 import shlex
 from collections import Counter
@@ -49,7 +50,7 @@ def commands(path: str | Path, context: typer.Context) -> list[str]:
     for key, values in lists.items():
         for value in values:
             _require_taken(key, value, context, shown)
-    folder = Path(str(lists.pop("output", ["."])[0]))
+    folder = Path(_at_home(lists.pop("output", ["."])[0]))
     words = {key: [_words(key, value, context) for value in values] for key, values in lists.items()}
     chosen = list(itertools.product(*words.values()))
     names = _names(lists)
@@ -69,6 +70,8 @@ def _values(key: str, value: Any, shown: str) -> list[Setting]:
         raise UsageError(f"{name} has a character that cannot be printed", do="Take it out")
     if len({str(each) for each in values}) < len(values):
         raise UsageError(f"{name} has a value twice", do="Take one out")
+    if key == "source" and any(str(each).startswith("-") for each in values):
+        raise UsageError(f"{name} begins with -, as options do", do="Begin a path with ./")
     if key == "output" and len(values) > 1:
         raise UsageError(f"{name} is a list", do="Give one folder: files are named after what differs")
     return values
@@ -94,7 +97,13 @@ def _words(key: str, value: Setting, context: typer.Context) -> list[str]:
         raise UsageError(f"{printable(key)} is {printable(str(value))}", do=f"Give {kind}")
     if is_flag:
         return [on] if value else [off] if off else []
-    return [f"{on}={value}"] if str(value).startswith("-") else [on, str(value)]
+    text = _at_home(value)
+    return [f"{on}={text}"] if text.startswith("-") else [on, text]
+
+
+def _at_home(value: Setting) -> str:
+    """The value with ~ at its beginning as the home folder, since no shell sees it without quotes."""
+    return os.path.expanduser(str(value))
 
 
 def _require_taken(key: str, value: Setting, context: typer.Context, shown: str) -> None:

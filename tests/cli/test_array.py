@@ -71,6 +71,17 @@ def test_names_tell_what_differs_and_are_never_the_same(tmp_path: Path) -> None:
     ]
 
 
+def test_a_home_folder_is_written_out_since_a_shell_would_not_see_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/me too")
+    (line,) = printed(tmp_path, 'source = "~/pets"\nrecipe = "~/r.toml"\noutput = "~/memories"')
+    words = shlex.split(line)
+    assert words[words.index("--recipe") + 1] == "/home/me too/r.toml"
+    assert outputs([line]) == ["/home/me too/memories/pets.safetensors"]
+    assert words[2] == "~/pets", "which every command finds by itself"
+
+
 @pytest.mark.parametrize(
     ("text", "code", "message"),
     [
@@ -86,7 +97,10 @@ def test_names_tell_what_differs_and_are_never_the_same(tmp_path: Path) -> None:
         ('source = "x"\nseed = true', 2, "seed is True. Give a value, and no true or false."),
         ('source = "x"\nseed = -1', 2, "grid.toml: Invalid value for '--seed': "),
         ('source = "x"\nipc = "many"', 2, "grid.toml: Invalid value for '--ipc': "),
-        ('source = "-x"', 2, "grid.toml: No such option: -x"),
+        *(
+            (f'source = "{option}"', 2, "begins with -, as options do. Begin a path with ./.")
+            for option in ("-q", "--help")
+        ),
         ('source = "x"\noutput = ["a", "b"]', 2, "is a list. Give one folder: files are named after what differs."),
         (f'source = "x"\nipc = {list(range(1, 102))}\nseed = {list(range(100))}', 2, "asks for 10,100 commands."),
         ("source =", 3, "cannot read the array 'grid.toml': "),
