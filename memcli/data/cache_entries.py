@@ -1,6 +1,7 @@
 """What is in a cache of decoded images, and its end."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,9 +39,9 @@ def clear(cache: Path) -> list[Entry]:
     """
     removed = []
     for entry in entries(cache):
-        with explained(entry.path), opened(entry.path / TOLD) as told:
+        with explained(entry.path), suppress(FileNotFoundError), opened(entry.path / TOLD) as told:  # or another did it
             if locked(told):
-                for name in (TOLD, PIXELS):
+                for name in (PIXELS, TOLD):  # in this order: by the second it is found again, if this ends in between
                     (entry.path / name).unlink(missing_ok=True)
                 if not any(entry.path.iterdir()):
                     entry.path.rmdir()

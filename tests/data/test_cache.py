@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from memcli.data import cache as caching
+from memcli.data import cache_entries
 from memcli.data.cache import Cached, Contents, checksum_of_files, folder_of
 from memcli.data.cache_entries import clear, entries
 from memcli.errors import LimitError, UsageError
@@ -217,6 +218,27 @@ def test_sets_are_listed_and_cleared_and_nothing_else(tmp_path: Path) -> None:
     assert [entry.contents for entry in clear(tmp_path)] == [part]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images-of-mine", "mine"]
     assert entries(tmp_path / "nowhere") == []
+
+
+def test_a_clearing_that_was_killed_goes_on_and_two_at_once_are_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(tmp_path)
+    unlink = Path.unlink
+
+    def dying(path: Path, *, missing_ok: bool = False) -> None:
+        unlink(path, missing_ok=missing_ok)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", dying)
+        with pytest.raises(KeyboardInterrupt):
+            clear(tmp_path)
+    listed = entries(tmp_path)
+    assert [entry.contents for entry in clear(tmp_path)] == [CONTENTS]
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(cache_entries, "entries", lambda _: listed)
+    assert clear(tmp_path) == []
 
 
 @pytest.mark.parametrize("head", ["{}", "3", '{"kind": "memcli images", "format": 1, "shape": [1]}', "[" * 100_000])
