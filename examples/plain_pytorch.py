@@ -27,7 +27,7 @@ def main(memory_file: str, source: str, epochs: str = "20") -> None:
             optimiser.step()
     test = aligned(memcli.open_source(source, shape=data.shape), data).split("test")  # 8-bit pixels
     with torch.no_grad():
-        answers = network(test.images / 255).argmax(1)
+        answers = network(test.whole() / 255).argmax(1)
     print(f"{100 * (answers == test.labels).float().mean():.1f} % of {len(test)} test images")
 
 

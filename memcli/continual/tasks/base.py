@@ -100,8 +100,9 @@ def transformed(
 ) -> Stream:
     """`tasks` tasks of `images` training images of `source`, each task with all classes and changed in its own way.
 
-    `change(images, number)` is applied to training and test images alike. All tasks share one head, and test images
-    come without their task. The normalisation is that of the first task's training images: it is known from the start.
+    `change(images, number)` is applied to training and test images alike, which are in memory. All tasks share one
+    head, and test images come without their task. The normalisation is that of the first task's training images: it is
+    known from the start.
     """
     chosen = pieces(len(source.split("train")), images, tasks, seed)
 
@@ -109,7 +110,7 @@ def transformed(
         def load(split: str) -> LabelledImages:
             images_of_split = source.split(split)
             own = images_of_split.subset(chosen[number]) if split == "train" else images_of_split
-            return change(own, number)
+            return change(LabelledImages(own.whole(), own.labels), number)
 
         return Task(f"task {number}", tuple(range(len(source.classes))), load)
 

@@ -1,11 +1,14 @@
 """Streams of tasks: what each benchmark fixes, and that a finished task's training images are gone."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import tiny
 import torch
 
 from memcli.continual.tasks import Stream, Task, benchmarks, open_stream, parsed
+from memcli.continual.tasks.base import transformed
 from memcli.continual.tasks.permutations import permutation
 from memcli.continual.tasks.rotations import angles
 from memcli.data.images import LabelledImages
@@ -181,3 +184,19 @@ def test_every_benchmark_tells_its_usage(source: Source, coloured: Source) -> No
     told = [usage.partition("[")[0].partition(":")[0] for usage, _ in benchmarks()]
     assert sorted(told) == sorted(openers)
     assert all(openers[name]().benchmark == name for name in told)
+
+
+def test_a_plug_in_changes_images_of_a_cache_as_those_in_memory(tmp_path: Path) -> None:
+    """Those of docs/extending.md shift the pixels, which images in a file cannot."""
+    tiny.write_images(tmp_path / "pets")
+
+    def darker(images: LabelledImages, number: int) -> LabelledImages:
+        return LabelledImages(images.images >> number, images.labels)  # type: ignore[operator]
+
+    pixels = []
+    for cache in (None, tmp_path / "cache"):
+        source = open_source(tmp_path / "pets", cache=cache)
+        stream = transformed("shades", source, darker, tasks=2, images=8, floats=100, seed=0)
+        pixels.append([task.test().whole() for task in stream.tasks])
+    assert all(torch.equal(one, other) for one, other in zip(*pixels, strict=True))
+    assert torch.equal(pixels[0][1], pixels[0][0] >> 1)
