@@ -18,7 +18,6 @@ from memcli.objectives import Outcome
 
 # What no run has more of, in a checkpoint.
 _MOST_STEPS, _MOST_SECONDS, _MOST_LOG_LR, _MOST_NUMBER = 10**12, 1e9, 80.0, 1e300
-_LAST_RATE = 0.1  # the share of the rate at the end of its decay
 _RETREATS = 4  # returns to the best point, each at half the rate, before a run is given up
 
 
@@ -233,15 +232,15 @@ class OuterLoop(Counters):
         return OUTER_OPTIMISERS[settings.optimiser].make(self.here.parts, settings.lr, settings.momentum)
 
     def _share_of_rate(self, finished: float) -> float:
-        """1 until the last `decay` of the stage, then a cosine down to _LAST_RATE.
+        """1 until the last `decay` of the stage, then a cosine down to `last`.
 
         The cosine of training.loop.share_of_rate starts from the other end, so the last bits of the two differ. Either
         in the other's form would change seeded runs.
         """
-        decay = self._settings.decay
+        decay, last = self._settings.decay, self._settings.last
         if decay == 0 or finished <= 1 - decay:
             return 1.0
-        return _LAST_RATE + (1 - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * (finished - 1 + decay) / decay))
+        return last + (1 - last) * 0.5 * (1 + math.cos(math.pi * (finished - 1 + decay) / decay))
 
     def _retreat(self) -> None:
         self.retreats += 1

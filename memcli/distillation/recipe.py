@@ -29,12 +29,13 @@ class Outer:
     lr: float = 0.02
     momentum: float = 0.9  # of sgd and muon; Adam's first beta
     clip: float = 2.0  # largest norm of the gradient over all parts of the memory together
-    decay: float = 0.0  # the share of the stage, at its end, in which the rate falls to a tenth; 0: constant
+    decay: float = 0.0  # the share of the stage, at its end, in which the rate falls to `last`; 0: constant
     average: float = 0.98  # decay of the moving average of the memory, which is measured and kept; 0: no average
+    last: float = 0.1  # the share of the rate that is left at the end of its decay
 
     def __post_init__(self) -> None:
         positive(self, "lr", "clip")
-        below_one(self, "momentum", "decay", "average")
+        below_one(self, "momentum", "decay", "average", "last")
         one_of(self, "optimiser", tuple(OUTER_OPTIMISERS))
 
 
@@ -60,7 +61,11 @@ class Stage:
         return self.objective.kind
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "objective": {**self.objective.to_json(), "kind": self.kind}}
+        """Plain values. `outer.last` is newer than the first recipes, and only told where it is not theirs."""
+        told = {**asdict(self), "objective": {**self.objective.to_json(), "kind": self.kind}}
+        if self.outer.last == Outer.last:
+            del told["outer"]["last"]
+        return told
 
 
 @dataclass(frozen=True)

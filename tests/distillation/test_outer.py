@@ -81,10 +81,21 @@ def test_the_gradient_is_clipped_over_both_tensors_together() -> None:
     assert math.hypot(moved.norm(), rate) == pytest.approx(0.5, rel=1e-5)
 
 
-@pytest.mark.parametrize(("finished", "share"), [(0.0, 1.0), (0.5, 1.0), (0.75, 0.55), (1.0, 0.1)])
-def test_the_rate_falls_by_a_cosine_to_a_tenth(finished: float, share: float) -> None:
+@pytest.mark.parametrize(
+    ("last", "finished", "share"),
+    [
+        (0.1, 0.0, 1.0),
+        (0.1, 0.5, 1.0),
+        (0.1, 0.75, 0.55),
+        (0.1, 1.0, 0.1),
+        (0.0, 0.5, 1.0),
+        (0.0, 0.75, 0.5),
+        (0.0, 1.0, 0.0),
+    ],
+)
+def test_the_rate_falls_by_a_cosine_to_its_last_share(last: float, finished: float, share: float) -> None:
     start = draw("start")
-    loop = OuterLoop(start, 0.02, replace(SGD, decay=0.5))
+    loop = OuterLoop(start, 0.02, replace(SGD, decay=0.5, last=last))
     loop.move(outcome(0), finished)
     torch.testing.assert_close(loop.here.memory.bases, start.bases - 0.1 * share * outcome(0).gradients["bases"])
 

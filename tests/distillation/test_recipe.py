@@ -12,7 +12,7 @@ import pytest
 
 from memcli.distillation import recipe as recipes
 from memcli.distillation.optimisers import OUTER_OPTIMISERS
-from memcli.distillation.recipe import RECIPES, Recipe, Stage, load_recipe
+from memcli.distillation.recipe import RECIPES, Recipe, Stage, load_recipe, recipe_from_json
 from memcli.engine import INNER_OPTIMISERS
 from memcli.errors import DataError, UsageError
 from memcli.files.inspection import inspect
@@ -62,6 +62,15 @@ def test_a_recipe_is_plain_json_and_rebuilt_from_it(name: str) -> None:
     recipe = load_recipe(name)
     stored = json.loads(json.dumps(recipe.to_json()))
     assert load_recipe("quick").changed(stored) == recipe
+
+
+def test_the_last_share_of_an_outer_rate_is_told_where_it_is_not_a_tenth() -> None:
+    quick = load_recipe("quick")
+    to_zero = quick.changed({"stages": [{}, {}, {"outer": {"last": 0.0}}]})
+    assert [stage.outer.last for stage in to_zero.stages] == [0.1, 0.1, 0.0]
+    told = json.loads(json.dumps(to_zero.to_json()))
+    assert [stage["outer"].get("last") for stage in told["stages"]] == [None, None, 0.0]
+    assert recipe_from_json(told) == to_zero
 
 
 @pytest.mark.parametrize("version", RECIPES.versions)
@@ -259,6 +268,7 @@ def test_a_missing_or_broken_file_is_refused(tmp_path: Path) -> None:
         ("[[stages]]\nouter.lr = 0", r"recipe: lr is 0.0\. Give a positive number"),
         ("lr = nan", r"recipe: lr is nan\. Give a positive number"),
         ("[[stages]]\nouter.decay = 1", r"recipe: decay is 1.0\. Give a number in \[0, 1\)"),
+        ("[[stages]]\nouter.last = -0.1", r"recipe: last is -0.1\. Give a number in \[0, 1\)"),
         ("holdout = 1.0", r"recipe: holdout is 1.0\. Give a share between 0 and 1"),
         ('start = "luck"', r"recipe: start is 'luck'\. Choose from data, easy, noise"),
         ('[[stages]]\nouter.optimiser = "lion"', r"recipe: optimiser is 'lion'\. Choose from adam, muon, sgd"),
