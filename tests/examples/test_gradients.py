@@ -6,20 +6,7 @@ import gradients
 import pytest
 import torch
 
-TINY = [
-    "--ipc",
-    "1",
-    "--network",
-    "convnet:width=4,depth=2",
-    "--outer",
-    "1",
-    "--steps",
-    "4",
-    "--window",
-    "2",
-    "--draws",
-    "3",
-]
+TINY = ["--ipc=1", "--network=convnet:width=4,depth=1", "--outer=1", "--steps=2", "--window=1", "--draws=2"]
 
 
 def test_it_tells_the_signal_of_each_window_and_how_alike_successive_gradients_are(
@@ -28,7 +15,7 @@ def test_it_tells_the_signal_of_each_window_and_how_alike_successive_gradients_a
     gradients.main(TINY)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     windows, apart = lines[:3], lines[3:]
-    assert [line["window"] for line in windows] == [[0, 2], [2, 4], "whole"]
+    assert [line["window"] for line in windows] == [[0, 1], [1, 2], "whole"]
     assert [line["apart"] for line in apart] == [1, 5]
     for part in gradients.PARTS:
         assert all(line[part]["length"] > 0 and line[part]["rho"] < 1 for line in windows)
