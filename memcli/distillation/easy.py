@@ -9,6 +9,7 @@ pruning", NeurIPS 2022. [EL2N] Paul, Ganguli, Dziugaite, "Deep Learning on a Dat
 
 import math
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import torch
@@ -47,7 +48,8 @@ class Judge:
         """About how long `easier` takes, from a few of its steps."""
         judge, steps = self._network(), self._steps()
         began = time.monotonic()
-        train(judge, replace(_JUDGE, steps=_PROBED), self._batches(), seed=self.seed)
+        with suppress(DivergedError):  # it is told by `easier`
+            train(judge, replace(_JUDGE, steps=_PROBED), self._batches(), seed=self.seed)
         each = (time.monotonic() - began) / _PROBED
         judged = min(len(self.images), _JUDGED * len(self.data.classes))
         return each * (steps + _FORWARD * judged / _JUDGE.batch)

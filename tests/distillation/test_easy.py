@@ -67,6 +67,7 @@ def test_with_no_time_or_no_numbers_all_images_are_easy(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(easy, "train", diverging)
     assert JUDGE.easier(3) is IMAGES
+    assert JUDGE.easier(3, seconds=1e9) is IMAGES, "also where its pace is measured first"
 
 
 def test_with_little_time_the_judge_is_trained_for_less(monkeypatch: pytest.MonkeyPatch) -> None:
