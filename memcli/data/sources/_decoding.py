@@ -29,6 +29,7 @@ class Part:
     labels: Sequence[Label]
     pictures: Callable[[Tensor], Iterator[Sequence[Picture]]]  # those where (N,) bool is true, in order, some at a time
     files: Iterable[Path]  # that hold them
+    seen: str = ""  # their checksum before the labels were read, where these are in the same files; "": they are not
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ def decoded(split: Split, shape: Shape, labels: Tensor, request: Request, damage
 
 def _pixels(split: Split, shape: Shape, count: int, request: Request, damage: Damage) -> tuple[Any, Damaged]:
     """The images, (n, C, H, W) uint8, and which of them could not be read."""
+    if split.part.seen and split.part.seen != checksum_of_files(split.part.files):
+        raise _changed()  # or labels would be those of other images, and a cache keep what is at their places now
     if request.cache is None and stay_in_memory(count, shape):
         place = _Memory(count, shape)
         _fill(place, split, count, request, damage)
@@ -129,4 +132,8 @@ def _fill(place: _Place, split: Split, count: int, request: Request, damage: Dam
         request.progress.update(place.done)
     request.progress.end()
     if place.done != count:
-        raise DataError("the files changed while they were read", do="Read them when nothing writes to them")
+        raise _changed()
+
+
+def _changed() -> DataError:
+    return DataError("the files changed while they were read", do="Read them when nothing writes to them")

@@ -10,6 +10,7 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
+from memcli.data.cache import checksum_of_files
 from memcli.data.images import LabelledImages
 from memcli.data.sources._assembly import of_pictures
 from memcli.data.sources._columns import columns_of, opened
@@ -158,12 +159,13 @@ def _source(rest: str, request: Request) -> Source:
     import pyarrow
 
     paths, notes = _splits(rest)
+    seen = {split: checksum_of_files(files) for split, files in paths.items()}
     names = told_apart([file for files in paths.values() for file in files])
     shards = {split: _Shards(files, names) for split, files in paths.items()}
     first, *others = shards.values()
     if any(other.columns.classes != first.columns.classes for other in others):
         raise DataError("the files of one split name other classes than those of another", do="Give one data set")
-    parts = {split: Part(shard.labels(), shard.pictures, shard.paths) for split, shard in shards.items()}
+    parts = {split: Part(shard.labels(), shard.pictures, shard.paths, seen[split]) for split, shard in shards.items()}
     if not any(part.labels for part in parts.values()):
         raise DataError(f"{listed(path.name for path in first.paths)} has no rows", do="Check the files")
     folder = first.paths[0].resolve().parent.name

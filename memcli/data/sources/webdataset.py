@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from memcli.data.cache import checksum_of_files
 from memcli.data.sources._assembly import of_pictures
 from memcli.data.sources._decoding import Part
 from memcli.data.sources._images import SUFFIXES, Picture
@@ -101,7 +102,7 @@ def open_webdataset(rest: str, request: Request) -> Source:
 
     A shard's split is what its name says, or a folder's on the way to it; where none says any, all make one set.
     """
-    shards: dict[str, list[_Shard]] = {}
+    files: dict[str, list[Path]] = {}
     paths = _paths(rest)
     root = Path(rest) if Path(rest).is_dir() else None
     named = {
@@ -114,15 +115,17 @@ def open_webdataset(rest: str, request: Request) -> Source:
         notes.append(f"files that are not read: {listed(unnamed)}")
         named = {path: split for path, split in named.items() if split}
     for path, split in named.items():
-        shards.setdefault(split or "train", []).append(_read(path, names[path]))
+        files.setdefault(split or "train", []).append(path)
+    seen = {split: checksum_of_files(group) for split, group in files.items()}
+    shards = {split: [_read(path, names[path]) for path in group] for split, group in files.items()}
     classes = {shard.classes for group in shards.values() for shard in group}
     if len(classes) > 1:
         raise DataError("the shards name different classes", do="Give the shards of one data set")
-    parts = {split: _part(group) for split, group in shards.items()}
+    parts = {split: _part(group, seen[split]) for split, group in shards.items()}
     return of_pictures(printable(paths[0].resolve().parent.name), parts, request, names=classes.pop(), notes=notes)
 
 
-def _part(shards: Sequence[_Shard]) -> Part:
+def _part(shards: Sequence[_Shard], seen: str) -> Part:
     def pictures(wanted: Tensor) -> Iterator[list[Picture]]:
         first = 0
         for shard in shards:
@@ -131,7 +134,7 @@ def _part(shards: Sequence[_Shard]) -> Part:
             yield from _blocks(shard, chosen)
 
     labels = [label for shard in shards for label in shard.labels]
-    return Part(labels, pictures, [shard.path for shard in shards])
+    return Part(labels, pictures, [shard.path for shard in shards], seen)
 
 
 def _blocks(shard: _Shard, chosen: Tensor) -> Iterator[list[Picture]]:

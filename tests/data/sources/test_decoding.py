@@ -95,6 +95,22 @@ def test_damaged_images_are_told_from_the_cache_too(folder: Callable[..., Path],
 
 
 @pytest.mark.parametrize("kind", ["parquet", "webdataset"])
+def test_a_file_that_another_takes_the_place_of_is_told(
+    kind: str, shard: Callable[..., Path], tar: Callable[[int], Path], tmp_path: Path
+) -> None:
+    """Images would have labels of others, or none be where it was: a cache would keep that they cannot be read."""
+
+    def write(count: int) -> Path:
+        return tar(count) if kind == "webdataset" else shard("all", [0, 1] * (count // 2)) / "all.parquet"
+
+    source = open_source(f"{kind}:{write(20)}", cache=tmp_path / "cache")
+    write(40)
+    with pytest.raises(DataError, match=r"the files changed while they were read\. Read them when nothing writes"):
+        source.split("train")
+    assert not entries(tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kind", ["parquet", "webdataset"])
 def test_damaged_images_of_files_of_one_name_are_told_apart(
     kind: str, shard: Callable[..., Path], tar: Callable[[int], Path], tmp_path: Path
 ) -> None:
