@@ -69,7 +69,8 @@ def page() -> str:
 
 def _command(name: str, command: Any) -> list[str]:
     about, _, example = command.help.partition("Example: ")
-    usage = " ".join(["memcli", name, *(p.metavar for p in command.params if p.param_type_name == "argument")])
+    given = [each for each in command.params if each.param_type_name == "argument"]
+    usage = " ".join(["memcli", name, *(f"{each.metavar}{'...' if each.nargs < 0 else ''}" for each in given)])
     json_keys = getattr(sys.modules[command.callback.__module__], "JSON", {})
     parts = [f"## {usage}", " ".join(about.split())]
     if example:

@@ -30,7 +30,7 @@ def is_typed(context: typer.Context, name: str) -> bool:
 
 
 MemoryFile = Annotated[Path, typer.Argument(metavar="FILE", help="A memory file.", show_default=False)]
-MemoryFiles = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Memory files.", show_default=False)]
+MemoryFiles = Annotated[list[Path], typer.Argument(metavar="FILE", help="Memory files.", show_default=False)]
 NetworkFile = Annotated[
     Path, typer.Argument(metavar="NETWORK", help="A file of weights, from memcli retrain.", show_default=False)
 ]

@@ -120,6 +120,8 @@ class PlainProgress:
 
     def _say_when_due(self) -> None:
         now = self._clock()
+        if self._stage.done == self._stage.total and not self._stage.what:
+            return  # the line of the end is next
         rarer = min(_RARER * (now - self._stage.started), _RAREST) if self._every else 0.0
         if now - self._said >= max(self._every, rarer):
             self._said = now

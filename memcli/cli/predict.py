@@ -19,7 +19,7 @@ _TOLD = 3  # classes that are told of an image
 def command(
     network: NetworkFile,
     images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Image files: PNG, JPEG and others.", show_default=False)
+        list[Path], typer.Argument(metavar="IMAGE", help="Image files: PNG, JPEG and others.", show_default=False)
     ],
     *,
     json: Json = False,

@@ -43,7 +43,7 @@ JSON = {
 def command(
     files: Annotated[
         list[Path],
-        typer.Argument(metavar="FILE...", help="Memory files, weights, and others of memcli's.", show_default=False),
+        typer.Argument(metavar="FILE", help="Memory files, weights, and others of memcli's.", show_default=False),
     ],
     *,
     full: Annotated[bool, option(DATA, "--full", help="Recall all images of a memory; ask a network.")] = False,

@@ -41,6 +41,21 @@ def test_plain_lines_come_every_few_seconds_and_at_the_end(capsys: pytest.Captur
     assert len(lines) in (2, 3)
 
 
+def test_the_last_step_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    progress = PlainProgress(5.0, clock)
+    progress.begin("training", 80)
+    clock.now = 6.0
+    progress.update(80, loss=0.5)
+    progress.end()
+    assert capsys.readouterr().err == "memcli: training: 80/80 steps, done in 6.0 s, loss 0.5\n"
+    progress.begin("learning", 10, "s")
+    clock.now = 16.0
+    progress.update(10)
+    progress.busy("a look")
+    assert capsys.readouterr().err == "memcli: learning: 10/10 s, 0.0 s left, a look\n", "it goes on"
+
+
 def test_lines_of_a_long_stage_become_rarer_down_to_one_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
     def said_at(every: float, seconds: int) -> list[int]:
         clock = Clock()
