@@ -119,11 +119,12 @@ class PlainProgress:
         _line(message)
 
     def _say_when_due(self) -> None:
-        now = self._clock()
-        if self._stage.done == self._stage.total and not self._stage.what:
-            return  # the line of the end is next
-        rarer = min(_RARER * (now - self._stage.started), _RAREST) if self._every else 0.0
-        if now - self._said >= max(self._every, rarer):
+        now, every = self._clock(), self._every
+        if every:
+            if self._stage.done == self._stage.total and not self._stage.what:
+                return  # the line of the end is next
+            every = max(every, min(_RARER * (now - self._stage.started), _RAREST))
+        if now - self._said >= every:
             self._said = now
             self._say(self._stage.left(now))
 

@@ -1,5 +1,7 @@
 """`memcli inspect`: what a memory file holds. It imports torch only to draw pictures."""
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from memcli.cli._options import (
@@ -21,6 +23,7 @@ from memcli.text import nested_lines, printable
 if TYPE_CHECKING:
     from memcli.files.memoryfile import Artifact
 
+_READ = 128 << 20  # bytes of a file, at most, that a look reads to the end: a third of a second (docs/scale.md)
 PANEL = "Look at a memory"  # of memcli --help
 JSON = {
     "format": "the version of the file's format",
@@ -33,6 +36,7 @@ JSON = {
     "results": "what was measured when it was made",
     "provenance": "source, fingerprint, licence and versions",
     "sha256": "its checksum: it names the memory and all that its file says (docs/format.md)",
+    "verified": "whether its numbers were read and its checksum compared; false where it has more than 128 MiB",
     "file_bytes": "the size of the file",
 }
 
@@ -56,12 +60,16 @@ def command(
 ) -> None:
     """Check a memory file and say what it holds.
 
+    Of a file of more than 128 MiB, the header is checked; `memcli verify` checks the rest, and so does
+    --expect-sha256.
+
     Example: memcli inspect shoes.safetensors
     """
     from memcli.cli._pictures import can_draw, draw
-    from memcli.files.inspection import inspect
+    from memcli.files.inspection import glance, inspect
 
-    drawn = pictures is not False and not json and can_draw()
+    wanted = not _is_large(file) if pictures is None else pictures
+    drawn = wanted and not json and can_draw()
     if pictures and not drawn:
         raise UsageError(
             "pictures are drawn on a terminal that shows colours, and not in JSON",
@@ -72,8 +80,10 @@ def command(
         from memcli.files.memoryfile import read_inspected
 
         found, read = read_inspected(file, limits(max_images, trust=trust), expect_sha256)
-    else:
+    elif expect_sha256:
         found = inspect(file, limits(max_images, trust=trust), expect_sha256=expect_sha256)
+    else:
+        found = glance(file, limits(max_images, trust=trust), most=_READ)
     manifest = found.manifest
     stored, spec = manifest.to_json(), manifest.spec
     data, retrain = spec.data, manifest.retrain
@@ -88,11 +98,12 @@ def command(
         "results": manifest.results,
         "provenance": manifest.provenance,
         "sha256": found.sha256,
+        "verified": found.verified,
         "file_bytes": found.file_bytes,
     }
     on = f"on {spec.cells} cells" if spec.cells else f"at scale {spec.scale}"
     lines = [
-        ("file", f"{file}, {found.file_bytes:,} bytes, format {found.format}, valid"),
+        ("file", f"{file}, {found.file_bytes:,} bytes, format {found.format}, {_checked(found.verified)}"),
         (
             "data",
             f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}"
@@ -114,6 +125,17 @@ def command(
         from rich.console import Console
 
         draw(read.memory, Console())
+
+
+def _is_large(file: Path) -> bool:
+    try:
+        return os.stat(file).st_size > _READ
+    except OSError:  # who opens it says why
+        return False
+
+
+def _checked(verified: bool) -> str:
+    return "valid" if verified else "its header is valid, its numbers were not read: `memcli verify` does that"
 
 
 def _recipe(recipe: dict[str, Any]) -> str:

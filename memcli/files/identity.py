@@ -59,6 +59,13 @@ def sealed(manifest: dict[str, Any], parts: Iterable[Part]) -> tuple[str, str]:
     return f'{text[:-1]},"{CHECKSUM}":"{sha256}"}}', sha256
 
 
+def told(header: Header) -> str:
+    """The checksum that is in the manifest, which nobody compared yet. MemoryFileError where there is none."""
+    if format_of(header.manifest) > 1 and _END.fullmatch(header.text[-_END_LENGTH:]) is None:
+        raise damaged(f"its manifest does not end in a {CHECKSUM}")
+    return str(header.manifest.get(CHECKSUM))
+
+
 def verify(header: Header, payload: bytes) -> str:
     """The checksum that is in the manifest, once it was found to be that of the payload and of what it covers.
 
@@ -66,18 +73,15 @@ def verify(header: Header, payload: bytes) -> str:
     """
     view = memoryview(payload)
     parts = ((name, entry.dtype, entry.shape, view[entry.begin : entry.end]) for name, entry in header.tensors.items())
-    manifest, stored = header.manifest, header.manifest.get(CHECKSUM)
+    manifest, stored = header.manifest, told(header)
     if format_of(manifest) > 1:
-        end = _END.fullmatch(header.text[-_END_LENGTH:])
-        if end is None:
-            raise damaged(f"its manifest does not end in a {CHECKSUM}")
-        if end[1] != _digest(f"{header.text[:-_END_LENGTH]}}}", parts):
+        if stored != _digest(f"{header.text[:-_END_LENGTH]}}}", parts):
             raise damaged("the checksum does not match: this is not what was written")
     elif stored != _digest(None, parts):
         raise damaged("the checksum does not match: the tensors are not those that were written")
     elif SEAL in manifest and manifest[SEAL] != _seal(manifest):
         raise damaged(f"{SEAL} does not match: the manifest is not the one that was written")
-    return str(stored)
+    return stored
 
 
 def of_each(expected: Sequence[str], files: int) -> list[str | None]:
@@ -107,12 +111,12 @@ def warn(manifest: dict[str, Any], shown: str, expected: str | None) -> None:
         return
     what = "class names, mean, standard deviation, labels, recipes, licence"
     if SEAL not in manifest:
-        told = f"it is of format 1, and no checksum covers what it says besides its tensors: {what}"
-        warnings.warn(f"{shown}: {told}. Get it anew, or trust who gave it to you.", MemoryFileWarning, stacklevel=4)
+        why = f"it is of format 1, and no checksum covers what it says besides its tensors: {what}"
+        warnings.warn(f"{shown}: {why}. Get it anew, or trust who gave it to you.", MemoryFileWarning, stacklevel=4)
     elif expected is not None:
-        told = f"the {CHECKSUM} of a file of format 1 covers its tensors, and not what it says besides: {what}"
+        why = f"the {CHECKSUM} of a file of format 1 covers its tensors, and not what it says besides: {what}"
         warnings.warn(
-            f"{shown}: {told}. Expect that of a file of format {FORMAT} or later.", MemoryFileWarning, stacklevel=4
+            f"{shown}: {why}. Expect that of a file of format {FORMAT} or later.", MemoryFileWarning, stacklevel=4
         )
 
 

@@ -1,4 +1,4 @@
-"""Reads the manifest of a memory file without torch, after every check that a full read makes."""
+"""Reads the manifest of a memory file without torch: after every check of a full read, or of the header alone."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,15 +11,17 @@ from memcli.files.validation import accept, verify
 
 @dataclass(frozen=True)
 class Inspection:
-    """A valid file: its manifest, its checksum (verified), its size on disk in bytes, the number of its format.
+    """A valid file: its manifest, its checksum, its size on disk in bytes, the number of its format.
 
-    The checksum of a file of format 1 is that of its tensors alone.
+    The checksum of a file of format 1 is that of its tensors alone. Where the file is not `verified`, its numbers were
+    not read, and the checksum is what it tells of itself; whoever reads the file whole compares it.
     """
 
     manifest: Manifest
     sha256: str
     file_bytes: int
     format: int
+    verified: bool = True
 
     @property
     def checksum(self) -> str:
@@ -35,6 +37,17 @@ def inspect(path: str | Path, limits: Limits = DEFAULT_LIMITS, *, expect_sha256:
     """
     with container.opened(path, file_bytes=limits.max_file, header_bytes=limits.max_header) as file:
         return inspected(file, limits, expect_sha256)[0]
+
+
+def glance(path: str | Path, limits: Limits, *, most: int) -> Inspection:
+    """What `inspect` tells; of a file of more than `most` bytes from its header alone, and then it is not verified."""
+    with container.opened(path, file_bytes=limits.max_file, header_bytes=limits.max_header) as file:
+        if file.header.file_bytes <= most:
+            return inspected(file, limits, None)[0]
+        manifest, header = accept(file.header, limits), file.header
+        sha256, number = identity.told(header), identity.format_of(header.manifest)
+        identity.warn(header.manifest, file.shown, None)
+        return Inspection(manifest, sha256, header.file_bytes, number, verified=False)
 
 
 def inspect_content(

@@ -27,6 +27,7 @@ def test_json_holds_the_promised_keys(run: Callable, memory: Path) -> None:
     assert found["provenance"] == read.manifest.provenance
     assert found["sha256"] == inspection.inspect(memory).sha256
     assert found["file_bytes"] == memory.stat().st_size
+    assert found["verified"] is True
     assert (found["seed"], found["format"], found["results"]) == (7, 2, {"validation": 0.5})
 
 
@@ -42,6 +43,26 @@ def test_lines_for_people(run: Callable, memory: Path) -> None:
     assert "recipe.outer.lr" not in lines
     assert lines["size"] == "336 bytes, 84 floats, 896 bits per class"
     assert lines["recalls"] == "4 images per class, from the floats of 0.438 images per class"
+
+
+def test_a_large_file_is_not_read_to_its_end_unless_its_checksum_is_asked_for(
+    run: Callable, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sha256 = inspection.inspect(memory).sha256
+    content = memory.read_bytes()
+    memory.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert run("inspect", memory).exit_code == 4
+    monkeypatch.setattr(inspect, "_READ", memory.stat().st_size - 1)
+    told = run("inspect", memory)
+    assert told.exit_code == 0
+    assert "format 2, its header is valid, its numbers were not read: `memcli verify` does that" in told.stdout
+    found = json.loads(run("inspect", memory, "--json").stdout)
+    assert (found["verified"], found["sha256"]) == (False, sha256)
+    assert run("inspect", memory, "--expect-sha256", sha256).exit_code == 4
+    monkeypatch.setattr(_pictures, "can_draw", lambda: True)
+    assert run("inspect", memory).exit_code == 0, "no pictures of it"
+    assert run("inspect", memory, "--pictures").exit_code == 4
+    assert run("inspect", memory.parent / "none").exit_code == 4
 
 
 def test_verbose_lines_have_every_setting_of_the_recipe(run: Callable, memory: Path) -> None:
