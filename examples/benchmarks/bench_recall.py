@@ -38,10 +38,11 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--chunk", type=int, default=256, help="images at a time, as of `memcli recall`")
     parser.add_argument("--folder", default=None, help="on the disk to write to")
     parser.add_argument("--inspect", action="store_true", help="measure `memcli inspect` too")
     parser.add_argument("--json", action="store_true", help="rows instead of a table")
-    parser.add_argument("--one", nargs=3, default=None, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=4, default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
         print(json.dumps(recalled(*given.one)))
@@ -59,7 +60,15 @@ def main() -> None:
         memories = {count: written(folder / f"{count}.safetensors", count, given) for count in given.counts}
         for format in given.formats:
             for count, memory in memories.items():
-                command = [sys.executable, __file__, "--one", str(memory), format, str(folder / "out")]
+                command = [
+                    sys.executable,
+                    __file__,
+                    "--one",
+                    str(memory),
+                    format,
+                    str(folder / "out"),
+                    str(given.chunk),
+                ]
                 runs = []
                 for _ in range(given.repeats):
                     ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
@@ -105,7 +114,7 @@ def written(path: Path, count: int, given: argparse.Namespace) -> Path:
     return path
 
 
-def recalled(memory: str, format: str, out: str) -> dict[str, float]:
+def recalled(memory: str, format: str, out: str, chunk: str) -> dict[str, float]:
     """Recall once: seconds, and those of the processor; bytes written; 10^6 bytes in use."""
     from memcli import Limits
     from memcli.engine.allocation import keep_freed_memory
@@ -117,7 +126,7 @@ def recalled(memory: str, format: str, out: str) -> dict[str, float]:
     path = Path(out + SUFFIXES.get(format, f".{format}"))
     watch = Watch()
     wall, processor = time.monotonic(), time.process_time()
-    recall(artifact, path, format=format, force=True, limits=Limits(max_bytes=1 << 40))
+    recall(artifact, path, format=format, chunk=int(chunk), force=True, limits=Limits(max_bytes=1 << 40))
     seconds, busy = time.monotonic() - wall, time.process_time() - processor
     files = path.rglob("*") if path.is_dir() else [path]
     size = sum(file.stat().st_size for file in files)
