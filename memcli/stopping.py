@@ -6,6 +6,7 @@ of a module puts it off too.
 """
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +50,8 @@ def asked() -> bool:
 def stoppable(progress: Progress) -> Iterator[None]:
     """Inside the block the first signal raises Stopped, and the second does what signals did before it.
 
+    While Interrupted leaves the block, the first one changes nothing.
+
     Signals reach the main thread only: in another one nothing is changed.
     """
     if threading.current_thread() is not threading.main_thread():
@@ -66,8 +69,10 @@ def stoppable(progress: Progress) -> Iterator[None]:
             later.daemon = True
             later.start()
             return
-        _Request.asked = True
         restore()
+        if _ends():
+            return
+        _Request.asked = True
         with suppress(RuntimeError):  # the signal came while another message was being written
             progress.note("stopping; press Ctrl-C again to leave at once")
         if not _Request.blocks:
@@ -93,8 +98,13 @@ def whole() -> Iterator[None]:
         yield
     finally:
         _Request.blocks -= 1
-    if _Request.asked and not _Request.blocks:
+    if _Request.asked and not _Request.blocks and not _ends():
         raise Stopped
+
+
+def _ends() -> bool:
+    """Whether Interrupted is on its way out already: it has more to tell, as that another process was lost."""
+    return isinstance(sys.exception(), Interrupted)
 
 
 @contextmanager

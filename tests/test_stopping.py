@@ -74,6 +74,30 @@ def test_the_second_signal_leaves_at_once() -> None:
     assert not isinstance(raised.value, Stopped)
 
 
+@pytest.mark.parametrize("earlier", [False, True])
+def test_a_signal_does_not_hide_what_ends_the_program_already(earlier: bool) -> None:
+    """As where another process is lost: the launcher ends this one, which tells why and saves what it has meanwhile."""
+    before, saved = signal.getsignal(signal.SIGTERM), []
+
+    def work() -> None:
+        try:
+            with whole():
+                if earlier:
+                    send(signal.SIGTERM)
+                raise Interrupted("another process has ended", do="Again")
+        finally:
+            if not earlier:
+                send(signal.SIGTERM)
+            with whole():
+                saved.append("status")
+            saved.append("more")
+
+    with pytest.raises(Interrupted, match="another process has ended"):
+        run(work)
+    assert saved == ["status", "more"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 def test_a_stop_that_python_dropped_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
     dropped = []
     monkeypatch.setattr(sys, "unraisablehook", lambda what: dropped.append(what.exc_type))
