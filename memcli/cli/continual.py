@@ -114,7 +114,7 @@ def command(
 
     from memcli.continual import charts, opened, plan_for, run_stream
     from memcli.continual.folder import require_unmeasured
-    from memcli.continual.run import settings, shared_out, size
+    from memcli.continual.run import require_streams, settings, shared_out, size
     from memcli.continual.tasks import open_stream, parsed
     from memcli.data.sources import open_source
     from memcli.data.summary import summary
@@ -126,6 +126,7 @@ def command(
     if (data is None) == (named is None):
         raise UsageError("the source is given twice or not at all", do="Give --data SOURCE, or split:SOURCE:N")
     _, is_first = _ranks.start(nproc, "cpu")
+    require_streams(runs, ranks := joined())  # before one of them reads and tells of it
     folders = [output / f"seed-{run_seed}" for run_seed in range(seed, seed + runs)]
     with reporting(quiet=quiet or not is_first, verbose=verbose) as progress, stoppable(progress):
         if is_first:
@@ -152,7 +153,7 @@ def command(
             progress.note(_told(seed + number, figures))
             return figures, size(folder)
 
-        every = shared_out(runs, learned, ranks := joined())
+        every = shared_out(runs, learned, ranks)
         for number in sorted(set(range(runs)) - set(ranks.own(runs))):
             progress.note(_told(seed + number, every[number][0]))
         if ranks.rank:

@@ -63,15 +63,20 @@ def run_stream(
     return figures
 
 
-def shared_out(streams: int, learned: Callable[[int], Learned], ranks: Ranks) -> list[Learned]:
-    """What `learned` gives for so many streams, numbered from 0 on; the ranks learn them in turn, each by itself.
-
-    Raises UsageError where there are more ranks than streams, Interrupted where Stopped is raised.
-    """
+def require_streams(streams: int, ranks: Ranks) -> None:
+    """Raise UsageError where there are more ranks than streams."""
     if ranks.size > streams:
         raise UsageError(
             f"`runs` is {streams} for {ranks.size} processes", do="Give one or more for each process, or fewer of them"
         )
+
+
+def shared_out(streams: int, learned: Callable[[int], Learned], ranks: Ranks) -> list[Learned]:
+    """What `learned` gives for so many streams, numbered from 0 on; the ranks learn them in turn, each by itself.
+
+    Raises UsageError as `require_streams` does, Interrupted where Stopped is raised.
+    """
+    require_streams(streams, ranks)
     own = [learned(number) for number in ranks.own(streams)]
     with resumable("stopped while other processes learn"):
         texts = ranks.all_said(json.dumps([[figures.to_json(), size] for figures, size in own]))
