@@ -26,6 +26,9 @@ from memcli.data.sources.base import Request, Source, SourceKind, listed
 from memcli.errors import DataError, LimitError
 from memcli.text import printable
 
+# Of pyarrow beside its own: names that are not UTF-8, and statistics of other sizes than their columns have.
+_FAULTS = (ValueError, RuntimeError)
+
 
 class _Shards:
     """The parquet files of one split, in the order of their names."""
@@ -151,7 +154,7 @@ def open_parquet(rest: str, request: Request) -> Source:
         raise DataError("reading parquet needs pyarrow, which is not installed", do="pip install pyarrow") from error
     try:
         return _source(rest, request)
-    except (pyarrow.ArrowException, ValueError) as error:  # ValueError: names that are not UTF-8
+    except (pyarrow.ArrowException, *_FAULTS) as error:
         raise _unreadable(rest, error) from error
 
 
@@ -174,7 +177,7 @@ def _source(rest: str, request: Request) -> Source:
     def load(split: str) -> LabelledImages:
         try:
             return source.load(split)
-        except (pyarrow.ArrowException, ValueError) as error:
+        except (pyarrow.ArrowException, *_FAULTS) as error:
             raise _unreadable(rest, error) from error
 
     return replace(source, load=load)

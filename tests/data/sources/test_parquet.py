@@ -213,6 +213,18 @@ def test_damaged_files_are_refused(tmp_path: Path, damage: bytes) -> None:
         open_source(f"parquet:{tmp_path}")
 
 
+def test_what_pyarrow_raises_of_kinds_not_its_own_is_damage_too(shard: Shard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a statistic of another size than its column has, where pyarrow passes it on from C++."""
+
+    def failing(*_: object) -> None:
+        raise RuntimeError("Definition level histogram size mismatch")
+
+    root = shard("all", [0, 1] * 5, PETS)
+    monkeypatch.setattr("memcli.data.sources.parquet.columns_of", failing)
+    with pytest.raises(DataError, match="cannot be read: Definition level histogram"):
+        open_source(f"parquet:{root}")
+
+
 def test_column_names_that_are_not_text(shard: Shard) -> None:
     path = shard("all", [0, 1] * 5, PETS) / "all.parquet"
     path.write_bytes(path.read_bytes().replace(b"label", b"la\x8cel"))
