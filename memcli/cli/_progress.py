@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 SECONDS_BETWEEN_LINES = 5.0
-_RARER, _RAREST = (
-    0.1,
-    60.0,
-)  # of the time since the stage began, at least; and seconds, at most: a log of hours stays short
+_RARER = 0.1  # of the time since the stage began: at least that lies between two lines, so that a log of hours is short
+_RAREST = 60.0  # seconds between two lines, at most
 _LEAST_BAR, _MOST_BAR = 8, 40  # columns
 
 

@@ -3,8 +3,7 @@
 Every operation is affine in the images, with coefficients that do not depend on them: `draw` makes tensors, and
 `apply` uses them. So recalled and real images can share a draw, a training step can be run again, and derivatives of
 any order exist. Geometry is linear interpolation along one side (memcli.data.augmentations.geometry); pixels beyond the
-border repeat it. A rotation is three shears (Paeth, "A Fast Algorithm
-for General Raster Rotation", 1986).
+border repeat it. A rotation is three shears (Paeth, "A Fast Algorithm for General Raster Rotation", 1986).
 
 [DSA] Zhao, Bilen, "Dataset Condensation with Differentiable Siamese Augmentation", ICML 2021; the strengths are theirs.
 """

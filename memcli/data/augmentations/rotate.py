@@ -9,9 +9,7 @@ from memcli.data.augmentations.base import Operation
 from memcli.data.augmentations.geometry import centred, interpolation, sampled
 
 _ROTATE = math.radians(15)  # at most, either way
-_LARGE = (
-    64  # the side from which on matrices for each line of each image take too long (docs/log/), and 100 MB for fifty
-)
+_LARGE = 64  # the side from which on matrices for each line of each image take too long: docs/log/, 224 pixels
 
 
 def _draw_rotate(uniform: Tensor, shape: tuple[int, ...]) -> list[Tensor]:
