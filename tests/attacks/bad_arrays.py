@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy
 import pyarrow
+from bad_footers import FOOTERS, raw
 from bad_pages import PAGES
 from dataset_attacks import Attack, picture, read, refused
 from numpy.lib import format as npy
@@ -159,14 +160,6 @@ def long_names(folder: Path) -> str:
     return table(pyarrow.array(["a" * (1 << 20), "b"] * 5))(folder)
 
 
-def raw_parquet(content: bytes) -> Callable[[Path], str]:
-    def write(folder: Path) -> str:
-        (folder / "set.parquet").write_bytes(content)
-        return f"parquet:{folder / 'set.parquet'}"
-
-    return write
-
-
 _NUMBERS = numpy.array(["é", "e\N{COMBINING ACUTE ACCENT}", "b"])
 _LARGE = declared(f"({_GIB}, 1, 1)", "'|u1'")
 _FEATURES = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["a", "b"]}}
@@ -252,10 +245,10 @@ PARQUET: dict[str, Attack] = {
         table(pyarrow.array([0, 9] * 5), metadata=json.dumps({"info": {"features": _FEATURES}}).encode()), "label 9"
     ),
     "no rows": refused(table(pyarrow.array([], pyarrow.int64()), []), "has no rows"),
-    "an empty file": refused(raw_parquet(b""), "cannot be read"),
-    "ends alone": refused(raw_parquet(b"PAR1" + b"\xff\xff\xff\x7f" + b"PAR1"), "cannot be read"),
-    "noise": refused(raw_parquet(b"PAR1" + numpy.random.default_rng(0).bytes(400) + b"PAR1"), "cannot be read"),
+    "an empty file": refused(raw(b""), "cannot be read"),
+    "ends alone": refused(raw(b"PAR1" + b"\xff\xff\xff\x7f" + b"PAR1"), "cannot be read"),
+    "noise": refused(raw(b"PAR1" + numpy.random.default_rng(0).bytes(400) + b"PAR1"), "cannot be read"),
     "labels of 8 bits": read(table(pyarrow.array([0, 255] * 5, pyarrow.uint8())), ("0", "255")),
 }
 
-GROUPS = {"npz": NPZ, "idx": IDX, "parquet": PARQUET | PAGES}
+GROUPS = {"npz": NPZ, "idx": IDX, "parquet": PARQUET | PAGES | FOOTERS}

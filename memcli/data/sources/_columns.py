@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from memcli.data.sources._footer import footer
 from memcli.data.sources.base import listed
 from memcli.errors import DataError
 from memcli.formats import refuse_other
@@ -25,10 +26,11 @@ class Columns:
 
 
 def opened(path: Path) -> Any:
-    """pyarrow's file, to be closed."""
+    """pyarrow's file, to be closed. ValueError where its footer is damaged."""
     from pyarrow.parquet import ParquetFile
 
     refuse_other(path)
+    footer(path)  # pyarrow may take much memory for a large one
     return ParquetFile(path)
 
 

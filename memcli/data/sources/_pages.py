@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from memcli.data.sources._footer import Column, footer
 from memcli.data.sources._limits import MAX_BYTES, MOST_ENCODED, MOST_LABEL_BYTES, require_room
+from memcli.data.sources._thrift import CompactReader
 from memcli.errors import LimitError
 from memcli.text import printable
 
@@ -24,8 +26,7 @@ _ABOUT = {_DATA: 5, _DICTIONARY: 7, _DATA_2: 8}
 _ENCODING = {_DATA: 2, _DICTIONARY: 2, _DATA_2: 4}  # the number of that field in the description; values are 1
 _UNBOUNDED = {6: "DELTA_LENGTH_BYTE_ARRAY", 7: "DELTA_BYTE_ARRAY"}  # a few bytes of a page may stand for gigabytes
 
-_STOP, _TRUE, _FALSE, _BYTE, _SHORT, _LONG, _DOUBLE, _TEXT, _STRUCT = 0, 1, 2, 3, 4, 6, 7, 8, 12  # types in Thrift
-_FIELDS, _DEEPEST, _INT = 64, 3, 1 << 31  # more fields, and structs in structs, than a head has; beyond 32 bits
+_MOST_VALUES, _INT = 1000, 1 << 31  # more values than a head has; beyond 32 bits
 
 
 def most_unpacked(path: Path) -> int:
@@ -47,17 +48,21 @@ def rows_at_a_time(file: Any, column: str, path: Path) -> int:
     """So many rows of `column` that they take little memory. LimitError where pages, a row group or all are too large.
 
     `file`: pyarrow's, of `path`. A value that a file holds once, in a dictionary, may be that of every row. ValueError
-    where the head of a page is damaged.
+    where the footer or the head of a page is damaged.
     """
-    name, groups = printable(path.name), range(file.metadata.num_row_groups)
+    name = printable(path.name)
+    kind, count = file.schema_arrow.field(column).type, len(file.schema)
+    places = [place for place in range(count) if f"{file.schema.column(place).path}.".startswith(f"{column}.")]
     largest = shared = unpacked = 0
+    groups = footer(path)
     with path.open("rb") as stream:
-        for group in map(file.metadata.row_group, groups):
-            every = [group.column(place) for place in range(group.num_columns)]
-            chunks = [chunk for chunk in every if f"{chunk.path_in_schema}.".startswith(f"{column}.")]
-            _require_short_lists(chunks, group.num_rows, file.schema_arrow.field(column).type, name)
+        for group in groups:
+            if len(group.columns) != count:
+                raise ValueError(f"a row group has {len(group.columns)} columns, and the schema {count}")
+            columns = [group.columns[place] for place in places]
+            _require_short_lists(columns, group.rows, kind, name)
             size = row = 0
-            for chunk in chunks:
+            for chunk in columns:
                 pages = [0]  # bytes a value
                 for page in _pages(stream, chunk):
                     _require_fair(page, name)
@@ -67,7 +72,7 @@ def rows_at_a_time(file: Any, column: str, path: Path) -> int:
                     else:
                         pages.append(page.unpacked // page.values)
                 row += max(pages)
-            if max(size, sum(chunk.total_compressed_size for chunk in chunks)) > MAX_BYTES:
+            if max(size, sum(chunk.size for chunk in columns)) > MAX_BYTES:
                 raise LimitError(f"{name} has {size >> 30} GiB in one row group", do="Write it in smaller row groups")
             largest, unpacked = max(largest, row), unpacked + size
     if shared > MOST_ENCODED:
@@ -84,12 +89,12 @@ def rows_at_a_time(file: Any, column: str, path: Path) -> int:
     return min(max(rows, 1), _BATCH)
 
 
-def _require_short_lists(chunks: list[Any], rows: int, kind: Any, name: str) -> None:
+def _require_short_lists(columns: list[Column], rows: int, kind: Any, name: str) -> None:
     """Raise LimitError where the lists of a row group, of type `kind`, hold more values than labels may.
 
     One row may hold all of them; where a type has a length, rows that are missing are filled up to it.
     """
-    values = max([rows * _length(kind), *(chunk.num_values for chunk in chunks)])
+    values = max([rows * _length(kind), *(column.values for column in columns)])
     if values > rows and values * _VALUE_BYTES > MOST_LABEL_BYTES:
         raise LimitError(
             f"{name} has {values:,} values in a row group of {rows:,} rows", do="Write it in smaller row groups"
@@ -121,21 +126,18 @@ def _require_fair(page: _Page, name: str) -> None:
     require_room(page.unpacked, f"a page of {name}, unpacked,")
 
 
-def _pages(stream: BinaryIO, chunk: Any) -> Iterator[_Page]:
+def _pages(stream: BinaryIO, column: Column) -> Iterator[_Page]:
     """The pages of a column of a row group, as far as pyarrow reads: up to its number of values. ValueError."""
-    start, values = chunk.data_page_offset, 0
-    if chunk.has_dictionary_page and 0 < chunk.dictionary_page_offset < start:
-        start = chunk.dictionary_page_offset
-    while values < chunk.num_values:
-        if start < 0:
-            raise ValueError("a page lies before the file")
+    heads = CompactReader(stream, _MOST_VALUES)
+    start, values = column.start, 0
+    while values < column.values:
         stream.seek(start)
-        page = _page(_struct(stream))
+        page = _page(heads.struct())
         yield page
         start = stream.tell() + page.packed
         if page.kind != _DICTIONARY:
             values += page.values
-    if values > chunk.num_values:
+    if values > column.values:
         raise ValueError("pages have more values than their column")
 
 
@@ -151,49 +153,3 @@ def _page(head: dict[int, Any]) -> _Page:
     if page.values < 1 if kind != _DICTIONARY else page.values > page.unpacked:
         raise ValueError(f"a page says that it has {page.values:,} values")
     return page
-
-
-def _struct(stream: BinaryIO, depth: int = 0) -> dict[int, Any]:
-    """The fields of a struct, by their numbers: whole numbers and structs; of others only that they are there."""
-    fields: dict[int, Any] = {}
-    number = 0
-    while (kind := (first := _byte(stream)) & 0xF) != _STOP:
-        number = number + (first >> 4) if first >> 4 else _number(stream)
-        if number in fields or not 0 < number < _FIELDS:
-            raise ValueError("the head of a page has a field that it cannot have")
-        fields[number] = None
-        if _SHORT <= kind <= _LONG:
-            fields[number] = _number(stream)
-        elif kind == _STRUCT and depth < _DEEPEST:
-            fields[number] = _struct(stream, depth + 1)
-        elif kind == _TEXT:
-            stream.seek(_unsigned(stream), 1)
-        elif kind in (_BYTE, _DOUBLE):
-            stream.seek(1 if kind == _BYTE else 8, 1)
-        elif kind not in (_TRUE, _FALSE):
-            raise ValueError("the head of a page has a field of an unknown type")
-    return fields
-
-
-def _number(stream: BinaryIO) -> int:
-    """A number whose last bit is its sign."""
-    number = _unsigned(stream)
-    return number >> 1 ^ -(number & 1)
-
-
-def _unsigned(stream: BinaryIO) -> int:
-    """Seven bits a byte, the lowest first; the eighth says that more follow."""
-    number = 0
-    for place in range(0, 70, 7):
-        byte = _byte(stream)
-        number |= (byte & 0x7F) << place
-        if byte < 0x80:
-            return number
-    raise ValueError("a number in the head of a page is too long")
-
-
-def _byte(stream: BinaryIO) -> int:
-    byte = stream.read(1)
-    if not byte:
-        raise ValueError("a page is cut off")
-    return byte[0]

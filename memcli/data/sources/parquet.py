@@ -2,6 +2,7 @@
 
 import glob
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,6 @@ from memcli.data.sources._tree import files_below, told_apart
 from memcli.data.sources.base import Request, Source, SourceKind, listed
 from memcli.errors import DataError, LimitError
 from memcli.text import printable
-
-# Of pyarrow beside its own: names that are not UTF-8, and statistics of other sizes than their columns have.
-_FAULTS = (ValueError, RuntimeError)
 
 
 class _Shards:
@@ -149,18 +147,14 @@ def open_parquet(rest: str, request: Request) -> Source:
     Class names come from the ClassLabel feature, else they are the distinct labels in order.
     """
     try:
-        import pyarrow
+        import pyarrow  # noqa: F401
     except ImportError as error:
         raise DataError("reading parquet needs pyarrow, which is not installed", do="pip install pyarrow") from error
-    try:
+    with _refusing_damage(rest):
         return _source(rest, request)
-    except (pyarrow.ArrowException, *_FAULTS) as error:
-        raise _unreadable(rest, error) from error
 
 
 def _source(rest: str, request: Request) -> Source:
-    import pyarrow
-
     paths, notes = _splits(rest)
     seen = {split: checksum_of_files(files) for split, files in paths.items()}
     names = told_apart([file for files in paths.values() for file in files])
@@ -175,16 +169,25 @@ def _source(rest: str, request: Request) -> Source:
     source = of_pictures(printable(folder), parts, request, names=first.columns.classes, notes=notes)
 
     def load(split: str) -> LabelledImages:
-        try:
+        with _refusing_damage(rest):
             return source.load(split)
-        except (pyarrow.ArrowException, *_FAULTS) as error:
-            raise _unreadable(rest, error) from error
 
     return replace(source, load=load)
 
 
-def _unreadable(rest: str, error: Exception) -> DataError:
-    return DataError(f"{printable(rest)} cannot be read: {printable(str(error))}", do="Download or write it again")
+@contextmanager
+def _refusing_damage(rest: str) -> Iterator[None]:
+    """Turn what pyarrow, and what reads the footer and the heads of pages, raise of a damaged file into DataError."""
+    import pyarrow
+
+    try:
+        yield
+    except (pyarrow.ArrowException, OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # of the system; those of pyarrow have no number
+            raise
+        raise DataError(
+            f"{printable(rest)} cannot be read: {printable(str(error))}", do="Download or write it again"
+        ) from error
 
 
 def _splits(rest: str) -> tuple[dict[str, list[Path]], list[str]]:

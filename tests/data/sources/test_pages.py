@@ -8,6 +8,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from memcli.data.sources._footer import footer
 from memcli.data.sources._pages import _pages, rows_at_a_time
 
 ROWS = 3000
@@ -33,9 +34,10 @@ def test_all_pages_of_all_columns_are_found(
     with parquet.ParquetFile(path) as file, path.open("rb") as stream:
         groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
         chunks = [group.column(place) for group in groups for place in range(group.num_columns)]
-        assert len(chunks) == 12
-        for chunk in chunks:
-            pages = list(_pages(stream, chunk))
+        columns = [column for group in footer(path) for column in group.columns]
+        assert len(chunks) == len(columns) == 12
+        for chunk, column in zip(chunks, columns, strict=True):
+            pages = list(_pages(stream, column))
             assert sum(page.values for page in pages if page.kind != 2) == chunk.num_values
             packed, unpacked = (
                 sum(sizes) for sizes in zip(*((page.packed, page.unpacked) for page in pages), strict=True)
