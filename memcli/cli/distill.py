@@ -131,14 +131,14 @@ def command(
         option(SIZE, "--scale", metavar="S", help="Store bases smaller by S; default: from the budget, 1, 2, 4 or 8."),
     ] = None,
     cells: Annotated[
-        int,
+        int | None,
         option(
             SIZE,
             "--cells",
             metavar="N",
-            help="Store one number for each of N groups of pixels that vary alike, not for a grid; for small images.",
+            help="One number for each of N groups of pixels that vary alike; 0: a grid's; default: what serves better.",
         ),
-    ] = 0,
+    ] = None,
     rows: Annotated[
         int | None, option(SIZE, "--rows", metavar="R", help="Recalled images per class; default: all that fit.")
     ] = None,
@@ -286,11 +286,11 @@ def _plan_json(plan: "Estimate") -> dict[str, Any]:
 def _plan_lines(plan: "Estimate", verbose: bool) -> list[tuple[str, str]]:
     spec, recipe = plan.spec, plan.settings["recipe"]
     labels = "" if spec.labels == "fixed" else f", labels {LABELS_TOLD[spec.labels]}"
-    shape = "x".join(map(str, spec.base_shape))
+    shape = f"on {spec.cells} cells" if spec.cells else f"of {'x'.join(map(str, spec.base_shape))}"
     parts = sorted(plan.parts.items(), key=lambda part: -part[1])
     return [
         *plan.summary.lines(),
-        ("memory", f"{spec.bases} bases of {shape}, {rows_told(spec)}, {spec.storage}{labels}"),
+        ("memory", f"{spec.bases} bases {shape}, {rows_told(spec)}, {spec.storage}{labels}"),
         *size_lines(spec.size()),
         ("recipe", f"{recipe['name']}{'' if verbose else '; --verbose prints it'}"),
         ("peak memory", f"about {plan.peak_bytes / 2**20:,.0f} MiB"),

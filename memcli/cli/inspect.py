@@ -101,7 +101,6 @@ def command(
         "verified": found.verified,
         "file_bytes": found.file_bytes,
     }
-    on = f"on {spec.cells} cells" if spec.cells else f"at scale {spec.scale}"
     lines = [
         ("file", f"{file}, {found.file_bytes:,} bytes, format {found.format}, {_checked(found.verified)}"),
         (
@@ -109,7 +108,7 @@ def command(
             f"{data.name}, {'x'.join(map(str, data.shape))}, {len(data.classes)} classes: {', '.join(data.classes)}"
             f"{'; whitened' if data.zca else ''}",
         ),
-        ("memory", f"{spec.bases} bases {on}, {rows_told(spec)}, stored as {spec.storage}"),
+        ("memory", f"{spec.bases} bases {spec.layout}, {rows_told(spec)}, stored as {spec.storage}"),
         ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
         ("recipe", f"{_recipe(manifest.recipe)}, seed {manifest.seed}{'' if verbose else '; --verbose prints it'}"),

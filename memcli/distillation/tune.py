@@ -34,23 +34,23 @@ class Tried:
     accuracy: float
 
 
-def candidates(data: DataSpec, fitted: Callable[..., MemorySpec]) -> tuple[MemorySpec, ...]:
+def candidates(data: DataSpec, fitted: Callable[..., MemorySpec], cells: int = 0) -> tuple[MemorySpec, ...]:
     """Memories within a budget: bases of whole, half, quarter and eighth size, with several shares of it.
 
-    `fitted(bases=, scale=, rows=)` is `MemorySpec.from_budget` with all else given: it raises UsageError where nothing
-    fits.
+    And bases on so many `cells`, unless these are 0. `fitted(bases=, scale=, rows=, cells=)` is
+    `MemorySpec.from_budget` with all else given: it raises UsageError where nothing fits.
     """
+    divided = [scale for scale in _SCALES if not (data.height % scale or data.width % scale)]
+    scales = [scale for scale in divided if min(data.height, data.width) // scale >= _SCALES[scale]]
     specs: list[MemorySpec] = []
-    for scale, least in _SCALES.items():
-        if data.height % scale or data.width % scale or min(data.height, data.width) // scale < least:
-            continue
+    for place in [*({"scale": scale} for scale in scales), *([{"scale": 1, "cells": cells}] if cells else [])]:
         try:
-            most = fitted(scale=scale, rows=1).bases
+            most = fitted(**place, rows=1).bases
         except UsageError:  # not even one basis of this size
             continue
         for share in _SHARES_OF_BASES:
             bases = max(round(share * most), 1)
-            spec = fitted(bases=bases, scale=scale)
+            spec = fitted(**place, bases=bases)
             if bases <= math.prod(spec.base_shape) and spec not in specs:
                 specs.append(spec)
     return tuple(specs)

@@ -36,14 +36,36 @@ def png_files(images: Tensor) -> numpy.ndarray:
     lines = numpy.zeros((count, height, 1 + width * channels), numpy.uint8)  # a line begins with 0: as it is
     lines[:, :, 1:] = Encoding.clip(channels).to_bytes(images).reshape(count, height, -1)
     kind = {1: 0, 3: 2}[channels]  # grey or RGB
-    packed = [zlib.compress(each.data, 0) for each in lines]
-    name, length = b"IDAT", len(packed[0])
+    content = _stored(lines.reshape(count, -1))
+    name = b"IDAT"
     head = _SIGNATURE + _part(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0))
-    sums = numpy.array([zlib.crc32(each, zlib.crc32(name)) for each in packed], ">u4")
-    of_all = (numpy.frombuffer(same, numpy.uint8) for same in (head + struct.pack(">I", length) + name, _END))
-    before, after = (numpy.broadcast_to(same, (count, len(same))) for same in of_all)
-    content = numpy.frombuffer(b"".join(packed), numpy.uint8).reshape(count, length)
-    return numpy.concatenate((before, content, sums[:, None].view(numpy.uint8), after), axis=1)
+    before = head + struct.pack(">I", content.shape[1]) + name
+    sums = _as_bytes([zlib.crc32(each, zlib.crc32(name)) for each in content])
+    return numpy.concatenate((_in_all(before, count), content, sums, _in_all(_END, count)), axis=1)
+
+
+def _stored(rows: numpy.ndarray) -> numpy.ndarray:
+    """A zlib stream for each of `rows`, (n, bytes) uint8, which holds it as it is (RFC 1951, 3.2.4): (n, more bytes).
+
+    zlib makes the same of rows up to 65,531 bytes, and takes ten times as long, since it begins anew for each.
+    """
+    count, length = rows.shape
+    pieces = [_in_all(_ZLIB, count)]
+    for start in range(0, length, _MOST_STORED):
+        piece = rows[:, start : start + _MOST_STORED]
+        size, last = piece.shape[1], start + _MOST_STORED >= length
+        pieces += [_in_all(struct.pack("<BHH", last, size, size ^ 0xFFFF), count), piece]
+    return numpy.concatenate((*pieces, _as_bytes([zlib.adler32(row) for row in rows])), axis=1)
+
+
+def _in_all(content: bytes, count: int) -> numpy.ndarray:
+    """The same bytes in so many rows, (count, bytes)."""
+    return numpy.broadcast_to(numpy.frombuffer(content, numpy.uint8), (count, len(content)))
+
+
+def _as_bytes(sums: list[int]) -> numpy.ndarray:
+    """Each checksum in four bytes, the highest first: (n, 4)."""
+    return numpy.array(sums, ">u4")[:, None].view(numpy.uint8)
 
 
 def _part(name: bytes, content: bytes) -> bytes:
@@ -52,4 +74,5 @@ def _part(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + named + struct.pack(">I", zlib.crc32(named))
 
 
+_ZLIB, _MOST_STORED = b"\x78\x01", 0xFFFF  # what a zlib stream begins with; the bytes that a block holds at most
 _SIGNATURE, _END = b"\x89PNG\r\n\x1a\n", _part(b"IEND", b"")

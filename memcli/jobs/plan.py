@@ -18,6 +18,7 @@ from memcli.distillation.settings import RunSettings
 from memcli.distillation.sizes import fitted
 from memcli.errors import UsageError
 from memcli.jobs.device import resolve
+from memcli.memory.cells import wanted_cells
 from memcli.memory.spec import MemorySpec
 from memcli.progress import Progress, Silent
 from memcli.ranks import ALONE, joined
@@ -34,7 +35,7 @@ class Size:
     bases: int | None = None  # K
     scale: int | None = None  # s: bases are stored smaller by this factor
     rows: int | None = None  # R: images recalled per class
-    cells: int = 0  # groups of pixels that share a number, in place of a grid; 0: a grid
+    cells: int | None = None  # groups of pixels that share a number, in place of a grid; 0: a grid
     support: int = 0  # bases that each image is made of; 0: all of them
     storage: str = "float32"  # how numbers are stored, and learned
     labels: str = "fixed"  # or learned within the budget: "class", "row"
@@ -55,16 +56,32 @@ class Size:
         kept = partial(MemorySpec.from_budget, data, storage=self.storage, labels=self.labels, support=self.support)
         return partial(kept, **self.limit(data))
 
-    def spec(self, data: DataSpec, recipe: Recipe) -> MemorySpec:
-        """The memory of this size for `data`, to be learned by `recipe`."""
-        chosen = {"bases": self.bases, "scale": self.scale, "rows": self.rows, "cells": self.cells}
-        return self.fitted(data)(most_rows=recipe.most_rows(len(data.classes)), **chosen)
+    def spec(self, source: Source, recipe: Recipe) -> MemorySpec:
+        """The memory of this size for `source`, to be learned by `recipe`.
+
+        Where no part of the size is given, bases may be on cells, by the images: if bases of half their size are what
+        the budget is best spent on otherwise, each image is made of all of them, and they start from data.
+        """
+        data = source.spec
+        chosen = {"bases": self.bases, "scale": self.scale, "rows": self.rows}
+        sized = partial(self.fitted(data), most_rows=recipe.most_rows(len(data.classes)), **chosen)
+        spec = sized(cells=self.cells or 0)
+        if self._is_open and spec.scale == 2 and not self.support and recipe.start != "noise":
+            (limit,) = self.limit(data).values()  # a pixel's cell takes a number of the budget, or a byte
+            cells = wanted_cells(data, source.split("train"), data.height * data.width / limit)
+            spec = sized(cells=cells) if cells else spec
+        return spec
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether no part of the size is given but the budget."""
+        return self.bases is self.scale is self.rows is self.cells is None
 
     def require_free(self) -> None:
         """Raise UsageError where a size is given that tuning chooses."""
-        if self.cells or self.support or any(size is not None for size in (self.bases, self.scale, self.rows)):
+        if self.support or not self._is_open:
             raise UsageError(
-                "`tune` chooses bases, scale and rows, and no cells and no support",
+                "`tune` chooses bases, scale, cells and rows, and no support",
                 do="Leave out `bases`, `scale`, `cells`, `support` and `rows`",
             )
 
@@ -150,7 +167,11 @@ def prepared(
     if many != plan.many:
         told = f"{len(opened.classes)} classes: recipe {many} takes the place of {printable(plan.name)}"
         progress.note(f"{told}, which names it as its many")
-    spec = size.spec(opened.spec, plan)
+    spec = size.spec(opened, plan)
+    if spec.cells and not size.cells:
+        progress.note(
+            f"bases on {spec.cells} cells, groups of pixels that vary alike: they hold what a larger grid does"
+        )
     together = joined()
     replicas = together.size if replicas is None else replicas
     if replicas < together.size:

@@ -36,7 +36,7 @@ def tuned(plan: Plan, run: RunFolder | None, *, over: bool = False) -> tuple[Tri
 
     trials = tune(
         plan.source,
-        candidates(data, plan.size.fitted(data)),
+        candidates(data, plan.size.fitted(data), plan.spec.cells),
         plan.recipe,
         plan.tuning,
         progress=plan.progress,
@@ -45,7 +45,7 @@ def tuned(plan: Plan, run: RunFolder | None, *, over: bool = False) -> tuple[Tri
         record=record,
     )
     for one in reversed(trials):
-        shape = f"{one.spec.bases} bases at scale {one.spec.scale}, {one.spec.rows} rows"
+        shape = f"{one.spec.bases} bases {one.spec.layout}, {one.spec.rows} rows"
         plan.progress.note(f"{shape}: {100 * one.accuracy:.2f} % of validation after {one.steps} steps")
     return trials
 

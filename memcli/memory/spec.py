@@ -90,6 +90,11 @@ class MemorySpec:
         return self.data.channels, self.data.height // self.scale, self.data.width // self.scale
 
     @property
+    def layout(self) -> str:
+        """What the numbers of a basis lie on, in words."""
+        return f"on {self.cells} cells" if self.cells else f"at scale {self.scale}"
+
+    @property
     def index_bits(self) -> int:
         """Bits of the number of a basis in a row's support."""
         return (self.bases - 1).bit_length()

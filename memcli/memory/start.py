@@ -11,6 +11,7 @@ from torch.nn.functional import avg_pool2d
 from memcli import seeds
 from memcli.data.images import LabelledImages
 from memcli.errors import UsageError
+from memcli.memory.cells import clustered
 from memcli.memory.directions import leading
 from memcli.memory.memory import Memory, membership
 from memcli.memory.pursuit import dictionary, levelled, of_size_one, pursued
@@ -147,21 +148,6 @@ def _coordinates(
         between()
         room.copy_(coarse(spec, cells, images.normalised(spec.data, piece).flatten(1)))
     return found
-
-
-def clustered(spec: MemorySpec, pixels: Tensor) -> Tensor:
-    """The cell of every pixel, (H, W) uint8: pixels that vary alike over images, (n, C·H·W), share one [Ward].
-
-    Ward's clustering of pixels, each a point with its values in all images, less its mean, as coordinates.
-
-    [Ward] Ward, "Hierarchical grouping to optimize an objective function", J. Am. Stat. Assoc. 58, 1963.
-    """
-    from sklearn.cluster import AgglomerativeClustering  # here, since it takes a second
-
-    _, height, width = spec.data.shape
-    points = (pixels - pixels.mean(0)).unflatten(1, spec.data.shape).permute(2, 3, 0, 1).flatten(2).flatten(0, 1)
-    found = AgglomerativeClustering(spec.cells, linkage="ward").fit_predict(points.numpy())
-    return torch.from_numpy(found).to(torch.uint8).view(height, width)
 
 
 def coarse(spec: MemorySpec, cells: Tensor | None, pixels: Tensor) -> Tensor:

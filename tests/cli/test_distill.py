@@ -172,7 +172,7 @@ def test_a_dry_run_tells_the_plan_and_writes_nothing(start: Callable, tmp_path: 
         (
             ["--tune", "--bases", 2],
             2,
-            "--tune chooses bases, scale and rows, and no cells and no support. Leave out --bases",
+            "--tune chooses bases, scale, cells and rows, and no support. Leave out --bases",
         ),
         (["--cells", 20, "--scale", 2], 2, "20 cells at scale 2. Give 1 to 64 cells at scale 1, or 0 for none."),
         (["--scale", 3], 2, "scale 3 does not divide 8x8 images."),

@@ -33,6 +33,14 @@ def test_an_eighth_of_the_size_is_a_candidate_for_large_images() -> None:
     assert scales == {32: {1, 2, 4}, 64: {1, 2, 4, 8}}
 
 
+def test_bases_on_cells_are_candidates_where_cells_are_given() -> None:
+    fitted = partial(MemorySpec.from_budget, SOURCE.spec, floats=2 * 192)
+    found, more = candidates(SOURCE.spec, fitted), candidates(SOURCE.spec, fitted, cells=12)
+    assert more[: len(found)] == found
+    assert len(more) > len(found)
+    assert {(spec.cells, spec.scale) for spec in more[len(found) :]} == {(12, 1)}
+
+
 def test_the_better_half_goes_on_for_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """The accuracies are made up here: more bases are better."""
     specs = tuple(MemorySpec(SOURCE.spec, bases=bases, scale=2, rows=2) for bases in range(1, 6))

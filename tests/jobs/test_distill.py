@@ -344,11 +344,11 @@ def test_an_estimate_writes_nothing_and_knows_the_size(tmp_path: Path, recipe: s
         ({"ipc": 0}, "`ipc` is 0. Give a positive number of images per class."),
         (
             {"tune": True, "bases": 2},
-            "`tune` chooses bases, scale and rows, and no cells and no support. Leave out `bases`",
+            "`tune` chooses bases, scale, cells and rows, and no support. Leave out `bases`",
         ),
         (
             {"tune": True, "support": 2},
-            "`tune` chooses bases, scale and rows, and no cells and no support. Leave out `bases`",
+            "`tune` chooses bases, scale, cells and rows, and no support. Leave out `bases`",
         ),
         ({"colour": 3}, "there is no setting `colour`. Choose from ipc, budget, bases"),
         ({"time_budget": "soon"}, "'soon' is no time. Write it as 90s"),

@@ -12,7 +12,7 @@ from memcli.errors import Interrupted, UsageError
 from memcli.memory import start as start_module
 from memcli.memory.memory import Query
 from memcli.memory.spec import MemorySpec
-from memcli.memory.start import clustered, coarse, from_data, from_noise, start
+from memcli.memory.start import coarse, from_data, from_noise, start
 from memcli.memory.support import is_support
 from memcli.progress import Silent
 from memcli.seeds import generator
@@ -97,15 +97,6 @@ def test_a_seed_gives_one_start(kind: str) -> None:
 
 CELLED = MemorySpec(SOURCE.spec, bases=5, scale=1, rows=4, cells=9)
 SPARSE = MemorySpec(SOURCE.spec, bases=5, scale=1, rows=4, support=2)
-
-
-def test_pixels_that_vary_alike_share_a_cell() -> None:
-    groups = torch.randint(9, (64,), generator=generator(0, "groups"))
-    values = torch.randn(40, 2, 9, generator=generator(0, "values"))[..., groups].flatten(1)  # (40, 2·64)
-    shifted = values + torch.randn(128, generator=generator(0, "means"))  # a pixel's mean does not count
-    found = clustered(CELLED, shifted).flatten()
-    pairs = set(zip(groups.tolist(), found.tolist(), strict=True))
-    assert len(pairs) == len({one for one, _ in pairs}) == len({other for _, other in pairs}) == 9
 
 
 def test_coordinates_keep_the_mean_product_of_images_that_cells_can_hold() -> None:
