@@ -26,9 +26,9 @@ def test_bases_lie_on_cells_where_these_serve_better_and_it_is_told() -> None:
 
 
 def test_cells_count_within_a_budget_of_bytes() -> None:
-    spec = prepared("digits", size=Size(budget="1ipc", storage="int8")).spec
+    spec = prepared("digits", size=Size(budget="0.4ipc", storage="int8")).spec
     assert spec.cells == 24
-    assert spec.bytes <= 2560
+    assert spec.bytes <= 1024
 
 
 @pytest.mark.parametrize(
