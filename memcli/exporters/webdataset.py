@@ -109,10 +109,11 @@ def _samples(chunk: RecalledChunk, data: DataSpec, first: int, digits: int) -> b
 
 def _weights(labels: numpy.ndarray) -> list[str]:
     """Each of the label vectors, (n, classes) float32, as JSON."""
-    differs = numpy.ones(len(labels), bool)  # from the one before, as few do
-    differs[1:] = (labels[1:].view(numpy.int32) != labels[:-1].view(numpy.int32)).any(1)
-    texts = [_told(label) for label in labels[differs]]
-    return [texts[place] for place in (differs.cumsum() - 1).tolist()]
+    texts: dict[bytes, str] = {}  # of vectors that differ, as few do
+    for label in labels:
+        if (bits := label.tobytes()) not in texts:
+            texts[bits] = _told(label)
+    return [texts[label.tobytes()] for label in labels]
 
 
 def _told(label: numpy.ndarray) -> str:
