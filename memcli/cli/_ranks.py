@@ -15,8 +15,7 @@ from memcli.stopping import AGAIN
 
 _STARTED = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # what torchrun tells a process that it starts
 _LONGEST_WAIT = 7 * 24 * 3600.0  # seconds of a rank for the others: the first one chooses alone how to retrain
-
-_SHORT_WAIT = timedelta(seconds=5)  # for what the processes share
+_SHORT_WAIT = timedelta(seconds=15)  # for what the processes share, which a busy machine may tell late
 
 
 def is_started() -> bool:
