@@ -25,6 +25,8 @@ from memcli.ranks import ALONE, joined
 from memcli.text import printable
 from memcli.units import seconds, size_in_bytes
 
+_FEW = 3  # images per class in numbers, below which more bases are worth more than fine ones (docs/log/)
+
 
 @dataclass(frozen=True)
 class Size:
@@ -59,14 +61,15 @@ class Size:
     def spec(self, source: Source, recipe: Recipe) -> MemorySpec:
         """The memory of this size for `source`, to be learned by `recipe`.
 
-        Where no part of the size is given, bases may be on cells, by the images: if bases of half their size are what
-        the budget is best spent on otherwise, each image is made of all of them, and they start from data.
+        Where no part of the size is given, bases may be on cells, by the images: if the budget is small, best spent on
+        bases of half their size otherwise, each image is made of all of them, and they start from data.
         """
         data = source.spec
         chosen = {"bases": self.bases, "scale": self.scale, "rows": self.rows}
         sized = partial(self.fitted(data), most_rows=recipe.most_rows(len(data.classes)), **chosen)
         spec = sized(cells=self.cells or 0)
-        if self._is_open and spec.scale == 2 and not self.support and recipe.start != "noise":
+        small = spec.scale == 2 and spec.ipc < _FEW
+        if self._is_open and small and not self.support and recipe.start != "noise":
             (limit,) = self.limit(data).values()  # a pixel's cell takes a number of the budget, or a byte
             cells = wanted_cells(data, source.split("train"), data.height * data.width / limit)
             spec = sized(cells=cells) if cells else spec

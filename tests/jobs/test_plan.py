@@ -49,6 +49,12 @@ def test_bases_lie_on_a_grid_where_that_is_asked_for_or_cells_bring_nothing(size
     assert not [note for note in progress.notes if "cells" in note]
 
 
+@pytest.mark.parametrize(("images_of_each", "scale"), [(1, 1), (3.2, 2)])
+def test_a_larger_budget_has_its_bases_on_a_grid_of_half_the_size(images_of_each: float, scale: int) -> None:
+    spec = prepared("fake:shape=1x28x28,n=300", size=Size(ipc=images_of_each)).spec
+    assert (spec.scale, bool(spec.cells)) == (scale, scale == 1)
+
+
 def test_cells_that_are_asked_for_are_not_told_again() -> None:
     progress = Notes()
     assert prepared("digits", size=Size(cells=16), progress=progress).spec.cells == 16
