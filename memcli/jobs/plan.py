@@ -171,7 +171,7 @@ def prepared(
         told = f"{len(opened.classes)} classes: recipe {many} takes the place of {printable(plan.name)}"
         progress.note(f"{told}, which names it as its many")
     spec = size.spec(opened, plan)
-    if spec.cells and not size.cells:
+    if spec.cells and not (size.cells or tune):
         progress.note(
             f"bases on {spec.cells} cells, groups of pixels that vary alike: they hold what a larger grid does"
         )
