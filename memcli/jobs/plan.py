@@ -30,7 +30,7 @@ _FEW = 3  # images per class in numbers, below which more bases are worth more t
 
 @dataclass(frozen=True)
 class Size:
-    """What a memory may hold. What is None is chosen from the budget."""
+    """What a memory may hold. What is None is chosen from the budget, and `cells` from the images too."""
 
     ipc: float | None = None  # the budget in numbers: those of so many images per class; 1 where none is given
     budget: str | None = None  # or in bytes of payload: "30KB", or "1ipc", the bytes of 1 image per class as float32
