@@ -286,7 +286,7 @@ def _plan_json(plan: "Estimate") -> dict[str, Any]:
 def _plan_lines(plan: "Estimate", verbose: bool) -> list[tuple[str, str]]:
     spec, recipe = plan.spec, plan.settings["recipe"]
     labels = "" if spec.labels == "fixed" else f", labels {LABELS_TOLD[spec.labels]}"
-    shape = f"on {spec.cells} cells" if spec.cells else f"of {'x'.join(map(str, spec.base_shape))}"
+    shape = spec.layout if spec.cells else f"of {'x'.join(map(str, spec.base_shape))}"
     parts = sorted(plan.parts.items(), key=lambda part: -part[1])
     return [
         *plan.summary.lines(),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from memcli.data.sources._footer import footer
+from memcli.data.sources._footer import Group, footer
 from memcli.data.sources.base import listed
 from memcli.errors import DataError
 from memcli.formats import refuse_other
@@ -25,18 +25,19 @@ class Columns:
     classes: tuple[str, ...] | None
 
 
-def opened(path: Path) -> Any:
-    """pyarrow's file, to be closed. ValueError where its footer is damaged."""
+def opened(path: Path) -> tuple[Any, list[Group]]:
+    """pyarrow's file, to be closed, and its row groups. ValueError where its footer is damaged."""
     from pyarrow.parquet import ParquetFile
 
     refuse_other(path)
-    footer(path)  # pyarrow may take much memory for a large one
-    return ParquetFile(path)
+    groups = footer(path)  # first, since pyarrow may take much memory for a large one
+    return ParquetFile(path), groups
 
 
 def columns_of(path: Path) -> Columns:
     """The image and the label column by the Hugging Face features, or by type where a file has none."""
-    with opened(path) as file:
+    file, _ = opened(path)
+    with file:
         schema = file.schema_arrow
     features = _features(path, schema.metadata or {})
     types = {field.name: field.type for field in schema}

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from memcli.data.sources._footer import Column, footer
+from memcli.data.sources._footer import Column, Group
 from memcli.data.sources._limits import MAX_BYTES, MOST_ENCODED, MOST_LABEL_BYTES, require_room
 from memcli.data.sources._thrift import CompactReader
 from memcli.errors import LimitError
@@ -44,17 +44,16 @@ class _Page(NamedTuple):
     encoding: int
 
 
-def rows_at_a_time(file: Any, column: str, path: Path) -> int:
+def rows_at_a_time(file: Any, groups: list[Group], column: str, path: Path) -> int:
     """So many rows of `column` that they take little memory. LimitError where pages, a row group or all are too large.
 
-    `file`: pyarrow's, of `path`. A value that a file holds once, in a dictionary, may be that of every row. ValueError
-    where the footer or the head of a page is damaged.
+    `file`, pyarrow's, and `groups`: those of `path`. A value that a file holds once, in a dictionary, may be that of
+    every row. ValueError where a row group or the head of a page is damaged.
     """
     name = printable(path.name)
     kind, count = file.schema_arrow.field(column).type, len(file.schema)
     places = [place for place in range(count) if f"{file.schema.column(place).path}.".startswith(f"{column}.")]
     largest = shared = unpacked = 0
-    groups = footer(path)
     with path.open("rb") as stream:
         for group in groups:
             if len(group.columns) != count:

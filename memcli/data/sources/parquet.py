@@ -47,8 +47,9 @@ class _Shards:
         """(what the file is called, first row, values) of `column`, some rows at a time."""
         for path in self.paths:
             row, unpacked, most = 0, 0, most_unpacked(path)
-            with opened(path) as file:
-                for batch in file.iter_batches(rows_at_a_time(file, column, path), columns=[column]):
+            file, groups = opened(path)
+            with file:
+                for batch in file.iter_batches(rows_at_a_time(file, groups, column, path), columns=[column]):
                     unpacked += batch.nbytes
                     if unpacked > most:
                         raise LimitError(

@@ -53,5 +53,7 @@ def test_fewer_rows_are_read_at_a_time_where_some_are_large(tmp_path: Path) -> N
     columns = pyarrow.table({"image": cells, "label": [0] * len(cells)})
     parquet.write_table(columns, path, use_dictionary=False, data_page_size=1 << 20, write_batch_size=1)
     with parquet.ParquetFile(path) as file:
-        assert rows_at_a_time(file, "image", path) == 255  # of a megabyte and a bit: 256 MiB, whatever the mean
-        assert rows_at_a_time(file, "label", path) == 1024
+        assert (
+            rows_at_a_time(file, footer(path), "image", path) == 255
+        )  # of a megabyte and a bit: 256 MiB, whatever the mean
+        assert rows_at_a_time(file, footer(path), "label", path) == 1024
