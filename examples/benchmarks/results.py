@@ -64,24 +64,24 @@ CELLS = {
     cell.name: cell
     for cell in (
         Cell("digits-1", "digits", "digits", 1, "--cells 24 --time-budget 60s", cross=False),
-        Cell("mnist-1", "MNIST", "torchvision:MNIST@{data}", 1, "--cells 100 --time-budget 10m"),
+        Cell("digits-1-10-minutes", "digits", "digits", 1, "--time-budget 10m", cross=False),
+        Cell("mnist-1", "MNIST", "torchvision:MNIST@{data}", 1, "--time-budget 10m"),
         Cell("fashion-1", "Fashion-MNIST", FASHION, 1, "--time-budget 10m"),
         *(
             Cell(f"fashion-1{kind}{short}", "Fashion-MNIST", FASHION, 1, options, budget=budget)
             for options, short in (
                 ("--time-budget 1m", "-minute"),
                 ("--time-budget 3m", "-3-minutes"),
-                ("--recipe best --time-budget 10m", "-best-10-minutes"),
                 ("--recipe best --time-budget 60m", "-best"),
             )
             for kind, budget in (("", ""), ("-int8", INT8))
         ),
         Cell("fashion-1-int8", "Fashion-MNIST", FASHION, 1, "--time-budget 10m", budget=INT8),
-        Cell("fashion-1-hour", "Fashion-MNIST", FASHION, 1, "--time-budget 60m"),
+        Cell("fashion-1-hour", "Fashion-MNIST", FASHION, 1, "--recipe quick --time-budget 60m"),
         Cell("mnist-1-best", "MNIST", "torchvision:MNIST@{data}", 1, "--recipe best --time-budget 60m"),
         Cell("cifar10-1-best", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe best --time-budget 60m"),
         Cell("fashion-10", "Fashion-MNIST", FASHION, 10, "--time-budget 60m"),
-        Cell("cifar10-1", "CIFAR-10", "parquet:{data}/cifar10", 1, "--time-budget 60m"),
+        Cell("cifar10-1", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe quick --time-budget 60m"),
         Cell("cifar10-1-gpu", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe gpu --time-budget 10m"),
         *(
             Cell(f"{name}-1-int8-gpu", data, source, 1, f"--recipe gpu --time-budget {time}", budget=INT8)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 SIZE = "Size"  # a panel of --help
 _STORAGES = ", ".join(names("memcli.memory.storage:STORAGES"))
-_RECIPES = ", ".join(names("memcli.distillation.recipe:RECIPES"))
+_RECIPES = ", ".join((*names("memcli.distillation.recipe:RECIPES"), "or a .toml file"))
 _TOLD = 0.05  # seconds that a part of the time takes at least, to be told
 
 JSON = {
@@ -161,8 +161,8 @@ def command(
         bool, option(SIZE, "--tune", help="Choose K, S and R by short runs, in a quarter of the time or steps.")
     ] = False,
     recipe: Annotated[
-        str, option(TRAINING, "--recipe", metavar="NAME", help=f"{_RECIPES}, or a .toml file.")
-    ] = "quick",
+        str | None, option(TRAINING, "--recipe", metavar="NAME", help=f"{_RECIPES}; default: by time, quick or best.")
+    ] = None,
     steps: Annotated[
         int | None, option(TRAINING, "--steps", metavar="N", min=1, help="Outer steps; default: the recipe's.")
     ] = None,

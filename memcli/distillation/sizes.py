@@ -1,5 +1,5 @@
-"""What a recipe leaves open to the data: how deep networks are for the images' size, and how long they train for the
-number of classes.
+"""Which recipe it is where none is named, and what a recipe leaves open to the data: how deep networks are for the
+images' size, and how long they train for the number of classes.
 """
 
 import math
@@ -18,6 +18,7 @@ from memcli.training.recipe import TrainRecipe
 LARGE, SEEN = 128, 64  # the side from which stages average images down, and what their networks see at least
 _CHECKED = 96  # the same for networks that measure a memory: images of twice this side and more are averaged down
 _WIDTHS = ((192, 32), (128, 64))  # of networks that are retrained, by the least side: so a step costs about the same
+_LONG, _SMALL = 600.0, 28 * 28  # seconds from which on `best` learns more, of images of so many pixels (docs/log/)
 _MANY = 100  # classes from which on a recipe's `many` takes its place; measured with 200 (docs/log/)
 _COLOURS = 3  # channels of photographs, which look as likely when flipped; characters of many kinds have one
 _CLASSES, _OF_CLASS = 10, 100  # those that recipes were chosen for; images of each that trainings see of more
@@ -25,6 +26,16 @@ _POOL = 6  # trainings that take turns where they are longer than what is differ
 _EACH = 2  # images of each class that a regression has at least, since it knows no class that has none
 _REAL = 5  # real images of each class in an unrolled step, if those it differentiates are as many: these cost less
 _SHARE = 2  # classes for an image of a minibatch, at most, where a network is trained to the end
+
+
+def usual(data: DataSpec, seconds: float | None) -> str:
+    """The name of the recipe where none is given: `quick`, or `best` if there are many `seconds` to learn in.
+
+    Ten minutes are many for images of up to 28x28 pixels. Larger ones take as many times more as they have more pixels.
+    From 100 classes on it is `quick` at any length, since that names another recipe for them.
+    """
+    long = _LONG * max(1.0, data.height * data.width / _SMALL)
+    return "best" if seconds is not None and seconds >= long and len(data.classes) < _MANY else "quick"
 
 
 def fitted(recipe: Recipe, data: DataSpec) -> Recipe:

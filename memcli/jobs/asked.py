@@ -53,7 +53,7 @@ def kept(settings: dict[str, Any]) -> dict[str, Any]:
     usual = {field.name: field.default for field in fields(Size)} | (prepared.__kwdefaults__ or {})
     found = {name: settings.get(name, usual.get(name)) for name in _KEPT}
     found["cache"] = None if found["cache"] is None else str(found["cache"])
-    found["recipe"] = _recipe(settings.get("recipe", usual["recipe"]))
+    found["recipe"] = None if found["recipe"] is None else _recipe(found["recipe"])
     return {name: value for name, value in found.items() if value is not None}
 
 

@@ -108,9 +108,9 @@ def distill(
 
     - the size: `ipc`, `budget`, `bases`, `scale`, `rows`, `cells`, `support`, `storage`, `labels` (see `Size`), and
       `tune`, which chooses bases, scale and rows by short runs in a quarter of the time or steps;
-    - the work: `recipe` (a name, a .toml file or a Recipe), `steps` (outer steps), `time_budget` (seconds, or a text
-      such as "5m"), `compile`, `bfloat16`, `seed`, `device` ("auto", "cpu", "cuda:0"), `replicas` (how often a step is
-      computed, each time on draws of its own, for the mean);
+    - the work: `recipe` (a name, a .toml file or a Recipe; default: quick, or where there is time best), `steps` (outer
+      steps), `time_budget` (seconds, or a text such as "5m"), `compile`, `bfloat16`, `seed`, `device` ("auto", "cpu",
+      "cuda:0"), `replicas` (how often a step is computed, each time on draws of its own, for the mean);
     - the data: `zca` whitens it; `download`, `image_size`, `fit`, `skip_damaged` and `cache` are for a source that is
       given as a text, and are those of `open_source`.
 
@@ -132,13 +132,14 @@ def distill(
     if resume:
         settings = completed(settings, runfolder.asked(output))
     _require_free(output, resume, force)
-    asked, licence = kept(settings), settings.pop("licence", None)
+    asked, licence = dict(settings), settings.pop("licence", None)
     plan = _fitting(prepared(source, **grouped(settings)), output)
     if plan.run.ranks.rank:
         return _helped(plan, output, licence)
+    asked["recipe"] = asked.get("recipe") or plan.recipe.name  # so that another time budget chooses no other one
     told = _told(plan, licence)
     with (
-        runfolder.opened(output, {**told, ASKED: asked}, resume=resume, force=force, flags=FLAGS) as run,
+        runfolder.opened(output, {**told, ASKED: kept(asked)}, resume=resume, force=force, flags=FLAGS) as run,
         stoppable(plan.progress),
         carried(compile_cache, plan.run.device, plan.progress),
     ):

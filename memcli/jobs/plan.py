@@ -12,10 +12,10 @@ import torch
 from memcli.data.sources import Source, open_source, with_whitening
 from memcli.data.spec import DataSpec
 from memcli.data.summary import Summary, summary
-from memcli.distillation.recipe import Recipe, load_recipe
+from memcli.distillation.recipe import RECIPES, Recipe, load_recipe
 from memcli.distillation.schedule import TUNING_SHARE
 from memcli.distillation.settings import RunSettings
-from memcli.distillation.sizes import fitted
+from memcli.distillation.sizes import fitted, usual
 from memcli.errors import UsageError
 from memcli.jobs.device import resolve
 from memcli.memory.cells import wanted_cells
@@ -131,7 +131,7 @@ def prepared(
     *,
     size: Size,
     tune: bool = False,
-    recipe: str | Path | Recipe = "quick",
+    recipe: str | Path | Recipe | None = None,
     steps: int | None = None,
     time_budget: str | float | None = None,
     compile: bool | None = None,
@@ -150,7 +150,7 @@ def prepared(
 ) -> Plan:
     """Resolve what was asked for, and open and read the source. See `distill` for the arguments."""
     progress, began = progress or Silent(), time.monotonic() if began is None else began
-    plan = recipe if isinstance(recipe, Recipe) else load_recipe(str(recipe))
+    named = load_recipe(str(recipe)) if isinstance(recipe, str | Path) else recipe
     place = resolve(device) if isinstance(device, str) else device
     limit = seconds(time_budget) if isinstance(time_budget, str) else time_budget
     progress.begin("reading", None, "")
@@ -161,12 +161,15 @@ def prepared(
         opened = open_source(str(opened), **reading)
     for note in opened.notes:
         progress.note(note)
-    held = summary(opened, seed, plan.holdout)
+    if named is None:
+        learning = None if limit is None or steps is not None else limit * (1 - TUNING_SHARE * tune)
+        named = RECIPES[usual(opened.spec, learning)]
+    held = summary(opened, seed, named.holdout)
     if zca:
         opened = with_whitening(opened)
     if tune:
         size.require_free()
-    many, plan = plan.many, fitted(plan, opened.spec)
+    many, plan = named.many, fitted(named, opened.spec)
     if many != plan.many:
         told = f"{len(opened.classes)} classes: recipe {many} takes the place of {printable(plan.name)}"
         progress.note(f"{told}, which names it as its many")

@@ -6,7 +6,7 @@ import pytest
 
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import RECIPES, Recipe, load_recipe
-from memcli.distillation.sizes import fitted
+from memcli.distillation.sizes import fitted, usual
 from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
 from memcli.training.recipe import TrainRecipe
@@ -22,6 +22,26 @@ def many(classes: int) -> DataSpec:
 
 def networks(recipe: Recipe) -> list[str]:
     return [*(stage.objective.network for stage in recipe.stages), recipe.check.network, recipe.retrain.network]
+
+
+@pytest.mark.parametrize(
+    ("side", "classes", "seconds", "name"),
+    [
+        (28, 10, None, "quick"),
+        (28, 10, 599, "quick"),
+        (28, 10, 600, "best"),
+        (8, 10, 599, "quick"),
+        (8, 99, 600, "best"),
+        (56, 10, 2399, "quick"),
+        (56, 10, 2400, "best"),
+        (28, 100, 36000, "quick"),
+    ],
+)
+def test_the_usual_recipe_is_best_where_there_is_time_for_it(
+    side: int, classes: int, seconds: float | None, name: str
+) -> None:
+    data = replace(spec(side, side), classes=tuple(map(str, range(classes))))
+    assert usual(data, seconds) == name
 
 
 @pytest.mark.parametrize("name", RECIPES.versions)

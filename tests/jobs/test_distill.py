@@ -13,6 +13,7 @@ import torch
 
 import memcli
 from memcli.errors import ExistsError, Interrupted, LimitError, MemoryFileError, UsageError
+from memcli.files import runfolder
 from memcli.files.runfolder import RunFolder
 from memcli.jobs.distill import DistilledFile, GivenUpError
 from memcli.jobs.plan import Size, prepared
@@ -289,6 +290,35 @@ def test_a_choice_that_was_made_stays_whatever_a_trial_takes_now(
     monkeypatch.delattr(module, "Distillation")
     assert len(distill(tmp_path / "a.safetensors", recipe, **how, resume=True).trials) == 2
     assert (tmp_path / "a.safetensors.run" / "trials.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        ({}, "quick"),
+        ({"time_budget": "9m"}, "quick"),
+        ({"time_budget": "10m"}, "best"),
+        ({"time_budget": 600, "steps": 5}, "quick"),  # steps end it, not time
+        ({"time_budget": 600, "tune": True}, "quick"),  # a quarter of the time is for tuning
+        ({"time_budget": 800, "tune": True}, "best"),
+        ({"time_budget": 600, "recipe": "quick"}, "quick"),
+        ({"recipe": "best"}, "best"),
+    ],
+)
+def test_the_recipe_is_chosen_by_the_time_where_none_is_named(how: dict[str, Any], name: str) -> None:
+    assert prepared("fake:classes=2,n=20,shape=1x8x8", size=Size(), **how).recipe.name == name
+
+
+def test_a_run_goes_on_with_the_recipe_that_was_chosen_whatever_time_it_has_now(tmp_path: Path) -> None:
+    output = tmp_path / "a.safetensors"
+    how: dict[str, Any] = {"ipc": 1, "device": "cpu", "compile": False}
+    with pytest.raises(Interrupted):
+        memcli.distill(DATA, output, **how, time_budget=60.0, progress=Stopping("distilling", 1))
+    with pytest.raises(Interrupted):
+        memcli.distill(DATA, output, resume=True, time_budget=3600.0, progress=Stopping("distilling", 1))
+    made = memcli.distill(DATA, output, resume=True, steps=1)
+    assert made.artifact.manifest.recipe["name"] == "quick"
+    assert runfolder.asked(output)["recipe"] == "quick"
 
 
 def test_a_recipe_that_takes_the_place_of_another_is_told() -> None:
