@@ -72,6 +72,7 @@ CELLS = {
             for options, short in (
                 ("--time-budget 1m", "-minute"),
                 ("--time-budget 3m", "-3-minutes"),
+                ("--recipe best@2 --time-budget 10m", "-best-10-minutes"),
                 ("--recipe best --time-budget 60m", "-best"),
             )
             for kind, budget in (("", ""), ("-int8", INT8))
