@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("output")
     parser.add_argument("--ipc", type=float, default=1, help="the size of the memory: that of so many images per class")
     parser.add_argument("--time-budget", default="5m")
-    parser.add_argument("--recipe", default="quick")
+    parser.add_argument("--recipe", help="default: quick, or best where the time budget is long")
     given = parser.parse_args()
     source = memcli.open_source(given.folder)
     print(f"{len(source.classes)} classes of {len(source.split('train'))} images, each {source.shape}")
