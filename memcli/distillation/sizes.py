@@ -18,6 +18,7 @@ from memcli.training.recipe import TrainRecipe
 LARGE, SEEN = 128, 64  # the side from which stages average images down, and what their networks see at least
 _CHECKED = 96  # the same for networks that measure a memory: images of twice this side and more are averaged down
 _WIDTHS = ((192, 32), (128, 64))  # of networks that are retrained, by the least side: so a step costs about the same
+USUAL = ("quick", "best")  # recipes that are chosen where none is named
 _LONG, _SMALL = 600.0, 28 * 28  # seconds from which on `best` learns more, of images of so many pixels (docs/log/)
 _MANY = 100  # classes from which on a recipe's `many` takes its place; measured with 200 (docs/log/)
 _COLOURS = 3  # channels of photographs, which look as likely when flipped; characters of many kinds have one

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from memcli.distillation.recipe import RECIPES, Recipe, load_recipe, recipe_from_json
+from memcli.distillation.sizes import USUAL
 from memcli.errors import MemoryFileError, UsageError
 from memcli.files.resumable import ASKED
 from memcli.jobs.plan import Size, prepared
@@ -74,6 +75,14 @@ def completed(given: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     if isinstance(taken.get("image_size"), list):
         taken["image_size"] = tuple(taken["image_size"])
     return {**taken, **given}
+
+
+def begun(settings: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """These `settings`, with the recipe of a run that was asked for `before` if they name none, and it may be one
+    that was chosen by the time: a run that has more time now goes on as it began.
+    """
+    recipe = settings.get("recipe") or before.get("recipe")
+    return {**settings, "recipe": recipe} if recipe in USUAL else settings
 
 
 def _recipe(recipe: str | Path | Recipe) -> str | dict[str, Any]:

@@ -13,13 +13,13 @@ from memcli.distillation import learn
 from memcli.distillation.estimate import disk_bytes, require_memory
 from memcli.distillation.estimate import estimate as measured
 from memcli.distillation.tune import Tried
-from memcli.errors import DivergedError, ExistsError
+from memcli.errors import DivergedError, ExistsError, MemoryFileError
 from memcli.files import atomic, memoryfile, runfolder
 from memcli.files.memoryfile import Artifact
 from memcli.files.resumable import ASKED
 from memcli.files.runfolder import RunFolder
 from memcli.files.space import require_space
-from memcli.jobs.asked import FLAGS, completed, kept
+from memcli.jobs.asked import FLAGS, begun, completed, kept
 from memcli.jobs.compilecache import carried
 from memcli.jobs.ending import attempt, computing, ending, note_other_machine, number
 from memcli.jobs.plan import Plan, grouped, prepared
@@ -131,6 +131,9 @@ def distill(
     settings |= {} if licence is None else {"licence": licence}
     if resume:
         settings = completed(settings, runfolder.asked(output))
+    elif not force:
+        with suppress(MemoryFileError):  # which is told where the run is opened, if anything would be lost
+            settings = begun(settings, runfolder.asked(output))
     _require_free(output, resume, force)
     asked, licence = dict(settings), settings.pop("licence", None)
     plan = _fitting(prepared(source, **grouped(settings)), output)

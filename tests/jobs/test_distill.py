@@ -314,8 +314,12 @@ def test_a_run_goes_on_with_the_recipe_that_was_chosen_whatever_time_it_has_now(
     how: dict[str, Any] = {"ipc": 1, "device": "cpu", "compile": False}
     with pytest.raises(Interrupted):
         memcli.distill(DATA, output, **how, time_budget=60.0, progress=Stopping("distilling", 1))
+    with pytest.raises(Interrupted):  # by the same call, and by one that says less
+        memcli.distill(DATA, output, **how, time_budget=3600.0, progress=Stopping("distilling", 1))
     with pytest.raises(Interrupted):
         memcli.distill(DATA, output, resume=True, time_budget=3600.0, progress=Stopping("distilling", 1))
+    with pytest.raises(ExistsError, match="other settings: `recipe` quick, not best"):
+        memcli.distill(DATA, output, **how, recipe="best")
     made = memcli.distill(DATA, output, resume=True, steps=1)
     assert made.artifact.manifest.recipe["name"] == "quick"
     assert runfolder.asked(output)["recipe"] == "quick"
