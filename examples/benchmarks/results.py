@@ -64,7 +64,6 @@ CELLS = {
     cell.name: cell
     for cell in (
         Cell("digits-1", "digits", "digits", 1, "--cells 24 --time-budget 60s", cross=False),
-        Cell("digits-1-10-minutes", "digits", "digits", 1, "--time-budget 10m", cross=False),
         Cell("mnist-1", "MNIST", "torchvision:MNIST@{data}", 1, "--time-budget 10m"),
         Cell("fashion-1", "Fashion-MNIST", FASHION, 1, "--time-budget 10m"),
         *(

@@ -19,7 +19,8 @@ LARGE, SEEN = 128, 64  # the side from which stages average images down, and wha
 _CHECKED = 96  # the same for networks that measure a memory: images of twice this side and more are averaged down
 _WIDTHS = ((192, 32), (128, 64))  # of networks that are retrained, by the least side: so a step costs about the same
 USUAL = ("quick", "best")  # recipes that are chosen where none is named
-_LONG, _SMALL = 600.0, 28 * 28  # seconds from which on `best` learns more, of images of so many pixels (docs/log/)
+_LONG, _SMALL = 600.0, 28 * 28  # seconds from which on `best` learns more, of images of so many numbers (docs/log/)
+_LEAST = 14  # the side that first stages average images down to: of smaller ones, `quick` has as many steps as it wants
 _MANY = 100  # classes from which on a recipe's `many` takes its place; measured with 200 (docs/log/)
 _COLOURS = 3  # channels of photographs, which look as likely when flipped; characters of many kinds have one
 _CLASSES, _OF_CLASS = 10, 100  # those that recipes were chosen for; images of each that trainings see of more
@@ -32,11 +33,13 @@ _SHARE = 2  # classes for an image of a minibatch, at most, where a network is t
 def usual(data: DataSpec, seconds: float | None) -> str:
     """The name of the recipe where none is given: `quick`, or `best` if there are many `seconds` to learn in.
 
-    Ten minutes are many for images of up to 28x28 pixels. Larger ones take as many times more as they have more pixels.
-    From 100 classes on it is `quick` at any length, since that names another recipe for them.
+    Ten minutes are many for images of 14x14 to 28x28 numbers. Larger ones, and those of several channels, take as many
+    times more as they have more numbers. It is `quick` at any length for smaller images, and from 100 classes on, since
+    it names another recipe for these.
     """
-    long = _LONG * max(1.0, data.height * data.width / _SMALL)
-    return "best" if seconds is not None and seconds >= long and len(data.classes) < _MANY else "quick"
+    long = _LONG * max(1.0, data.floats_per_image / _SMALL)
+    small, many = min(data.height, data.width) < _LEAST, len(data.classes) >= _MANY
+    return "quick" if seconds is None or seconds < long or small or many else "best"
 
 
 def fitted(recipe: Recipe, data: DataSpec) -> Recipe:

@@ -89,7 +89,9 @@ def choose(
     step of it takes is measured anew where it augments or mixes otherwise.
     """
     progress = progress or Silent()
-    progress.begin("choosing how to retrain", _TRIED, "recipes")
+    start = time.monotonic()
+    limit = 0.0 if ends is None else max(ends - start, 0.0)  # seconds for all of it; 0: none, or none left
+    progress.begin("choosing how to retrain", *((limit, "s") if limit else (_TRIED, "recipes")))
     best, reached, per_step, paced = recipe, -1.0, 0.0, _images_of(recipe)
     for number, (what, change) in enumerate((("as the recipe says", lambda first: first), *_CHANGES)):
         candidate = change(best)
@@ -106,7 +108,8 @@ def choose(
         per_step = max(time.monotonic() - began - test_seconds, 0.0) / candidate.steps
         if measured > reached:
             best, reached = candidate, measured
-        progress.update(number + 1, retrained=measured, best_retrained=reached)
+        done = min(time.monotonic() - start, limit) if limit else number + 1
+        progress.update(done, retrained=measured, best_retrained=reached)
     progress.busy("")
     progress.end()
     return best, reached

@@ -25,23 +25,25 @@ def networks(recipe: Recipe) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("side", "classes", "seconds", "name"),
+    ("shape", "classes", "seconds", "name"),
     [
-        (28, 10, None, "quick"),
-        (28, 10, 599, "quick"),
-        (28, 10, 600, "best"),
-        (8, 10, 599, "quick"),
-        (8, 99, 600, "best"),
-        (56, 10, 2399, "quick"),
-        (56, 10, 2400, "best"),
-        (28, 100, 36000, "quick"),
+        ((1, 28, 28), 10, None, "quick"),
+        ((1, 28, 28), 10, 599, "quick"),
+        ((1, 28, 28), 10, 600, "best"),
+        ((1, 14, 14), 99, 600, "best"),
+        ((1, 13, 28), 10, 36000, "quick"),
+        ((3, 28, 28), 10, 1799, "quick"),
+        ((3, 28, 28), 10, 1800, "best"),
+        ((1, 56, 56), 10, 2399, "quick"),
+        ((1, 56, 56), 10, 2400, "best"),
+        ((1, 28, 28), 100, 36000, "quick"),
     ],
 )
 def test_the_usual_recipe_is_best_where_there_is_time_for_it(
-    side: int, classes: int, seconds: float | None, name: str
+    shape: tuple[int, int, int], classes: int, seconds: float | None, name: str
 ) -> None:
-    data = replace(spec(side, side), classes=tuple(map(str, range(classes))))
-    assert usual(data, seconds) == name
+    names = tuple(map(str, range(classes)))
+    assert usual(DataSpec("some", *shape, names, (0.5,) * shape[0], (0.2,) * shape[0]), seconds) == name
 
 
 @pytest.mark.parametrize("name", RECIPES.versions)

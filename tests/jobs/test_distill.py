@@ -306,21 +306,21 @@ def test_a_choice_that_was_made_stays_whatever_a_trial_takes_now(
     ],
 )
 def test_the_recipe_is_chosen_by_the_time_where_none_is_named(how: dict[str, Any], name: str) -> None:
-    assert prepared("fake:classes=2,n=20,shape=1x8x8", size=Size(), **how).recipe.name == name
+    assert prepared("fake:classes=2,n=20,shape=1x14x14", size=Size(), **how).recipe.name == name
 
 
 def test_a_run_goes_on_with_the_recipe_that_was_chosen_whatever_time_it_has_now(tmp_path: Path) -> None:
-    output = tmp_path / "a.safetensors"
+    output, data = tmp_path / "a.safetensors", "fake:classes=3,shape=1x14x14,n=60,test=15"
     how: dict[str, Any] = {"ipc": 1, "device": "cpu", "compile": False}
     with pytest.raises(Interrupted):
-        memcli.distill(DATA, output, **how, time_budget=60.0, progress=Stopping("distilling", 1))
+        memcli.distill(data, output, **how, time_budget=60.0, progress=Stopping("distilling", 1))
     with pytest.raises(Interrupted):  # by the same call, and by one that says less
-        memcli.distill(DATA, output, **how, time_budget=3600.0, progress=Stopping("distilling", 1))
+        memcli.distill(data, output, **how, time_budget=3600.0, progress=Stopping("distilling", 1))
     with pytest.raises(Interrupted):
-        memcli.distill(DATA, output, resume=True, time_budget=3600.0, progress=Stopping("distilling", 1))
+        memcli.distill(data, output, resume=True, time_budget=3600.0, progress=Stopping("distilling", 1))
     with pytest.raises(ExistsError, match="other settings: `recipe` quick, not best"):
-        memcli.distill(DATA, output, **how, recipe="best")
-    made = memcli.distill(DATA, output, resume=True, steps=1)
+        memcli.distill(data, output, **how, recipe="best")
+    made = memcli.distill(data, output, resume=True, steps=1)
     assert made.artifact.manifest.recipe["name"] == "quick"
     assert runfolder.asked(output)["recipe"] == "quick"
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from memcli.data.sources import open_source
 from memcli.memory.memory import Memory
 from memcli.memory.spec import MemorySpec
 from memcli.networks import build
+from memcli.progress import Silent
 from memcli.seeds import generator
 from memcli.training.choose import choose, pace, retrained_accuracy
 from memcli.training.loop import accuracy, recalled_batches, train
@@ -47,6 +49,31 @@ def test_changes_that_help_are_kept_and_others_taken_back(judged: Callable) -> N
     assert (best.steps, best.mixture, best.decay, best.lr, best.augment) == (20, 0.5, 0.0, 0.1, "")
     assert asked[0] == RECIPE
     assert asked[1] == replace(RECIPE, augment="rotate")
+
+
+@pytest.mark.parametrize(("left", "unit"), [(None, "recipes"), (60.0, "s"), (-1.0, "recipes")])
+def test_the_time_that_is_left_is_told_where_time_ends_the_choice(
+    judged: Callable, left: float | None, unit: str
+) -> None:
+    class Told(Silent):
+        def __init__(self) -> None:
+            self.units: list[str] = []
+            self.amounts: list[float] = []
+
+        def begin(self, *told: Any, **_: Any) -> None:
+            self.amounts.append(told[1])
+            self.units.append(told[2])
+
+        def update(self, done: float, **_: float) -> None:
+            assert done <= self.amounts[0]
+            self.amounts.append(done)
+
+    judged(lambda _: 0.5)
+    told = Told()
+    choose(MEMORY, RECIPE, VALIDATION, 0, progress=told, ends=None if left is None else time.monotonic() + left)
+    assert told.units == [unit]
+    assert told.amounts[0] == (pytest.approx(60, abs=1) if unit == "s" else 7)
+    assert told.amounts[-1] == (pytest.approx(0, abs=30) if unit == "s" else 7 if left is None else 1)
 
 
 def test_a_pace_tells_how_long_networks_take() -> None:
