@@ -166,15 +166,17 @@ def run(cell: Cell, data: str, folder: Path, steps: Sequence[str]) -> None:
         made = subprocess.run([sys.executable, "-m", *command], stdout=subprocess.PIPE, text=True, check=False)
         if made.returncode:
             sys.exit(made.returncode)
-        json.loads(made.stdout)
+        told = made.stdout.replace(str(folder), f"results/{folder.name}")  # so that no path of this machine is told
+        told = told.replace(cell.source.format(data=data), cell.source.format(data="DATA"))
+        json.loads(told)
         if step == "distill":
-            told = {
+            how = {
                 "machine": machine(),
                 "commit": commit(),
                 "command": shlex.join(cell.commands("DATA", Path())[step]),
             }
-            (folder / "made.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        output.write_text(made.stdout, encoding="utf-8")
+            (folder / "made.json").write_text(json.dumps(how, indent=2) + "\n", encoding="utf-8")
+        output.write_text(told, encoding="utf-8")
 
 
 def machine() -> str:

@@ -1,6 +1,7 @@
 """The results page: a tiny cell made by the real commands, its row, its commands, and what is missing or damaged."""
 
 import json
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +32,7 @@ def test_a_cell_is_made_by_its_commands_and_stands_on_the_page(tmp_path: Path, m
     results.main(["--results", str(tmp_path), "page", "-o", str(tmp_path / "page.md")])
     page = (tmp_path / "page.md").read_text()
     told = json.loads((tmp_path / "tiny" / "eval.json").read_text())
+    assert told["memory"] == "results/tiny/memory.safetensors", "no path of this machine"
     accuracy = told["results"][0]["accuracy"]
     assert f"| {100 * accuracy['mean']:.1f} ± {100 * accuracy['std']:.1f} (3) |" in page
     assert f"{told['size']['floats']:,}" in page
@@ -42,6 +44,11 @@ def test_a_cell_is_made_by_its_commands_and_stands_on_the_page(tmp_path: Path, m
     results.main(["--results", str(tmp_path), "run", "tiny", "--steps", "distill"])
     assert json.loads((tmp_path / "tiny" / "distill.json").read_text())["steps"] == 2
     assert (tmp_path / "tiny" / "memory.safetensors").exists()
+
+
+def test_no_cell_names_a_path_of_the_machine_that_made_it() -> None:
+    for path in (SCRIPT.parents[2] / "docs/results").glob("*/*.json"):
+        assert not re.search(r"""["@:=' ]/\w""", path.read_text(encoding="utf-8")), path
 
 
 def test_every_cell_has_commands_that_memcli_understands(capsys: pytest.CaptureFixture[str]) -> None:
