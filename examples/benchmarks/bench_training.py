@@ -105,6 +105,8 @@ def measure(shape: str, width: int, batch: int, steps: int, repeats: int) -> dic
             print("turn", file=worker.stdin, flush=True)
             line = worker.stdout.readline()
             if not line:
+                for each in workers.values():
+                    each.communicate()  # so that what the others say of it does not follow ours
                 sys.exit(f"{side} ended at {shape}, width {width}, batch {batch}, as it says above. Give other sizes.")
             turns[side].append(json.loads(line))
     for worker in workers.values():

@@ -129,11 +129,7 @@ def distill(
     if track is not None:
         TRACKERS.find(track).require()
     settings |= {} if licence is None else {"licence": licence}
-    if resume:
-        settings = completed(settings, runfolder.asked(output))
-    elif not force:
-        with suppress(MemoryFileError):  # which is told where the run is opened, if anything would be lost
-            settings = begun(settings, runfolder.asked(output))
+    settings = _as_begun(output, settings, resume, force)
     _require_free(output, resume, force)
     asked, licence = dict(settings), settings.pop("licence", None)
     plan = _fitting(prepared(source, **grouped(settings)), output)
@@ -153,6 +149,15 @@ def distill(
                 result = _made(plan, run, output, licence, force, both)
                 both.on_end(result)
     return _not_given_up(result)
+
+
+def _as_begun(output: Path, settings: dict[str, Any], resume: bool, force: bool) -> dict[str, Any]:
+    """`settings` as the run of `output` has them, if one goes on: all that is not given, or the recipe alone."""
+    if resume:
+        return completed(settings, runfolder.asked(output))
+    with suppress(MemoryFileError):  # which is told where the run is opened, if anything would be lost
+        return settings if force else begun(settings, runfolder.asked(output))
+    return settings
 
 
 def _not_given_up(result: DistilledFile) -> DistilledFile:
