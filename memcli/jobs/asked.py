@@ -50,11 +50,11 @@ FLAGS = {  # the setting that decides what the run folder tells, by the start of
 
 
 def kept(settings: dict[str, Any]) -> dict[str, Any]:
-    """`settings` of `distill` as JSON: all of them but where they are computed and how they are told."""
+    """`settings` of `distill` and the recipe as JSON: all but where they are computed and how they are told."""
     usual = {field.name: field.default for field in fields(Size)} | (prepared.__kwdefaults__ or {})
     found = {name: settings.get(name, usual.get(name)) for name in _KEPT}
     found["cache"] = None if found["cache"] is None else str(found["cache"])
-    found["recipe"] = None if found["recipe"] is None else _recipe(found["recipe"])
+    found["recipe"] = _recipe(settings["recipe"])
     return {name: value for name, value in found.items() if value is not None}
 
 
