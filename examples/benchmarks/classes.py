@@ -4,10 +4,11 @@
     python examples/benchmarks/classes.py page --out OUT --to docs/classes.md   # and classes.svg beside it
 
 For each number of classes, drawn by one seed so that smaller sets are parts of larger ones, memories of several budgets
-are distilled by the default recipe, and networks are trained on them and on random real images, all by that recipe's
-`retrain`. What counts is how many bytes a memory needs for the accuracy that EQUAL random images of each class give;
-between two budgets it is read off a straight line of accuracy against the logarithm of bytes. Every figure is in
-OUT/classes.json the moment it is there, and what is there is not made again; a distillation that was stopped goes on.
+are distilled by the default recipe, and networks are trained on each as its file says. What counts is how many bytes a
+memory needs for the accuracy that EQUAL random images of each class give; between two budgets it is read off a straight
+line of accuracy against the logarithm of bytes. Random images are trained on as each of those memories' files says, and
+have the best of these accuracies. Every figure is in OUT/classes.json the moment it is there, and what is there is not
+made again; a distillation that was stopped goes on.
 """
 
 import argparse
@@ -26,8 +27,6 @@ import memcli
 from memcli.continual.charts import curves
 from memcli.data.images import LabelledImages
 from memcli.data.sources import Source, open_source
-from memcli.distillation.recipe import load_recipe
-from memcli.distillation.sizes import fitted
 from memcli.files import atomic
 from memcli.jobs.baselines.base import random_subset
 from memcli.networks import build
@@ -35,7 +34,7 @@ from memcli.seeds import generator
 from memcli.training.loop import accuracy, real_batches, recalled_batches, train
 from memcli.training.recipe import TrainRecipe
 
-CLASSES, BUDGETS, RANDOM, EQUAL = (10, 20, 50, 100, 200), (0.25, 0.5, 1.0), (1, 2, 5, 10, 20, 50), 10
+CLASSES, BUDGETS, EQUAL = (10, 20, 50, 100, 200), (0.25, 0.5, 1.0), 10
 NAME = "classes.json"
 Curve = Sequence[tuple[float, float]]  # bytes and accuracy
 
@@ -78,27 +77,26 @@ def run(given: argparse.Namespace) -> None:
 
     for classes in (number for number in given.classes if number <= len(whole.classes)):
         source = part(whole, classes, given.seed)
-        training = replace(fitted(load_recipe(given.recipe), source.spec).retrain, network=given.network)
-        for each in given.random:
-            if (name := f"{classes} classes, {each} random") not in figures:
-                size = each * classes * source.spec.floats_per_image * 4
-                keep(name, {"bytes": size, "accuracy": _on_random(source, training, each, given)})
+        size = given.equal * classes * source.spec.floats_per_image * 4
         for ipc in given.budgets:
+            file = given.out / f"{classes}-{ipc:g}.safetensors"
             if (name := f"{classes} classes, memory of {ipc:g}") not in figures:
-                file = given.out / f"{classes}-{ipc:g}.safetensors"
                 work = {"steps": given.steps} if given.steps else {"time_budget": given.time_budget}
                 made = memcli.distill(
                     source, file, ipc=ipc, recipe=given.recipe, seed=given.seed, resume=True, device="cpu", **work
                 )
                 found = {"bytes": made.artifact.spec.bytes, "accuracy": _on_memory(source, file, given)}
                 keep(name, {**found, "steps": made.steps, "seconds": made.seconds, "validation": made.validation})
+            if (name := f"{classes} classes, {given.equal} random, trained as on memory of {ipc:g}") not in figures:
+                training = replace(memcli.load(file).manifest.retrain, network=given.network)
+                keep(name, {"bytes": size, "accuracy": _on_random(source, training, given)})
 
 
-def _on_random(source: Source, training: TrainRecipe, each: int, given: argparse.Namespace) -> list[float]:
-    """Test accuracies of networks that are trained on `each` random images of each class, drawn anew for each."""
+def _on_random(source: Source, training: TrainRecipe, given: argparse.Namespace) -> list[float]:
+    """Test accuracies of networks that are trained on EQUAL random images of each class, drawn anew for each."""
     found = []
     for number in range(given.runs):
-        images = random_subset(source.split("train"), source.spec, each, given.seed + number)
+        images = random_subset(source.split("train"), source.spec, given.equal, given.seed + number)
         network = build(training.network, source.spec, seed=given.seed + number)
         train(network, training, real_batches(images, source.spec, training.batch, number), seed=number)
         found.append(accuracy(network, source.split("test"), source.spec))
@@ -123,8 +121,8 @@ def table(figures: Mapping[str, Any], equal: int) -> list[dict[str, Any]]:
     for classes in sorted({int(name.split()[0]) for name in figures}):
         mine = {name.partition(", ")[2]: found for name, found in figures.items() if int(name.split()[0]) == classes}
         of = {name: (found["bytes"], sum(found["accuracy"]) / len(found["accuracy"])) for name, found in mine.items()}
-        wanted = of.get(f"{equal} random")
-        memories = sorted(pair for name, pair in of.items() if "memory" in name)
+        wanted = max((pair for name, pair in of.items() if name.startswith(f"{equal} random")), default=None)
+        memories = sorted(pair for name, pair in of.items() if name.startswith("memory"))
         needed = None if wanted is None else bytes_at(memories, wanted[1])
         rows.append({"classes": classes, "random": wanted, "memories": memories, "needed": needed})
     return rows
@@ -175,8 +173,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--to", type=Path, default=Path("docs/classes.md"))
     parser.add_argument("--classes", type=int, nargs="+", default=CLASSES)
     parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS, help="images of each class, in numbers")
-    parser.add_argument("--random", type=int, nargs="+", default=RANDOM, help="random images of each class")
-    parser.add_argument("--equal", type=int, default=EQUAL, help="whose accuracy the memories are to reach")
+    parser.add_argument("--equal", type=int, default=EQUAL, help="random images of each class, to be equalled")
     parser.add_argument("--recipe", default="quick")
     parser.add_argument("--steps", type=int, help="outer steps of each distillation, in place of the time")
     parser.add_argument("--time-budget", default="10m", help="of each distillation")
