@@ -7,8 +7,9 @@ For each number of classes, drawn by one seed so that smaller sets are parts of 
 are distilled by the default recipe, and networks are trained on each as its file says. What counts is how many bytes a
 memory needs for the accuracy that EQUAL random images of each class give; between two budgets it is read off a straight
 line of accuracy against the logarithm of bytes. Random images are trained on as each of those memories' files says, and
-have the best of these accuracies. Every figure is in OUT/classes.json the moment it is there, and what is there is not
-made again; a distillation that was stopped goes on.
+for long, with augmentation, as the recipe `--augmented` measures; they have the best of these accuracies. Every figure
+is in OUT/classes.json the moment it is there, and what is there is not made again; a distillation that was stopped goes
+on.
 """
 
 import argparse
@@ -27,6 +28,8 @@ import memcli
 from memcli.continual.charts import curves
 from memcli.data.images import LabelledImages
 from memcli.data.sources import Source, open_source
+from memcli.distillation.recipe import load_recipe
+from memcli.distillation.sizes import fitted
 from memcli.files import atomic
 from memcli.jobs.baselines.base import random_subset
 from memcli.networks import build
@@ -77,7 +80,13 @@ def run(given: argparse.Namespace) -> None:
 
     for classes in (number for number in given.classes if number <= len(whole.classes)):
         source = part(whole, classes, given.seed)
-        size = given.equal * classes * source.spec.floats_per_image * 4
+        size, random = (
+            given.equal * classes * source.spec.floats_per_image * 4,
+            f"{classes} classes, {given.equal} random",
+        )
+        if (name := f"{random}, augmented") not in figures:
+            augmented = fitted(load_recipe(given.augmented), source.spec).check
+            keep(name, {"bytes": size, "accuracy": _on_random(source, augmented, given)})
         for ipc in given.budgets:
             file = given.out / f"{classes}-{ipc:g}.safetensors"
             if (name := f"{classes} classes, memory of {ipc:g}") not in figures:
@@ -87,14 +96,14 @@ def run(given: argparse.Namespace) -> None:
                 )
                 found = {"bytes": made.artifact.spec.bytes, "accuracy": _on_memory(source, file, given)}
                 keep(name, {**found, "steps": made.steps, "seconds": made.seconds, "validation": made.validation})
-            if (name := f"{classes} classes, {given.equal} random, trained as on memory of {ipc:g}") not in figures:
-                training = replace(memcli.load(file).manifest.retrain, network=given.network)
+            if (name := f"{random}, trained as on memory of {ipc:g}") not in figures:
+                training = memcli.load(file).manifest.retrain
                 keep(name, {"bytes": size, "accuracy": _on_random(source, training, given)})
 
 
 def _on_random(source: Source, training: TrainRecipe, given: argparse.Namespace) -> list[float]:
     """Test accuracies of networks that are trained on EQUAL random images of each class, drawn anew for each."""
-    found = []
+    training, found = replace(training, network=given.network), []
     for number in range(given.runs):
         images = random_subset(source.split("train"), source.spec, given.equal, given.seed + number)
         network = build(training.network, source.spec, seed=given.seed + number)
@@ -175,6 +184,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--budgets", type=float, nargs="+", default=BUDGETS, help="images of each class, in numbers")
     parser.add_argument("--equal", type=int, default=EQUAL, help="random images of each class, to be equalled")
     parser.add_argument("--recipe", default="quick")
+    parser.add_argument(
+        "--augmented", default="many@1", help="the recipe whose check random images are trained by, too"
+    )
     parser.add_argument("--steps", type=int, help="outer steps of each distillation, in place of the time")
     parser.add_argument("--time-budget", default="10m", help="of each distillation")
     parser.add_argument("--network", default="convnet:width=32", help="that is trained to measure")

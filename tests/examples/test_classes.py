@@ -51,12 +51,24 @@ def test_a_run_keeps_each_figure_makes_none_twice_and_becomes_a_page(
     recipe, out, to = tmp_path / "tiny.toml", tmp_path / "out", tmp_path / "classes.md"
     recipe.write_text(RECIPE)
     asked = ["run", "--data", DATA, "--out", str(out), "--recipe", str(recipe), "--steps", "2", "--runs", "1"]
-    asked += ["--classes", "2", "12", "--budgets", "1", "--equal", "1", "--network", "mlp:width=4,depth=1"]
+    asked += [
+        "--classes",
+        "2",
+        "12",
+        "--budgets",
+        "1",
+        "--equal",
+        "1",
+        "--network",
+        "mlp:width=4,depth=1",
+        "--augmented",
+        str(recipe),
+    ]
     assert classes.main(asked) == 0
     figures = json.loads((out / classes.NAME).read_text())
-    random = "2 classes, 1 random, trained as on memory of 1"
-    assert list(figures) == ["2 classes, memory of 1", random]  # there are no 12 classes
-    assert figures[random]["bytes"] == 4 * 2 * 64
+    random = "2 classes, 1 random, augmented", "2 classes, 1 random, trained as on memory of 1"
+    assert list(figures) == [random[0], "2 classes, memory of 1", random[1]]  # there are no 12 classes
+    assert all(figures[name]["bytes"] == 4 * 2 * 64 for name in random)
     assert figures["2 classes, memory of 1"]["bytes"] <= 4 * 2 * 64
     monkeypatch.setattr("memcli.distill", None)
     capsys.readouterr()
