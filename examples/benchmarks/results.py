@@ -60,6 +60,7 @@ class Cell:
 
 FASHION = "torchvision:FashionMNIST@{data}"
 INT8 = "--budget 1ipc --storage int8"  # the bytes of one image per class in float32
+INT4 = "--budget 10ipc --storage int4"
 CELLS = {
     cell.name: cell
     for cell in (
@@ -80,7 +81,11 @@ CELLS = {
         Cell("fashion-1-hour", "Fashion-MNIST", FASHION, 1, "--recipe quick --time-budget 60m"),
         Cell("mnist-1-best", "MNIST", "torchvision:MNIST@{data}", 1, "--recipe best --time-budget 60m"),
         Cell("cifar10-1-best", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe best --time-budget 60m"),
-        Cell("fashion-10", "Fashion-MNIST", FASHION, 10, "--time-budget 60m"),
+        Cell("fashion-10", "Fashion-MNIST", FASHION, 10, "--time-budget 30m"),
+        *(
+            Cell(f"fashion-10-int4{kind}", "Fashion-MNIST", FASHION, 10, f"{options}--time-budget 15m", budget=INT4)
+            for kind, options in (("", ""), ("-sparse", "--support 16 "))
+        ),
         Cell("cifar10-1", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe quick --time-budget 60m"),
         Cell("cifar10-1-gpu", "CIFAR-10", "parquet:{data}/cifar10", 1, "--recipe gpu --time-budget 10m"),
         *(
