@@ -33,8 +33,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
+import panels
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -610,8 +610,6 @@ def reasons(rows: list[Row]) -> list[str]:
 
 
 AXES = {"steps": "T", "batch": "images in an inner step", "width": "width", "classes": "classes"}
-COLOURS = ("#1f5fa8", "#c8641e", "#3b8a4a", "#8a4fa0", "#666666", "#a8a01f")
-PANEL, MARGIN = (300, 190), (70, 60)  # pixels: of a plot area, and left of and above it
 
 
 def series(rows: list[Row], base: Cell, axis: str) -> dict[str, list[tuple[int, float | None]]]:
@@ -636,63 +634,9 @@ def cost_tables(rows: list[Row], base: Cell) -> str:
 
 
 def plot(rows: list[Row], base: Cell) -> str:
-    """The same as four panels of an SVG, both axes logarithmic."""
-    parts, methods = [], list(dict.fromkeys(row["method"] for row in rows))
-    for i, method in enumerate(methods):
-        x = MARGIN[0] + 150 * i
-        parts.append(f'<line x1="{x}" y1="20" x2="{x + 24}" y2="20" stroke="{COLOURS[i % 6]}" stroke-width="2"/>')
-        parts.append(f'<text x="{x + 30}" y="24">{escape(method)}</text>')
-    for i, axis in enumerate(AXES):
-        left, top = MARGIN[0] + (PANEL[0] + 80) * (i % 2), MARGIN[1] + (PANEL[1] + 80) * (i // 2)
-        parts += _panel(series(rows, base, axis), AXES[axis], methods, left, top)
-    width, height = MARGIN[0] + 2 * PANEL[0] + 110, MARGIN[1] + 2 * PANEL[1] + 140
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-            'font-size="12"><title>Seconds of an outer step</title>',
-            f'<rect width="{width}" height="{height}" fill="white"/>',
-            *parts,
-            "</svg>\n",
-        ]
-    )
-
-
-def _panel(
-    found: dict[str, list[tuple[int, float | None]]], label: str, methods: list[str], left: int, top: int
-) -> list[str]:
-    values = sorted({value for points in found.values() for value, _ in points})
-    times = [seconds for points in found.values() for _, seconds in points if seconds]
-    (wide, high), bottom = PANEL, top + PANEL[1]
-    parts = [f'<rect x="{left}" y="{top}" width="{wide}" height="{high}" fill="none" stroke="#999"/>']
-    parts.append(f'<text x="{left + wide / 2}" y="{bottom + 38}" text-anchor="middle">{escape(label)}</text>')
-    parts.append(f'<text x="{left}" y="{top - 8}">seconds of an outer step</text>')
-    if not times:
-        return parts
-    decades = range(math.floor(math.log10(min(times))), math.floor(math.log10(max(times))) + 2)
-    ticks = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
-    ticks = [t for i, t in enumerate(ticks) if ticks[min(i + 1, len(ticks) - 1)] > min(times)]
-    ticks = ticks[: next(i for i, t in enumerate(ticks) if t >= max(times)) + 1]
-
-    def across(value: float) -> float:
-        span = math.log(values[-1] / values[0]) or 1.0
-        return left + 15 + (wide - 30) * math.log(value / values[0]) / span
-
-    def down(seconds: float) -> float:
-        return bottom - high * math.log(seconds / ticks[0]) / (math.log(ticks[-1] / ticks[0]) or 1.0)
-
-    for tick in ticks:
-        y = down(tick)
-        parts.append(f'<line x1="{left}" y1="{y:.1f}" x2="{left + wide}" y2="{y:.1f}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
-    for value in values:
-        parts.append(f'<text x="{across(value):.1f}" y="{bottom + 18}" text-anchor="middle">{value}</text>')
-    for method, points in found.items():
-        colour = COLOURS[methods.index(method) % 6]
-        places = [(across(value), down(seconds)) for value, seconds in points if seconds]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places]
-    return parts
+    """The same as four panels of an SVG."""
+    found = {label: series(rows, base, axis) for axis, label in AXES.items()}
+    return panels.svg("Seconds of an outer step", found, "seconds of an outer step")
 
 
 def paper_table(rows: list[Row]) -> str:

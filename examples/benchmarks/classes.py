@@ -21,10 +21,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import panels
 import torch
 
 import memcli
-from memcli.continual.charts import curves
 from memcli.data.images import LabelledImages
 from memcli.data.sources import Source, open_source
 from memcli.distillation.recipe import load_recipe
@@ -148,8 +148,13 @@ def page(figures: Mapping[str, Any], equal: int) -> str:
     lines = [
         "# Bytes at equal accuracy, by the number of classes",
         "",
-        f"How many bytes a memory needs for the accuracy that {equal} random images of each class give, in float32.",
-        "Made by `examples/benchmarks/classes.py`, which says how.",
+        f"How many bytes a memory needs for the accuracy that {equal} random images of each class give, in float32. "
+        "Made by `examples/benchmarks/classes.py page` from `classes/classes.json`; edit those, not this.",
+        "",
+        "A larger set of classes holds the smaller ones. Networks are ConvNet-3 of width 32, two for each figure, and "
+        "are trained in two ways: as the memory's file says, and for long, with augmentation. Memories and random "
+        "images have the better mean of these on test images, so that neither is trained in a way that does not suit "
+        "it.",
         "",
         f"| classes | accuracy of {equal} random images of each | their bytes | memory at equal accuracy |"
         " of each class | a share of | budgets measured: bytes, accuracy |",
@@ -165,19 +170,17 @@ def page(figures: Mapping[str, Any], equal: int) -> str:
         )
         memories = "; ".join(f"{small:,}: {100 * share:.2f} %" for small, share in row["memories"])
         lines.append(f"| {row['classes']} | {100 * reached:.2f} % | {size:,.0f} | {' | '.join(told)} | {memories} |")
-    return "\n".join([*lines, "", "![Accuracy by the number of classes](classes.svg)", ""])
+    return "\n".join([*lines, "", "![Bytes by the number of classes](classes.svg)", ""])
 
 
 def chart(figures: Mapping[str, Any], equal: int) -> str:
-    """Accuracy by the number of classes, as SVG: of each budget, and of the random images."""
+    """Bytes by the number of classes, as SVG: of random images, and of memories at equal accuracy."""
     rows = table(figures, equal)
-    lines: dict[str, list[float | None]] = {
-        f"{equal} random images": [row["random"] and row["random"][1] for row in rows]
+    lines = {
+        f"{equal} random images of each": [(row["classes"], row["random"] and row["random"][0]) for row in rows],
+        "memory, as accurate": [(row["classes"], row["needed"]) for row in rows],
     }
-    for place in range(max((len(row["memories"]) for row in rows), default=0)):
-        own = [row["memories"][place][1] if place < len(row["memories"]) else None for row in rows]
-        lines[f"memory, budget {place + 1}"] = own
-    return curves(lines, f"accuracy with {', '.join(str(row['classes']) for row in rows)} classes")
+    return panels.svg("Bytes at equal accuracy", {"classes": lines}, "bytes")
 
 
 def main(arguments: list[str] | None = None) -> int:

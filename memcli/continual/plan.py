@@ -53,6 +53,7 @@ class Plan:
 
 
 _LESS_NOISE = {"rotations": 1.0, "permutations": 0.8, "many": 0.7}  # where more numbers leave out less
+_FEWEST_BITS = 4  # of a storage; it has so many numbers that photographs want still less noise
 _OUTER = Outer("adam", lr=0.01, momentum=0.9, clip=1.0, decay=0.5, average=0.9)
 
 
@@ -67,7 +68,8 @@ def plan_for(benchmark: str, network: str, storage: str = "float32", *, photogra
         training = replace(plan.retrain, noise=_LESS_NOISE[benchmark] if more else plan.retrain.noise)
         return replace(plan, retrain=training, share=0.25, cells=0.32) if more else plan
     augment = "flip,shift" if photographs else "shift"
-    training = replace(plan.retrain, augment=augment, noise=0.6 if more else plan.retrain.noise)
+    finer = 0.4 if STORAGES[storage].bits <= _FEWEST_BITS else 0.6
+    training = replace(plan.retrain, augment=augment, noise=finer if more else plan.retrain.noise)
     return replace(plan, retrain=training, share=0.375 if more else plan.share)
 
 

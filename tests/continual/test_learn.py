@@ -51,6 +51,8 @@ def test_plans_follow_the_storage_and_the_kind_of_images() -> None:
     }
     assert all(plan.storage == storage for (_, storage), plan in plans.items())
     assert all(plans[name, "int8"].retrain.noise < plans[name, "float32"].retrain.noise for name, _ in plans)
+    noises = [plan_for("split", "strided", storage).retrain.noise for storage in ("float32", "int8", "int4")]
+    assert noises == [0.7, 0.6, 0.4]  # the more numbers, the less they leave out
     mirrored = plan_for("split", "strided").retrain.augment, plan_for("split", "strided", photographs=False)
     assert (mirrored[0], mirrored[1].retrain.augment) == ("flip,shift", "shift")
     assert plans["many", "float32"].retrain.augment == ""
