@@ -1,5 +1,5 @@
 """Which recipe it is where none is named, and what a recipe leaves open to the data: how deep networks are for the
-images' size, and how long they train for the number of classes.
+images' size, and how long they train for the number of classes and of recalled images.
 """
 
 import math
@@ -9,11 +9,12 @@ from typing import Any
 from memcli.data.augmentations import augmentations
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import RECIPES, Recipe, Stage
+from memcli.memory.spec import MemorySpec
 from memcli.networks import sized
 from memcli.objectives.base import FAMILIES
 from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
-from memcli.training.recipe import TrainRecipe
+from memcli.training.recipe import MOST, TrainRecipe
 
 LARGE, SEEN = 128, 64  # the side from which stages average images down, and what their networks see at least
 _CHECKED = 96  # the same for networks that measure a memory: images of twice this side and more are averaged down
@@ -27,6 +28,7 @@ _CLASSES, _OF_CLASS = 10, 100  # those that recipes were chosen for; images of e
 _POOL = 6  # trainings that take turns where they are longer than what is differentiated
 _EACH = 2  # images of each class that a regression has at least, since it knows no class that has none
 _REAL = 5  # real images of each class in an unrolled step, if those it differentiates are as many: these cost less
+_PASSES, _DECAYING = 4, 3.0  # over all recalled images in a retraining, at least; and its rate if it has to be longer
 _SHARE = 2  # classes for an image of a minibatch, at most, where a network is trained to the end
 
 
@@ -80,6 +82,21 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
     if all(training.sampled for training in (recipe.check, recipe.retrain)):
         trained["lr"] = recipe.lr * _faster(classes)
     return replace(recipe, stages=tuple(map(of_stage, recipe.stages)), **trained)
+
+
+def covering(recipe: Recipe, spec: MemorySpec) -> Recipe:
+    """`recipe`, where a retrained network sees each image that a memory of `spec` recalls four times or more.
+
+    Sparse addresses recall so many that a training which was chosen for fewer would see each once or not at all. A
+    longer one is trained at a higher rate, which falls by a cosine, if its rate does not fall from its first step on
+    anyway. One that is not `sampled` is left as it is.
+    """
+    retrain, classes = recipe.retrain, len(spec.data.classes)
+    steps = math.ceil(_PASSES * spec.rows * classes / retrain.images(classes))
+    if steps <= retrain.steps or not retrain.sampled:
+        return recipe
+    rate = retrain.lr if retrain.decay == 1 else _DECAYING * retrain.lr
+    return replace(recipe, retrain=replace(retrain, steps=min(steps, int(MOST["steps"])), lr=rate, decay=1.0))
 
 
 def _of_many(recipe: Recipe, data: DataSpec) -> Recipe:

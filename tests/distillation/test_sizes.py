@@ -6,7 +6,8 @@ import pytest
 
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import RECIPES, Recipe, load_recipe
-from memcli.distillation.sizes import fitted, usual
+from memcli.distillation.sizes import covering, fitted, usual
+from memcli.memory.spec import MemorySpec
 from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
 from memcli.training.recipe import TrainRecipe
@@ -144,3 +145,17 @@ def test_images_without_colours_are_not_flipped_with_many_classes() -> None:
 
     assert augmented(3) == ["flip", "flip,warp,cutout", "flip,warp,cutout"]
     assert augmented(1) == ["", "warp,cutout", "warp,cutout"]
+
+
+def test_a_retraining_sees_each_recalled_image_four_times_at_a_rate_that_then_falls() -> None:
+    recipe, data = RECIPES["best@3"], many(10)  # 150 steps of 50 images
+
+    def retraining(rows: int, recipe: Recipe = recipe, support: int = 2) -> TrainRecipe:
+        return covering(recipe, MemorySpec(data, bases=8, scale=2, rows=rows, support=support)).retrain
+
+    assert retraining(187) == retraining(187, support=0) == recipe.retrain
+    longer = replace(recipe.retrain, steps=161, lr=3 * recipe.retrain.lr, decay=1.0)
+    assert retraining(201) == retraining(201, support=0) == longer
+    assert retraining(201, RECIPES["best@2"]) == RECIPES["best@2"].retrain  # which says images of each class
+    falling = replace(recipe, retrain=replace(recipe.retrain, decay=1.0))
+    assert retraining(201, falling) == replace(falling.retrain, steps=161)
