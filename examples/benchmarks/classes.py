@@ -1,7 +1,7 @@
 """The paper's claim that a memory need not grow with the classes: bytes at equal accuracy, by the number of classes.
 
     python examples/benchmarks/classes.py run --data parquet:DIR/tiny-imagenet-32 --out OUT --time-budget 10m
-    python examples/benchmarks/classes.py page --out OUT --to docs/classes.md   # and classes.svg beside it
+    python examples/benchmarks/classes.py page --out docs/classes  # docs/classes.md, and classes.svg beside it
 
 For each number of classes, drawn by one seed so that smaller sets are parts of larger ones, memories of several budgets
 are distilled by the default recipe. What counts is how many bytes a memory needs for the accuracy that EQUAL random
@@ -154,7 +154,7 @@ def page(figures: Mapping[str, Any], equal: int) -> str:
         "A larger set of classes holds the smaller ones. Networks are ConvNet-3 of width 32, two for each figure, and "
         "are trained in two ways: as the memory's file says, and for long, with augmentation. Memories and random "
         "images have the better mean of these on test images, so that neither is trained in a way that does not suit "
-        "it.",
+        "it. [The log](log/2026-11-28-bytes-by-classes.md) says how it came out.",
         "",
         f"| classes | accuracy of {equal} random images of each | their bytes | memory at equal accuracy |"
         " of each class | a share of | budgets measured: bytes, accuracy |",

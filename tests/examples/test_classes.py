@@ -84,3 +84,10 @@ def test_a_run_keeps_each_figure_makes_none_twice_and_becomes_a_page(
     assert classes.main(["page", "--out", str(out), "--to", str(to), "--equal", "2"]) == 0
     assert "| 4 | 20.00 % | 800 | 159 | 40 | 19.8 % | 100: 10.00 %; 400: 40.00 % |" in to.read_text()
     assert (tmp_path / "classes.svg").read_text().startswith("<svg")
+
+
+def test_the_page_is_what_its_figures_say(tmp_path: Path) -> None:
+    docs = Path(__file__).resolve().parents[2] / "docs"
+    assert classes.main(["page", "--out", str(docs / "classes"), "--to", str(tmp_path / "classes.md")]) == 0
+    for name in ("classes.md", "classes.svg"):
+        assert (tmp_path / name).read_text() == (docs / name).read_text(), "run classes.py page"
