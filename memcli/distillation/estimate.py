@@ -86,7 +86,7 @@ def estimate(
     parts |= {
         "learning": per_step * wanted,
         "looks": look * looks if wanted < math.inf else math.inf,
-        "choosing how to retrain": pace.whole_choice(recipe.retrain.steps)
+        "choosing how to retrain": pace.whole_choice(recipe.retrain)
         if budget is None
         else reserved(pace, recipe, budget),
         "writing": CLOSING,

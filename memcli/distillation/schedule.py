@@ -52,8 +52,8 @@ class Schedule:
 
 def reserved(pace: Pace, recipe: Recipe, seconds: float) -> float:
     """What of a time budget is kept for the choice of how to retrain: all of it, where that is no large share."""
-    steps = affordable(recipe.retrain, pace, seconds).steps
-    return max(_NOISE * pace.seconds(steps), min(pace.whole_choice(steps), CHOICE_SHARE * seconds))
+    training = affordable(recipe.retrain, pace, seconds)
+    return max(_NOISE * pace.seconds(training.steps), min(pace.whole_choice(training), CHOICE_SHARE * seconds))
 
 
 def affordable(training: TrainRecipe, pace: Pace, seconds: float) -> TrainRecipe:

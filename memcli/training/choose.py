@@ -20,19 +20,24 @@ def _augmented(recipe: TrainRecipe, operation: str) -> TrainRecipe:
     return replace(recipe, augment=",".join(dict.fromkeys([operation, *filter(None, recipe.augment.split(","))])))
 
 
+_MORE = "more steps"
 # The changes that are tried, in this order, each on the best recipe so far (docs/log/ has what each was worth).
 _CHANGES: tuple[tuple[str, Callable[[TrainRecipe], TrainRecipe]], ...] = (
     ("rotations", lambda best: _augmented(best, "rotate")),
-    ("more steps", lambda best: replace(best, steps=2 * best.steps)),
+    (_MORE, lambda best: replace(best, steps=2 * best.steps)),
     ("flips", lambda best: _augmented(best, "flip")),
     ("mixtures, or none", lambda best: replace(best, mixture=0.0 if best.mixture else 0.5)),
     ("a higher rate that decays", lambda best: replace(best, lr=3 * best.lr, decay=1.0)),
-    ("more steps", lambda best: replace(best, steps=2 * best.steps)),
+    (_MORE, lambda best: replace(best, steps=2 * best.steps)),
 )
-_TRIED = 1 + len(_CHANGES)  # the recipe itself and each change
 _STEPS_TRIED = 12  # steps of all of them for one step of the first: from 9, where more are no help, to 14
 _PROBED, _TESTED = 3, 250  # steps, and validation images, that a pace is measured on
 _PROBING_RATE = 1e-6  # at most
+
+
+def _changes(recipe: TrainRecipe) -> tuple[tuple[str, Callable[[TrainRecipe], TrainRecipe]], ...]:
+    """What is tried on `recipe`: a training whose rate falls from its first step on is a whole one, without more."""
+    return tuple(each for each in _CHANGES if recipe.decay < 1 or each[0] != _MORE)
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,11 @@ class Pace:
         """Of one training of so many steps with its test."""
         return self.step * steps + self.test
 
-    def whole_choice(self, steps: int) -> float:
-        """About what `choose` takes from a recipe of so many steps, where time does not end it."""
-        return self.step * _STEPS_TRIED * steps + _TRIED * self.test
+    def whole_choice(self, recipe: TrainRecipe) -> float:
+        """About what `choose` takes from `recipe`, where time does not end it."""
+        tried = 1 + len(_changes(recipe))
+        steps = (_STEPS_TRIED if recipe.decay < 1 else tried) * recipe.steps
+        return self.step * steps + tried * self.test
 
 
 def pace(memory: Memory, recipe: TrainRecipe, validation: LabelledImages) -> Pace:
@@ -83,17 +90,18 @@ def choose(
 ) -> tuple[TrainRecipe, float]:
     """The recipe that is best on validation, found from `recipe` by one change after another; and its accuracy.
 
-    Changes that do not help are taken back: small rotations, more steps, flips, which turn some digits into others,
-    mixture queries or none, and a higher rate that decays. `recipe` itself is always tried; a change only where the
-    clock (time.monotonic) would not pass `ends`, of which the test on the validation part takes `test_seconds`. What a
-    step of it takes is measured anew where it augments or mixes otherwise.
+    Changes that do not help are taken back: small rotations, more steps (unless the rate of `recipe` falls from its
+    first one on), flips, which turn some digits into others, mixture queries or none, and a higher rate that decays.
+    `recipe` itself is always tried; a change only where the clock (time.monotonic) would not pass `ends`, of which the
+    test on the validation part takes `test_seconds`. What a step of it takes is measured anew where it augments or
+    mixes otherwise.
     """
     progress = progress or Silent()
-    start = time.monotonic()
+    start, changes = time.monotonic(), _changes(recipe)
     limit = 0.0 if ends is None else max(ends - start, 0.0)  # seconds for all of it; 0: none, or none left
-    progress.begin("choosing how to retrain", *((limit, "s") if limit else (_TRIED, "recipes")))
+    progress.begin("choosing how to retrain", *((limit, "s") if limit else (1 + len(changes), "recipes")))
     best, reached, per_step, paced = recipe, -1.0, 0.0, _images_of(recipe)
-    for number, (what, change) in enumerate((("as the recipe says", lambda first: first), *_CHANGES)):
+    for number, (what, change) in enumerate((("as the recipe says", lambda first: first), *changes)):
         candidate = change(best)
         if number and candidate == best:
             continue

@@ -80,7 +80,17 @@ def test_a_pace_tells_how_long_networks_take() -> None:
     measured = pace(MEMORY, RECIPE, VALIDATION)
     assert measured.step > 0
     assert measured.seconds(10) == pytest.approx(10 * measured.step + measured.test)
-    assert measured.whole_choice(10) > 9 * 10 * measured.step
+    steady, falling = (replace(RECIPE, steps=10, decay=decay) for decay in (0.0, 1.0))
+    assert measured.whole_choice(steady) == pytest.approx(12 * 10 * measured.step + 7 * measured.test)
+    assert measured.whole_choice(falling) == pytest.approx(5 * 10 * measured.step + 5 * measured.test)
+
+
+def test_a_training_whose_rate_falls_from_the_first_step_on_is_given_no_more_steps(judged: Callable) -> None:
+    asked = judged(lambda recipe: 0.5 + 0.001 * recipe.steps)
+    falling = replace(RECIPE, decay=1.0)
+    assert choose(MEMORY, falling, VALIDATION, 0)[0] == falling
+    assert len(asked) == 5
+    assert {recipe.steps for recipe in asked} == {RECIPE.steps}
 
 
 @pytest.mark.parametrize("operation", ["flip", "rotate"])
