@@ -85,18 +85,22 @@ def run(given: argparse.Namespace) -> None:
         if (name := f"{classes} classes, {given.equal} random, augmented") not in figures:
             keep(name, random | {"accuracy": _on_random(source, augmented, given)})
         for ipc in given.budgets:
-            file, memory = given.out / f"{classes}-{ipc:g}.safetensors", f"memory of {ipc:g}"
+            memory = f"{classes} classes, memory of {ipc:g}"
+            long, raw = f"{memory}, augmented", f"{classes} classes, {given.equal} random, as on memory of {ipc:g}"
+            if {memory, long, raw} <= figures.keys():
+                continue
+            file = given.out / f"{classes}-{ipc:g}.safetensors"
             work = {"steps": given.steps} if given.steps else {"time_budget": given.time_budget}
             made = memcli.distill(
                 source, file, ipc=ipc, recipe=given.recipe, seed=given.seed, resume=True, device="cpu", **work
             )
             told = {"bytes": made.artifact.spec.bytes, "steps": made.steps, "seconds": made.seconds}
             own = made.artifact.manifest.retrain
-            for kind, training in (("", own), (", augmented", augmented)):
-                if (name := f"{classes} classes, {memory}{kind}") not in figures:
+            for name, training in ((memory, own), (long, augmented)):
+                if name not in figures:
                     keep(name, told | {"accuracy": _on_memory(source, made.artifact.memory, training, given)})
-            if (name := f"{classes} classes, {given.equal} random, as on {memory}") not in figures:
-                keep(name, random | {"accuracy": _on_random(source, own, given)})
+            if raw not in figures:
+                keep(raw, random | {"accuracy": _on_random(source, own, given)})
 
 
 def _on_random(source: Source, training: TrainRecipe, given: argparse.Namespace) -> list[float]:
