@@ -16,7 +16,7 @@ from memcli.cli.app import app
 try:
     app(sys.argv[1:])
 finally:
-    heavy = sorted({"torch", "torchvision", "sklearn", "pyarrow", "PIL"} & sys.modules.keys())
+    heavy = sorted({"torch", "torchvision", "sklearn", "scipy", "pyarrow", "PIL"} & sys.modules.keys())
     print("imported:", heavy, file=sys.stderr)
 """
 

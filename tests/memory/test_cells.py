@@ -1,13 +1,15 @@
 """Which pixels share a cell, and when cells are better than a grid."""
 
+import numpy
 import pytest
 import torch
+from sklearn.cluster import AgglomerativeClustering
 from torch import Tensor
 
 from memcli.data.images import LabelledImages
 from memcli.data.sources import open_source
 from memcli.data.spec import DataSpec
-from memcli.memory.cells import clustered, wanted_cells
+from memcli.memory.cells import _merged_at, clustered, wanted_cells
 from memcli.memory.spec import MemorySpec
 from memcli.seeds import generator
 
@@ -32,6 +34,14 @@ def _images(groups: Tensor, noise: float) -> tuple[DataSpec, LabelledImages]:
     pixels = (128 + 30 * values).clamp(0, 255).to(torch.uint8).view(300, 1, 8, 8)
     spec = DataSpec("a", 1, 8, 8, ("0", "1"), (0.5,), (0.1,))
     return spec, LabelledImages(pixels, torch.arange(300) % 2)
+
+
+def test_clusters_merge_where_a_clustering_of_the_points_themselves_merges_them() -> None:
+    points = torch.randn(50, 40, generator=generator(0, "points")) * torch.logspace(-3, 3, 50)[:, None]
+    points = torch.cat([points, points[:10], torch.zeros(5, 40)])  # some coincide
+    reference = AgglomerativeClustering(1, linkage="ward", compute_distances=True).fit(points.double().numpy())
+    numpy.testing.assert_allclose(_merged_at(points), reference.distances_, rtol=1e-6, atol=1e-4)
+    assert (_merged_at(points) > 0.01).sum() < 64  # those that coincide merge at almost no distance
 
 
 @pytest.mark.parametrize("groups", [6, 12])
