@@ -29,6 +29,7 @@ _POOL = 6  # trainings that take turns where they are longer than what is differ
 _EACH = 2  # images of each class that a regression has at least, since it knows no class that has none
 _REAL = 5  # real images of each class in an unrolled step, if those it differentiates are as many: these cost less
 _PASSES, _DECAYING = 4, 3.0  # over all recalled images in a retraining, at least; and its rate if it has to be longer
+_NUMBERS = 4.0  # images of a class, counted in numbers, up to which memories move at the recipes' rates (docs/log/)
 _SHARE = 2  # classes for an image of a minibatch, at most, where a network is trained to the end
 
 
@@ -84,19 +85,36 @@ def fitted(recipe: Recipe, data: DataSpec) -> Recipe:
     return replace(recipe, stages=tuple(map(of_stage, recipe.stages)), **trained)
 
 
-def covering(recipe: Recipe, spec: MemorySpec) -> Recipe:
-    """`recipe`, where a retrained network sees each image that a memory of `spec` recalls four times or more.
+def suited(recipe: Recipe, spec: MemorySpec) -> Recipe:
+    """`recipe` as a memory of so many numbers, which recalls so many images, needs it.
 
-    Sparse addresses recall so many that a training which was chosen for fewer would see each once or not at all. A
-    longer one is trained at a higher rate, which falls by a cosine, if its rate does not fall from its first step on
-    anyway. One that is not `sampled` is left as it is.
+    A retrained network sees each recalled image four times or more. Sparse addresses recall so many that a training
+    which was chosen for fewer would see each once or not at all. A longer one is trained at a higher rate, which falls
+    by a cosine, if its rate does not fall from its first step on anyway. One that is not `sampled` is left as it is.
+
+    Where there are more numbers than four images of each class have, Muon moves the memory by less: its steps are as
+    large whatever the gradient is, and of more numbers each is known worse.
     """
+    return _slower(_covering(recipe, spec), spec)
+
+
+def _covering(recipe: Recipe, spec: MemorySpec) -> Recipe:
     retrain, classes = recipe.retrain, len(spec.data.classes)
     steps = math.ceil(_PASSES * spec.rows * classes / retrain.images(classes))
     if steps <= retrain.steps or not retrain.sampled:
         return recipe
     rate = retrain.lr if retrain.decay == 1 else _DECAYING * retrain.lr
     return replace(recipe, retrain=replace(retrain, steps=min(steps, int(MOST["steps"])), lr=rate, decay=1.0))
+
+
+def _slower(recipe: Recipe, spec: MemorySpec) -> Recipe:
+    share = min(1.0, math.sqrt(_NUMBERS / spec.ipc))
+
+    def of_stage(stage: Stage) -> Stage:
+        outer = stage.outer
+        return replace(stage, outer=replace(outer, lr=share * outer.lr)) if outer.optimiser == "muon" else stage
+
+    return recipe if share == 1 else replace(recipe, stages=tuple(map(of_stage, recipe.stages)))
 
 
 def _of_many(recipe: Recipe, data: DataSpec) -> Recipe:

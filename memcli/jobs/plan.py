@@ -15,7 +15,7 @@ from memcli.data.summary import Summary, summary
 from memcli.distillation.recipe import RECIPES, Recipe, load_recipe
 from memcli.distillation.schedule import TUNING_SHARE
 from memcli.distillation.settings import RunSettings
-from memcli.distillation.sizes import covering, fitted, usual
+from memcli.distillation.sizes import fitted, suited, usual
 from memcli.errors import UsageError
 from memcli.jobs.device import resolve
 from memcli.memory.cells import wanted_cells
@@ -185,7 +185,7 @@ def prepared(
             f"`replicas` is {replicas} for {together.size} processes", do="Give one or more for each process"
         )
     run = RunSettings(seed, place, steps, limit, compile, bfloat16, replicas, together)
-    return Plan(opened, held, size, covering(plan, spec), spec, run, began, tune, progress)
+    return Plan(opened, held, size, suited(plan, spec), spec, run, began, tune, progress)
 
 
 def grouped(settings: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 
 from memcli.data.spec import DataSpec
 from memcli.distillation.recipe import RECIPES, Recipe, load_recipe
-from memcli.distillation.sizes import covering, fitted, usual
+from memcli.distillation.sizes import fitted, suited, usual
 from memcli.memory.spec import MemorySpec
 from memcli.objectives.ridge import Ridge
 from memcli.objectives.unrolled import Unrolled
@@ -151,7 +151,7 @@ def test_a_retraining_sees_each_recalled_image_four_times_at_a_rate_that_then_fa
     recipe, data = RECIPES["best@3"], many(10)  # 150 steps of 50 images
 
     def retraining(rows: int, recipe: Recipe = recipe, support: int = 2) -> TrainRecipe:
-        return covering(recipe, MemorySpec(data, bases=8, scale=2, rows=rows, support=support)).retrain
+        return suited(recipe, MemorySpec(data, bases=8, scale=2, rows=rows, support=support)).retrain
 
     assert retraining(187) == retraining(187, support=0) == recipe.retrain
     longer = replace(recipe.retrain, steps=161, lr=3 * recipe.retrain.lr, decay=1.0)
@@ -159,3 +159,15 @@ def test_a_retraining_sees_each_recalled_image_four_times_at_a_rate_that_then_fa
     assert retraining(201, RECIPES["best@2"]) == RECIPES["best@2"].retrain  # which says images of each class
     falling = replace(recipe, retrain=replace(recipe.retrain, decay=1.0))
     assert retraining(201, falling) == replace(falling.retrain, steps=161)
+
+
+@pytest.mark.parametrize(("ipc", "share"), [(1, 1.0), (4, 1.0), (16, 0.5), (100, 0.2)])
+def test_muon_moves_a_memory_of_many_numbers_by_less(ipc: int, share: float) -> None:
+    data = many(10)
+    rows = round(ipc * data.floats_per_image / 8)
+    spec = MemorySpec(data, bases=8, scale=2, rows=rows)
+    found, recipe = suited(RECIPES["best@3"], spec), RECIPES["best@3"]
+    assert [stage.outer.lr for stage in found.stages] == pytest.approx(
+        [share * stage.outer.lr for stage in recipe.stages], rel=0.1
+    )
+    assert suited(RECIPES["paper"], spec).stages == RECIPES["paper"].stages  # SGD's steps are smaller by themselves
