@@ -32,6 +32,7 @@ _FULL_SIZE, _LAST_HALF_SIZE, _SHARE_OF_SPAN = 3, 5, 1 / 3
 _LARGE, _LEAST_BASES, _LEAST_SIDE, _LARGEST_SCALE = 64, 24, 8, 8
 _LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
+_NUMBERS_A_BASIS, _FEW = 8, 96  # the share buys no more bases of the images' size, if more than few (docs/log/)
 _SHARING = 40  # classes that bases grow with: what more of them bring goes to rows (docs/log/)
 _SPARSE_SHARE = 1 / 3  # the same where addresses are sparse (docs/log/)
 
@@ -197,10 +198,10 @@ class MemorySpec:
         K, s and R are chosen where they are not given. s is 2 for fewer numbers than 3 images per class have, or 5
         where no more bases of that size are wanted than a third of their pixels; if it divides both sides and there
         are no cells; else 1. For images of 64x64 and more it is 4 or 8 where the budget has fewer than 24 bases
-        otherwise. Two fifths of the budget go to bases, and more where that would leave over about `most_rows` rows,
-        but never more bases than a basis has pixels. Beyond 40 classes the share falls, so that bases, which all
-        classes share, are as many as for 40. The rest buys rows. With a support, a third of the budget goes to bases;
-        with a support of 1, each row has a basis, at half the size where that divides both sides.
+        otherwise. Two fifths of the budget go to bases, for at most 96 of the images' size or an eighth of their
+        numbers, and more where over about `most_rows` rows would be left, but never for more than a basis has numbers.
+        Beyond 40 classes the share falls: bases, which all share, are as many as for 40. The rest buys rows. With a
+        support, a third of the budget goes to bases; with one of 1, each row has a basis, at half the size if possible.
         Raises UsageError where not even one basis and one row fit.
         """
         if (floats is None) == (bytes is None):
@@ -242,13 +243,15 @@ def _wanted_bases(spec: MemorySpec, numbers: int, most_rows: int | None) -> int:
     per_basis, classes = math.prod(spec.base_shape), len(spec.data.classes)
     if spec.support:
         return min(round(_SPARSE_SHARE * numbers / per_basis), per_basis)
-    return min(_dense_bases(numbers, per_basis, classes, most_rows), per_basis)
+    whole = spec.scale == 1 and not spec.cells
+    most = max(_FEW, per_basis // _NUMBERS_A_BASIS) if whole else per_basis
+    return min(_dense_bases(numbers, per_basis, classes, most_rows, most), per_basis)
 
 
-def _dense_bases(numbers: int, per_basis: int, per_row: int, most_rows: int | None) -> int:
-    """K: a share of the numbers, and more where rows beyond `most_rows` would be left over, of `per_row` · K each."""
-    by_share = round(_SHARE_OF_BASES * min(1.0, _SHARING / per_row) * numbers / per_basis)
-    return max(by_share, numbers // (per_basis + per_row * most_rows) if most_rows else 0)
+def _dense_bases(numbers: int, per_basis: int, per_row: int, most_rows: int | None, most: float = math.inf) -> int:
+    """K: a share of the numbers, but at most `most`; more where over `most_rows` rows, of `per_row` · K, are left."""
+    by_share = min(round(_SHARE_OF_BASES * min(1.0, _SHARING / per_row) * numbers / per_basis), most)
+    return max(int(by_share), numbers // (per_basis + per_row * most_rows) if most_rows else 0)
 
 
 def _scale(data: DataSpec, numbers: int, most_rows: int | None, *, library: bool) -> int:

@@ -384,6 +384,23 @@ def test_a_budget_is_spent_on_sparse_addresses(storage: str, support: int) -> No
         assert spec.support == support < spec.bases
 
 
+@pytest.mark.parametrize(
+    ("of", "ipc", "most_rows", "bases", "rows"),
+    [
+        (FASHION, 10, 600, 98, 560),  # an eighth of 784 numbers; the share alone would buy 318 bases
+        (FASHION, 50, 600, 462, 599),  # rows beyond the limit become bases
+        (CIFAR10, 10, 600, 320, 460),  # less than an eighth of 3,072
+        (DIGITS, 10, 600, 64, 72),  # an eighth of 64 would be too few
+    ],
+)
+def test_a_large_budget_buys_rows_once_bases_are_enough(
+    of: DataSpec, ipc: int, most_rows: int, bases: int, rows: int
+) -> None:
+    budget = 4 * ipc * 10 * of.floats_per_image
+    found = MemorySpec.from_budget(of, bytes=budget, storage="int4", most_rows=most_rows)
+    assert (found.bases, found.scale, found.rows) == (bases, 1, rows)
+
+
 def test_a_budget_of_ten_images_per_class_is_spent_as_was_measured() -> None:
     of_fashion = MemorySpec.from_budget(FASHION, bytes=313_600, storage="int4", support=16, most_rows=20)
     assert (of_fashion.bases, of_fashion.scale, of_fashion.rows) == (267, 1, 801)
