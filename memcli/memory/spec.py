@@ -32,7 +32,7 @@ _FULL_SIZE, _LAST_HALF_SIZE, _SHARE_OF_SPAN = 3, 5, 1 / 3
 _LARGE, _LEAST_BASES, _LEAST_SIDE, _LARGEST_SCALE = 64, 24, 8, 8
 _LARGEST_CELLED = 4096  # pixels of an image that is cut into cells: grouping them takes the square of this
 _SHARE_OF_BASES = 0.4  # of the budget; RTP's CIFAR-10 choice (K = 16, s = 2 at ipc 1) spends this share on bases
-_NUMBERS_A_BASIS, _FEW = 8, 96  # the share buys no more bases of the images' size, if more than few (docs/log/)
+_NUMBERS_A_BASIS, _ENOUGH = 8, 96  # a basis for so many numbers of an image, or 96, are the most it buys (docs/log/)
 _SHARING = 40  # classes that bases grow with: what more of them bring goes to rows (docs/log/)
 _SPARSE_SHARE = 1 / 3  # the same where addresses are sparse (docs/log/)
 
@@ -244,7 +244,7 @@ def _wanted_bases(spec: MemorySpec, numbers: int, most_rows: int | None) -> int:
     if spec.support:
         return min(round(_SPARSE_SHARE * numbers / per_basis), per_basis)
     whole = spec.scale == 1 and not spec.cells
-    most = max(_FEW, per_basis // _NUMBERS_A_BASIS) if whole else per_basis
+    most = max(_ENOUGH, per_basis // _NUMBERS_A_BASIS) if whole else per_basis
     return min(_dense_bases(numbers, per_basis, classes, most_rows, most), per_basis)
 
 
