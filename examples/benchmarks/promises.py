@@ -59,7 +59,10 @@ def measured(command: list[str]) -> tuple[float, float, str]:
 
 
 def resident(root: int) -> float:
-    """MiB of memory of a process and all below it; what several share is counted once."""
+    """MiB of memory of a process and all below it: what each has alone, and once the most that one of them shares.
+
+    A library that several of them load counts once, and in full whatever other programs load it as well.
+    """
     parents = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):  # it has ended
@@ -67,12 +70,14 @@ def resident(root: int) -> float:
     tree = {root}
     while more := {process for process, parent in parents.items() if parent in tree} - tree:
         tree |= more
-    total = 0
+    alone, shared = 0, 0
     for process in tree:
-        with suppress(OSError, StopIteration):
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()
-            total += next(int(text.split()[1]) for text in lines if text.startswith("Pss:"))
-    return total / 1024
+        with suppress(OSError, KeyError):
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text().splitlines()[1:]  # the first names addresses
+            kib = {name: int(words.split()[0]) for name, _, words in (text.partition(":") for text in lines)}
+            private = kib["Private_Clean"] + kib["Private_Dirty"]
+            alone, shared = alone + private, max(shared, kib["Rss"] - private)
+    return (alone + shared) / 1024
 
 
 def promise(name: str, source: str, settings: str, folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """What dry runs promise beside what runs take, on a run so small that its figures mean nothing."""
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import promises
 import pytest
 
 
-def test_a_promise_is_told_beside_what_was_taken(tmp_path: Path) -> None:
+def test_a_promise_is_told_beside_what_was_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promises, "_SAMPLED", 0.05)  # the whole run takes seconds
     recipe = tmp_path / "tiny.toml"
     network = 'network = "mlp:width=8"\nsteps = 3\n'
     objective = f'[stages.objective]\nkind = "unrolled"\n{network}'
@@ -39,6 +41,19 @@ def test_memory_is_that_of_all_processes_at_one_time(monkeypatch: pytest.MonkeyP
     both = f"held = bytes([1]) * (150 << 20); {below}"
     assert 300 < promises.measured([sys.executable, "-c", both])[1] < 400
     assert 150 < promises.measured([sys.executable, "-c", below])[1] < 250
+
+
+def test_what_another_program_maps_as_well_is_counted_in_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(promises, "_SAMPLED", 0.05)
+    file = tmp_path / "library"
+    file.write_bytes(bytes([1]) * (150 << 20))
+    mapped = f"import mmap, sys, time; f = open({str(file)!r}, 'rb'); m = mmap.mmap(f.fileno(), 0, prot=mmap.PROT_READ)"
+    mapped += "; m[::4096]; print(flush=True); time.sleep(float(sys.argv[1]))"
+    with subprocess.Popen([sys.executable, "-c", mapped, "60"], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert 150 < promises.measured([sys.executable, "-c", mapped, "1"])[1] < 250
+        other.kill()
 
 
 def test_all_runs_have_names_of_their_own() -> None:
