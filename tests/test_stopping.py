@@ -144,9 +144,9 @@ def test_an_import_ends_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def work() -> None:
         done.append(importlib.import_module("a_module_that_takes_all").whole)
         late.start()
-        time.sleep(30)
+        time.sleep(600)
 
-    late = threading.Timer(20, done.append, ("the request did not end the wait",))
+    late = threading.Timer(300, done.append, ("the request did not end the wait",))
     with pytest.raises(Stopped):
         run(work)
     late.cancel()

@@ -23,7 +23,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import results
@@ -74,6 +74,8 @@ def queue(data: str, out: Path, workers: int, tiny: bool) -> list[list[Piece]]:
         ),
         *(Piece(f"tests-{Path(room).stem}", [*pytest, str(tests / room)], 300, failed_too) for room in rooms),
     ]
+    if tiny:  # a CPU may be busy
+        made, looked_at = ([replace(piece, most_seconds=math.inf) for piece in pieces] for pieces in (made, looked_at))
     return [made, looked_at]
 
 

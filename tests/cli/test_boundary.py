@@ -205,7 +205,7 @@ def test_sigterm_removes_unfinished_files_and_is_143(memory: Path, tmp_path: Pat
         pass
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 143
+    assert process.wait(timeout=300) == 143
     assert process.stdin is not None
     process.stdin.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["go", memory.name]
@@ -277,6 +277,6 @@ def test_a_signal_during_an_import_ends_the_process_at_once(tmp_path: Path, numb
         env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, b"", b"")

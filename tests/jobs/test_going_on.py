@@ -51,7 +51,7 @@ def memory(tmp_path: Path) -> Path:
 def killed(folder: Path, *words: object) -> list[dict[str, Any]]:
     """What `killing` tells of a command."""
     command = [sys.executable, killing.__file__, *map(str, words)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
     assert not done.returncode, done.stderr
     ends: list[dict[str, Any]] = json.loads((folder / "ends.json").read_text())
     return ends

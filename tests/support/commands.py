@@ -29,5 +29,5 @@ def outside(
     if shell:
         command = ["bash", "-c", f'"$@" {shell}', "bash", *command]
     return subprocess.run(
-        command, capture_output=True, text=True, cwd=folder, env=clean | environment, timeout=60, check=False
+        command, capture_output=True, text=True, cwd=folder, env=clean | environment, timeout=300, check=False
     )

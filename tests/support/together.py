@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-_PATIENCE = timedelta(seconds=60)
+_PATIENCE = timedelta(seconds=300)
 
 
 def together(size: int, work: Callable[[int], Any]) -> list[Any]:

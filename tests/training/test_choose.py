@@ -116,7 +116,7 @@ def test_a_change_whose_steps_take_too_long_is_passed_over_and_later_ones_are_no
 
     monkeypatch.setattr("memcli.training.choose._probed", probed)
     asked = judged(lambda recipe: 0.5 + 0.001 * recipe.steps)
-    assert choose(MEMORY, RECIPE, VALIDATION, 0, ends=time.monotonic() + 60)[0].steps == 40
+    assert choose(MEMORY, RECIPE, VALIDATION, 0, ends=time.monotonic() + 600)[0].steps == 40
     assert [(each.augment, each.steps) for each in asked] == [
         ("", 10),
         ("", 20),
