@@ -157,7 +157,7 @@ class Recipes(Registry[Recipe]):
 RECIPES = Recipes(
     "recipe",
     "memcli.recipes",
-    {"quick": "quick@3", "best": "best@3", "gpu": "gpu@3", "paper": "paper@1", "many": "many@1"},
+    {"quick": "quick@3", "best": "best@4", "gpu": "gpu@3", "paper": "paper@1", "many": "many@1"},
     "memcli.distillation.recipe:Recipe",
 )
 

@@ -27,6 +27,7 @@ FROZEN = {  # of every version, the first digits of the SHA-256 of its JSON with
     "best@1": "1b4d11cfab8cfe5f",
     "best@2": "f257f6e8d830e377",
     "best@3": "74df89ff2e5b44f2",
+    "best@4": "bdb7cdace608d73b",
     "gpu@1": "2ee336663d319994",
     "gpu@2": "2efb62f64b96e1e3",
     "gpu@3": "9c0478075c6b8821",
@@ -169,7 +170,7 @@ def test_a_file_says_images_of_each_class_or_a_step_whatever_its_base_says(tmp_p
 @pytest.mark.parametrize("version", ["best@9", "best@", "best@1.toml/../best@1", "../recipes/best@1"])
 def test_an_unknown_version_is_refused(version: str) -> None:
     with pytest.raises(
-        UsageError, match=r"unknown recipe .*\. Choose from best@1, best@2, best@3, gpu@1, .* or name a .toml"
+        UsageError, match=r"unknown recipe .*\. Choose from best@1, best@2, best@3, best@4, gpu@1, .* or name a .toml"
     ):
         load_recipe(version)
 

@@ -86,11 +86,11 @@ def test_the_shorter_side_counts_and_what_a_recipe_says_stays() -> None:
 def test_ten_classes_and_recipes_that_say_images_of_each_class_are_left_as_they_are(name: str) -> None:
     recipe = load_recipe(name)
     assert fitted(recipe, many(10)) == recipe
-    if name not in ("quick@2", "quick@3", "best@3", "gpu@3", "many@1"):
+    if name not in ("quick@2", "quick@3", "best@3", "best@4", "gpu@3", "many@1"):
         assert fitted(recipe, many(200)) == recipe
 
 
-@pytest.mark.parametrize("name", ["quick@2", "best@3", "gpu@3"])
+@pytest.mark.parametrize("name", ["quick@2", "best@4", "gpu@3"])
 @pytest.mark.parametrize("classes", [11, 20, 100, 200, 1000])
 def test_with_more_classes_trainings_see_a_hundred_images_of_each_and_a_step_costs_the_same(
     name: str, classes: int
@@ -148,7 +148,7 @@ def test_images_without_colours_are_not_flipped_with_many_classes() -> None:
 
 
 def test_a_retraining_sees_each_recalled_image_four_times_at_a_rate_that_then_falls() -> None:
-    recipe, data = RECIPES["best@3"], many(10)  # 150 steps of 50 images
+    recipe, data = RECIPES["best@4"], many(10)  # 150 steps of 50 images
 
     def retraining(rows: int, recipe: Recipe = recipe, support: int = 2) -> TrainRecipe:
         return suited(recipe, MemorySpec(data, bases=8, scale=2, rows=rows, support=support)).retrain
@@ -166,7 +166,7 @@ def test_muon_moves_a_memory_of_many_numbers_by_less(ipc: int, share: float) -> 
     data = many(10)
     rows = round(ipc * data.floats_per_image / 8)
     spec = MemorySpec(data, bases=8, scale=2, rows=rows)
-    found, recipe = suited(RECIPES["best@3"], spec), RECIPES["best@3"]
+    found, recipe = suited(RECIPES["best@4"], spec), RECIPES["best@4"]
     assert [stage.outer.lr for stage in found.stages] == pytest.approx(
         [share * stage.outer.lr for stage in recipe.stages], rel=0.1
     )
