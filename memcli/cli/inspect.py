@@ -87,6 +87,7 @@ def command(
     manifest = found.manifest
     stored, spec = manifest.to_json(), manifest.spec
     data, retrain = spec.data, manifest.retrain
+    images = retrain.images(len(data.classes))
     result = {
         "format": found.format,
         "data": stored["data"],
@@ -112,7 +113,7 @@ def command(
         ("labels", LABELS_TOLD[spec.labels]),
         *size_lines(spec.size()),
         ("recipe", f"{_recipe(manifest.recipe)}, seed {manifest.seed}{'' if verbose else '; --verbose prints it'}"),
-        ("retrain", f"{retrain.network}, {retrain.steps} steps of {retrain.batch} images, rate {retrain.lr:.3g}"),
+        ("retrain", f"{retrain.network}, {retrain.steps} steps of {images} images, rate {retrain.lr:.3g}"),
         *nested_lines("results", manifest.results),
         *nested_lines("provenance", manifest.provenance),
         (found.checksum, found.sha256),

@@ -114,6 +114,7 @@ def command(
             progress=progress,
         )
     trained, recipe = made.trained, made.trained.recipe
+    images = recipe.images(len(trained.data.classes)) if len(files) == 1 else recipe.batch
     result: dict[str, Any] = {
         "output": str(output),
         "network": recipe.network,
@@ -123,7 +124,7 @@ def command(
     lines = [
         ("output", str(output)),
         ("network", recipe.network),
-        ("trained", f"{trained.steps} steps of {recipe.batch} images in {duration(trained.seconds)}"),
+        ("trained", f"{trained.steps} steps of {images} images in {duration(trained.seconds)}"),
     ]
     if made.accuracy is not None:
         result["accuracy"] = made.accuracy

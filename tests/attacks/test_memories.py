@@ -12,6 +12,12 @@ TAKEN = {name: attack for name, attack in ATTACKS.items() if not attack.code}
 _MOST = 100_000_000  # bytes that Python and numpy take for a file of some kilobytes
 
 
+@pytest.fixture(autouse=True)
+def _a_machine_of_16_gib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machine of the tests has free decides nothing: one of 64 GiB would train where another refuses to."""
+    monkeypatch.setattr("memcli.machine.available_memory", lambda: 16 << 30)
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     (tmp_path / "folder").mkdir()

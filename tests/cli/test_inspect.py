@@ -45,6 +45,11 @@ def test_lines_for_people(run: Callable, memory: Path) -> None:
     assert lines["recalls"] == "4 images per class, from the floats of 0.438 images per class"
 
 
+def test_where_classes_are_more_than_a_batch_a_step_has_an_image_of_each(run: Callable, make_memory: Callable) -> None:
+    memory = make_memory(classes=tuple("abcdefgh"))
+    assert "3 steps of 8 images, rate 0.05" in run("inspect", memory).stdout
+
+
 def test_a_large_file_is_not_read_to_its_end_unless_its_checksum_is_asked_for(
     run: Callable, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,16 @@ def test_the_seed_decides_the_weights(run: Callable, memory: Path, tmp_path: Pat
     assert sums[0] == sums[1] != sums[2]
 
 
+def test_the_images_of_a_step_are_told_as_they_are_and_not_as_they_are_asked_for(
+    run: Callable, make_memory: Callable, tmp_path: Path
+) -> None:
+    """One memory's steps have an image of each class at least, here of three; those of a union have the batch."""
+    net, one = tmp_path / "net", make_memory()
+    assert "3 steps of 3 images in" in run("retrain", one, "-o", net, "--batch", 2).stdout
+    other = one.rename(tmp_path / "one.safetensors"), make_memory(classes=("c", "d"))
+    assert "3 steps of 2 images in" in run("retrain", *other, "-o", net, "--batch", 2, "--force").stdout
+
+
 def test_several_files_are_trained_on_together(run: Callable, make_memory: Callable, tmp_path: Path) -> None:
     first = make_memory().rename(tmp_path / "first.safetensors")
     second = make_memory(classes=("2", "3")).rename(tmp_path / "second.safetensors")
