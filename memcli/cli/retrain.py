@@ -114,7 +114,7 @@ def command(
             progress=progress,
         )
     trained, recipe = made.trained, made.trained.recipe
-    images = recipe.images(len(trained.data.classes)) if len(files) == 1 else recipe.batch
+    images = recipe.images(len(trained.data.classes), union=len(files) > 1)
     result: dict[str, Any] = {
         "output": str(output),
         "network": recipe.network,

@@ -94,7 +94,7 @@ def require_training(
         return
     classes, spec = len(data.classes), specs[0]
     several = len(specs) > 1
-    images = recipe.batch if several else recipe.images(classes)
+    images = recipe.images(classes, union=several)
     of_recall = 0 if several else operations(spec, mixed=recipe.mixture > 0)
     step = images * (_FORWARD_AND_BACK * needs.operations + of_recall)
     shown = printable(recipe.network, 60)

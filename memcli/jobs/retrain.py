@@ -135,11 +135,13 @@ def train_on_memories(
     data = data or common
     began = time.monotonic()
     network = build(recipe.network, data, seed=seed).to(device)
-    if len(memories) == 1 and data == common:
-        (memory,) = memories.values()
-        batch = recalled_batches(memory, recipe.images(len(memory.spec.data.classes)), seed, recipe.mixture)
+    union = len(memories) > 1 or data != common
+    images = recipe.images(len(data.classes), union=union)
+    if union:
+        batch = recall_all(memories, data, limits).batches(images, seed)
     else:
-        batch = recall_all(memories, data, limits).batches(recipe.batch, seed)
+        (memory,) = memories.values()
+        batch = recalled_batches(memory, images, seed, recipe.mixture)
     train(network, recipe, batch, progress, seed=seed, title=title, store=store)
     return Retrained(network, data, recipe, seed, time.monotonic() - began)
 

@@ -51,12 +51,12 @@ class TrainRecipe:
         if len(self.network) > _LONGEST_NETWORK:
             raise UsageError(f"the name of a network has {len(self.network)} characters", do="Give a shorter one")
 
-    def images(self, classes: int) -> int:
-        """Images of a step that recalls from a memory of so many classes.
+    def images(self, classes: int, *, union: bool = False) -> int:
+        """Images of a step that recalls from a memory of so many classes, or draws from all that a `union` recalls.
 
-        Where they are not `sampled`, as in files before that could be: as many of each class, and at least one.
+        Where a memory's are not `sampled`, as in files before that could be: as many of each class, and at least one.
         """
-        return self.batch if self.sampled else classes * max(1, self.batch // classes)
+        return self.batch if self.sampled or union else classes * max(1, self.batch // classes)
 
     def for_network(self, network: str) -> Self:
         """The recipe for another network than its own.
